@@ -1,0 +1,188 @@
+#include "net/job.h"
+
+#include <cmath>
+#include <limits>
+
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+#include "google/protobuf/util/message_differencer.h"
+#include "net/placement.h"
+
+namespace parley {
+namespace {
+
+constexpr int64_t kDefaultBlockElements = 1 << 18;  // 1 MiB of float32
+constexpr int64_t kMaxElements = int64_t{1} << 48;
+
+absl::Status Invalid(absl::string_view job, absl::string_view message) {
+  return absl::InvalidArgumentError(absl::StrCat("job ", job, ": ", message));
+}
+
+bool FiniteAndNonNegative(float value) { return std::isfinite(value) && value >= 0; }
+bool InUnitInterval(float value) { return value >= 0 && value < 1; }
+
+// The reason why `optimizer` is illegal, or "".
+std::string OptimizerFault(const v1::Optimizer& optimizer) {
+  if (!FiniteAndNonNegative(optimizer.learning_rate())) {
+    return absl::StrCat("learning_rate ", optimizer.learning_rate(),
+                        " is not a finite number >= 0");
+  }
+  switch (optimizer.kind_case()) {
+    case v1::Optimizer::kSgd:
+      return "";
+    case v1::Optimizer::kMomentum:
+      if (!InUnitInterval(optimizer.momentum().momentum())) return "momentum is not in [0, 1)";
+      return "";
+    case v1::Optimizer::kAdam:
+      if (!InUnitInterval(optimizer.adam().beta1())) return "beta1 is not in [0, 1)";
+      if (!InUnitInterval(optimizer.adam().beta2())) return "beta2 is not in [0, 1)";
+      if (!FiniteAndNonNegative(optimizer.adam().epsilon())) return "epsilon is not finite and > 0";
+      return "";
+    case v1::Optimizer::KIND_NOT_SET:
+      break;
+  }
+  return "no optimizer, or one this version does not know";
+}
+
+std::string PolicyFault(const v1::Policy& policy) {
+  switch (policy.kind_case()) {
+    case v1::Policy::kSynchronous:
+    case v1::Policy::kAsynchronous:
+      return "";
+    case v1::Policy::kBoundedStaleness:
+      if (policy.bounded_staleness().limit() < 0) return "the staleness limit is negative";
+      return "";
+    case v1::Policy::KIND_NOT_SET:
+      break;
+  }
+  return "no policy, or one this version does not know";
+}
+
+// The number of elements, or an error that names the dimension.
+absl::StatusOr<int64_t> CountElements(const v1::ParameterSpec& parameter) {
+  int64_t elements = 1;
+  for (const int64_t dimension : parameter.shape()) {
+    if (dimension <= 0) {
+      return absl::InvalidArgumentError(absl::StrCat("dimension ", dimension, " is not positive"));
+    }
+    if (dimension > kMaxElements / elements) {
+      return absl::InvalidArgumentError("its elements are too many");
+    }
+    elements *= dimension;
+  }
+  return elements;
+}
+
+}  // namespace
+
+absl::StatusOr<Job> Job::Create(v1::JobSpec spec) {
+  Job job;
+  job.spec_ = std::move(spec);
+  v1::JobSpec& s = job.spec_;
+  if (s.name().empty()) return absl::InvalidArgumentError("a job needs a name");
+  if (s.num_workers() < 1) return Invalid(s.name(), "num_workers is not positive");
+  if (s.num_shards() < 1) return Invalid(s.name(), "num_shards is not positive");
+  if (s.block_elements() < 0) return Invalid(s.name(), "block_elements is negative");
+  if (s.block_elements() == 0) s.set_block_elements(kDefaultBlockElements);
+  if (s.parameters().empty()) return Invalid(s.name(), "it has no parameters");
+  if (const std::string fault = OptimizerFault(s.optimizer()); !fault.empty()) {
+    return Invalid(s.name(), fault);
+  }
+  if (const std::string fault = PolicyFault(s.policy()); !fault.empty()) {
+    return Invalid(s.name(), fault);
+  }
+
+  for (const v1::ParameterSpec& parameter : s.parameters()) {
+    if (parameter.name().empty()) return Invalid(s.name(), "a parameter has no name");
+    const std::string who = absl::StrCat("job ", s.name(), ", parameter ", parameter.name());
+    if (parameter.dtype() != v1::FLOAT32) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          who, ": dtype ", v1::DType_Name(parameter.dtype()), " is not supported, FLOAT32 is"));
+    }
+    const absl::StatusOr<int64_t> elements = CountElements(parameter);
+    if (!elements.ok()) return Annotate(elements.status(), who);
+    const int index = static_cast<int>(job.parameters_.size());
+    if (!job.parameter_index_.emplace(parameter.name(), index).second) {
+      return absl::InvalidArgumentError(absl::StrCat(who, ": its name is used twice"));
+    }
+    const int64_t blocks = (*elements + s.block_elements() - 1) / s.block_elements();
+    const int64_t first_block = static_cast<int64_t>(job.blocks_.size());
+    if (first_block + blocks > std::numeric_limits<int32_t>::max()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(who, ": too many blocks; raise block_elements"));
+    }
+    job.parameters_.push_back({parameter.name(), *elements, static_cast<int>(first_block),
+                               static_cast<int>(blocks), FromProto(parameter.initializer())});
+    for (int64_t offset = 0; offset < *elements; offset += s.block_elements()) {
+      job.blocks_.push_back(
+          {index, offset, std::min(s.block_elements(), *elements - offset), /*shard=*/0});
+    }
+  }
+
+  std::vector<int64_t> bytes;
+  bytes.reserve(job.blocks_.size());
+  for (const BlockInfo& block : job.blocks_) {
+    bytes.push_back(block.size * static_cast<int64_t>(sizeof(float)));
+  }
+  const std::vector<int> shard_of = PlaceBlocks(bytes, s.num_shards());
+  for (size_t i = 0; i < shard_of.size(); ++i) job.blocks_[i].shard = shard_of[i];
+  return job;
+}
+
+std::vector<uint32_t> Job::BlocksOfShard(int shard) const {
+  std::vector<uint32_t> result;
+  for (size_t i = 0; i < blocks_.size(); ++i) {
+    if (blocks_[i].shard == shard) result.push_back(static_cast<uint32_t>(i));
+  }
+  return result;
+}
+
+absl::StatusOr<int> Job::FindParameter(absl::string_view name) const {
+  const auto it = parameter_index_.find(name);
+  if (it == parameter_index_.end()) {
+    return absl::NotFoundError(absl::StrCat("job ", this->name(), " has no parameter ", name));
+  }
+  return it->second;
+}
+
+std::string DescribeDifference(const v1::JobSpec& declared, const v1::JobSpec& other) {
+  std::string report;
+  google::protobuf::util::MessageDifferencer differencer;
+  differencer.ReportDifferencesToString(&report);
+  if (differencer.Compare(declared, other)) return "";
+  return report.substr(0, report.find('\n'));
+}
+
+v1::Initializer ToProto(const Initializer& initializer) {
+  v1::Initializer proto;
+  switch (initializer.kind) {
+    case Initializer::Kind::kConstant:
+      proto.mutable_constant()->set_value(initializer.a);
+      break;
+    case Initializer::Kind::kUniform:
+      proto.mutable_uniform()->set_low(initializer.a);
+      proto.mutable_uniform()->set_high(initializer.b);
+      break;
+    case Initializer::Kind::kNormal:
+      proto.mutable_normal()->set_mean(initializer.a);
+      proto.mutable_normal()->set_stddev(initializer.b);
+      break;
+  }
+  return proto;
+}
+
+Initializer FromProto(const v1::Initializer& proto) {
+  switch (proto.kind_case()) {
+    case v1::Initializer::kConstant:
+      return Initializer::Constant(proto.constant().value());
+    case v1::Initializer::kUniform:
+      return Initializer::Uniform(proto.uniform().low(), proto.uniform().high());
+    case v1::Initializer::kNormal:
+      return Initializer::Normal(proto.normal().mean(), proto.normal().stddev());
+    case v1::Initializer::KIND_NOT_SET:
+      break;
+  }
+  return Initializer::Zeros();
+}
+
+}  // namespace parley

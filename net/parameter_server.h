@@ -1,0 +1,48 @@
+#ifndef PARLEY_NET_PARAMETER_SERVER_H_
+#define PARLEY_NET_PARAMETER_SERVER_H_
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/statusor.h"
+#include "net/payload.h"
+#include "proto/parameter_server.pb.h"
+
+namespace parley {
+
+// The service of proto/parameter_server.proto as a C++ interface. A shard implements it (ps/server.h); a transport's
+// client end implements it by sending the request to another process. So a worker cannot tell a shard in its own process
+// from one across the network: calling the shard itself is the in-process transport.
+//
+// Every call is asynchronous: `done` runs exactly once, perhaps before the call returns, perhaps later on a thread of the
+// callee, and must not block. An answer comes within the request's wait_ms (and, over a network, a grace): nothing waits
+// for ever. Errors are those the .proto lists; a transport adds UNAVAILABLE (not reached, or lost) and
+// DEADLINE_EXCEEDED.
+//
+// Thread safety: safe from any thread.
+class ParameterServer {
+ public:
+  template <typename Response>
+  using Done = absl::AnyInvocable<void(absl::StatusOr<Response>)>;
+
+  // A PushPullResponse whose `payload` field travels apart, uncopied. The same holds for the request.
+  struct PushPullReply {
+    v1::PushPullResponse response;
+    Payload payload;
+  };
+
+  virtual ~ParameterServer() = default;
+
+  virtual void Declare(v1::DeclareRequest request, Done<v1::DeclareResponse> done) = 0;
+  virtual void Join(v1::JoinRequest request, Done<v1::JoinResponse> done) = 0;
+  virtual void Heartbeat(v1::HeartbeatRequest request, Done<v1::HeartbeatResponse> done) = 0;
+  virtual void PushPull(v1::PushPullRequest request, Payload payload, Done<PushPullReply> done) = 0;
+  virtual void Leave(v1::LeaveRequest request, Done<v1::LeaveResponse> done) = 0;
+  virtual void Barrier(v1::BarrierRequest request, Done<v1::BarrierResponse> done) = 0;
+  virtual void Checkpoint(v1::CheckpointRequest request, Done<v1::CheckpointResponse> done) = 0;
+  virtual void DescribeBlocks(v1::DescribeBlocksRequest request,
+                              Done<v1::DescribeBlocksResponse> done) = 0;
+  virtual void GetStatus(v1::GetStatusRequest request, Done<v1::GetStatusResponse> done) = 0;
+};
+
+}  // namespace parley
+
+#endif  // PARLEY_NET_PARAMETER_SERVER_H_
