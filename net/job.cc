@@ -1,7 +1,6 @@
 #include "net/job.h"
 
 #include <cmath>
-#include <limits>
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
@@ -13,6 +12,9 @@ namespace {
 
 constexpr int64_t kDefaultBlockElements = 1 << 18;  // 1 MiB of float32
 constexpr int64_t kMaxElements = int64_t{1} << 48;
+// A spec comes from the wire: what it may make a shard allocate before any parameter is bounded.
+constexpr int64_t kMaxBlocks = 1 << 22;  // 4 TiB of parameters in blocks of 1 MiB
+constexpr int kMaxTasks = 1 << 14;
 
 absl::Status Invalid(absl::string_view job, absl::string_view message) {
   return absl::InvalidArgumentError(absl::StrCat("job ", job, ": ", message));
@@ -80,8 +82,12 @@ absl::StatusOr<Job> Job::Create(v1::JobSpec spec) {
   job.spec_ = std::move(spec);
   v1::JobSpec& s = job.spec_;
   if (s.name().empty()) return absl::InvalidArgumentError("a job needs a name");
-  if (s.num_workers() < 1) return Invalid(s.name(), "num_workers is not positive");
-  if (s.num_shards() < 1) return Invalid(s.name(), "num_shards is not positive");
+  if (s.num_workers() < 1 || s.num_workers() > kMaxTasks) {
+    return Invalid(s.name(), absl::StrCat("num_workers is not in [1, ", kMaxTasks, "]"));
+  }
+  if (s.num_shards() < 1 || s.num_shards() > kMaxTasks) {
+    return Invalid(s.name(), absl::StrCat("num_shards is not in [1, ", kMaxTasks, "]"));
+  }
   if (s.block_elements() < 0) return Invalid(s.name(), "block_elements is negative");
   if (s.block_elements() == 0) s.set_block_elements(kDefaultBlockElements);
   if (s.parameters().empty()) return Invalid(s.name(), "it has no parameters");
@@ -107,7 +113,7 @@ absl::StatusOr<Job> Job::Create(v1::JobSpec spec) {
     }
     const int64_t blocks = (*elements + s.block_elements() - 1) / s.block_elements();
     const int64_t first_block = static_cast<int64_t>(job.blocks_.size());
-    if (first_block + blocks > std::numeric_limits<int32_t>::max()) {
+    if (first_block + blocks > kMaxBlocks) {
       return absl::InvalidArgumentError(
           absl::StrCat(who, ": too many blocks; raise block_elements"));
     }

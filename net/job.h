@@ -35,7 +35,7 @@ class Job {
 
   // INVALID_ARGUMENT, naming the field, when the spec is illegal: no or doubled names, dimensions that are not positive or
   // whose product is too large, a dtype other than float32, no optimizer or policy, numbers out of their range, more than
-  // 2^31 - 1 blocks.
+  // 2^22 blocks.
   static absl::StatusOr<Job> Create(v1::JobSpec spec);
 
   const v1::JobSpec& spec() const { return spec_; }
