@@ -1,0 +1,51 @@
+#include "ps/policies/synchronous.h"
+
+#include "absl/strings/str_cat.h"
+
+namespace parley {
+namespace {
+
+class Synchronous final : public Policy {
+ public:
+  absl::Status CheckPush(const RoundSnapshot& round, int worker, int64_t step) const override {
+    if (step != round.scheduled) {
+      return absl::FailedPreconditionError(absl::StrCat("a synchronous gradient of step ", step,
+                                                        " cannot enter round ", round.scheduled));
+    }
+    if (round.workers[worker].pushed) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("it has pushed a gradient of step ", step, " already"));
+    }
+    return absl::OkStatus();
+  }
+
+  bool IsComplete(const RoundSnapshot& round) const override {
+    for (size_t worker = 0; worker < round.workers.size(); ++worker) {
+      if (round.member[worker] && !round.workers[worker].pushed) return false;
+    }
+    return true;
+  }
+
+  bool MayPull(const RoundSnapshot& round, int64_t step) const override {
+    return round.scheduled >= step;
+  }
+
+  std::vector<int> Missing(const RoundSnapshot& round, int64_t step) const override {
+    std::vector<int> missing;
+    if (round.scheduled >= step) return missing;
+    for (size_t worker = 0; worker < round.workers.size(); ++worker) {
+      if (round.member[worker] && !round.workers[worker].pushed) {
+        missing.push_back(static_cast<int>(worker));
+      }
+    }
+    return missing;
+  }
+
+  bool NeedsEveryWorker() const override { return true; }
+};
+
+}  // namespace
+
+std::unique_ptr<Policy> NewSynchronous() { return std::make_unique<Synchronous>(); }
+
+}  // namespace parley

@@ -1,0 +1,49 @@
+#ifndef PARLEY_PS_SEQUENCE_WINDOW_H_
+#define PARLEY_PS_SEQUENCE_WINDOW_H_
+
+#include <cstdint>
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+
+namespace parley {
+
+// What a shard remembers of one worker's pushes, so that each is taken at most once: the answers to the last kRemembered
+// of them. A number below all these is too old to be told from a repetition, and is refused.
+// Thread safety: none; owned by ShardState.
+class SequenceWindow {
+ public:
+  static constexpr size_t kRemembered = 1024;
+
+  struct Answer {
+    absl::Status status;
+    std::vector<int64_t> staleness;
+  };
+
+  // The answer given to `sequence`; null when it is new. Valid until the next Remember.
+  const Answer* Find(uint64_t sequence) const {
+    const auto it = answers_.find(sequence);
+    return it == answers_.end() ? nullptr : &it->second;
+  }
+
+  bool IsTooOld(uint64_t sequence) const { return sequence < oldest_; }
+
+  // `sequence` is new and not too old.
+  void Remember(uint64_t sequence, Answer answer) {
+    answers_.emplace(sequence, std::move(answer));
+    if (answers_.size() > kRemembered) {
+      oldest_ = answers_.begin()->first + 1;
+      answers_.erase(answers_.begin());
+    }
+  }
+
+ private:
+  std::map<uint64_t, Answer> answers_;
+  uint64_t oldest_ = 1;
+};
+
+}  // namespace parley
+
+#endif  // PARLEY_PS_SEQUENCE_WINDOW_H_

@@ -1,0 +1,534 @@
+#include "ps/shard.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <new>
+
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+#include "ps/finite.h"
+
+namespace parley {
+namespace {
+
+// The steady clock as absl::Time: its zero means nothing, its differences do.
+absl::Time Now() {
+  return absl::UnixEpoch() +
+         absl::FromChrono(std::chrono::steady_clock::now().time_since_epoch());
+}
+
+int64_t MachineMemory() {
+  return static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGE_SIZE);
+}
+
+int ThreadCount(int asked) {
+  if (asked > 0) return asked;
+  return std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, 4);
+}
+
+absl::Time DeadlineIn(int64_t wait_ms) {
+  return Now() + absl::Milliseconds(std::max<int64_t>(0, wait_ms));
+}
+
+}  // namespace
+
+Shard::Shard(ShardOptions options)
+    : options_(std::move(options)),
+      task_(absl::StrCat("ps:", options_.shard_index)),
+      background_(std::make_unique<TaskThread>()) {
+  const int threads = ThreadCount(options_.threads);
+  for (int i = 0; i < threads; ++i) owners_.push_back(std::make_unique<TaskThread>());
+  timer_ = std::thread([this] { RunTimer(); });
+}
+
+Shard::~Shard() {
+  std::vector<AnswerDone> waiting;
+  std::vector<EarlyJoin> early;
+  {
+    MutexLock lock(&mutex_);
+    stopping_ = true;
+    for (auto& [token, done] : dones_) waiting.push_back(std::move(done));
+    dones_.clear();
+    early.swap(early_joins_);
+  }
+  changed_.NotifyAll();
+  timer_.join();
+  const absl::Status stopped = absl::UnavailableError(absl::StrCat(task_, " is stopping"));
+  for (AnswerDone& done : waiting) done({0, stopped, {}});
+  for (EarlyJoin& join : early) join.done(stopped);
+  background_.reset();  // its tasks may post to the owners
+  owners_.clear();
+}
+
+// Declaring.
+
+absl::StatusOr<Shard::Declared*> Shard::Find(const std::string& job) const {
+  MutexLock lock(&mutex_);
+  if (declared_ != nullptr && declared_->job.name() == job) return declared_.get();
+  return absl::NotFoundError(absl::StrCat(
+      task_, ": job ", job, " is not declared here",
+      declared_ == nullptr ? std::string() : absl::StrCat(" (job ", declared_->job.name(), " is)")));
+}
+
+void Shard::Declare(v1::DeclareRequest request, Done<v1::DeclareResponse> done) {
+  background_->Post([this, request = std::move(request), done = std::move(done)]() mutable {
+    DeclareNow(request, std::move(done));
+  });
+}
+
+void Shard::DeclareNow(const v1::DeclareRequest& request, Done<v1::DeclareResponse> done) {
+  done(PublishDeclared(request));
+  std::vector<EarlyJoin> early;
+  Declared* declared;
+  {
+    MutexLock lock(&mutex_);
+    declared = declared_.get();
+    if (declared != nullptr) early.swap(early_joins_);
+  }
+  for (EarlyJoin& join : early) {
+    JoinDeclared(declared, std::move(join.request), join.deadline, std::move(join.done));
+  }
+}
+
+absl::StatusOr<v1::DeclareResponse> Shard::PublishDeclared(const v1::DeclareRequest& request) {
+  if (request.shard_index() != options_.shard_index) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(task_, ": the caller takes it for ps:", request.shard_index()));
+  }
+  // Only this thread sets declared_, so it stays as it is seen here.
+  const Declared* declared;
+  {
+    MutexLock lock(&mutex_);
+    declared = declared_.get();
+  }
+  if (declared != nullptr) {
+    // The defaults must be filled in before specs can be compared.
+    PARLEY_ASSIGN_OR_RETURN(const Job job, Job::Create(request.spec()));
+    const std::string difference = DescribeDifference(declared->job.spec(), job.spec());
+    if (!difference.empty()) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          task_, ": job ", declared->job.name(), " is declared with another spec: ", difference));
+    }
+  } else {
+    absl::StatusOr<std::unique_ptr<Declared>> made = MakeDeclared(request);
+    if (!made.ok()) return Annotate(made.status(), task_);
+    declared = made->get();
+    MutexLock lock(&mutex_);
+    declared_ = *std::move(made);
+  }
+  v1::DeclareResponse response;
+  response.set_num_blocks(static_cast<int64_t>(declared->numbers.size()));
+  int64_t bytes = 0;
+  for (const uint32_t number : declared->numbers) {
+    bytes += declared->job.blocks()[number].size * static_cast<int64_t>(sizeof(float));
+  }
+  response.set_bytes(bytes);
+  return response;
+}
+
+absl::StatusOr<std::unique_ptr<Shard::Declared>> Shard::MakeDeclared(
+    const v1::DeclareRequest& request) const {
+  PARLEY_ASSIGN_OR_RETURN(Job job, Job::Create(request.spec()));
+  if (options_.shard_index >= job.spec().num_shards()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("job ", job.name(), " has only ", job.spec().num_shards(), " shards"));
+  }
+  auto declared = std::make_unique<Declared>(std::move(job));
+  const Job& kept = declared->job;
+  PARLEY_ASSIGN_OR_RETURN(declared->policy, NewPolicy(kept.spec().policy()));
+  PARLEY_ASSIGN_OR_RETURN(declared->optimizer, NewOptimizer(kept.spec().optimizer()));
+  declared->numbers = kept.BlocksOfShard(options_.shard_index);
+  declared->local.assign(kept.blocks().size(), -1);
+
+  // Two copies of the values, of which one is being written, and the slots.
+  int64_t elements = 0;
+  for (const uint32_t number : declared->numbers) elements += kept.blocks()[number].size;
+  const int64_t needed =
+      elements * static_cast<int64_t>(sizeof(float)) * (2 + declared->optimizer->num_slots());
+  const int64_t limit = options_.memory_limit > 0 ? options_.memory_limit : MachineMemory();
+  if (needed > limit) {
+    return absl::ResourceExhaustedError(absl::StrCat("job ", kept.name(), " needs ", needed,
+                                                     " bytes here, the limit is ", limit));
+  }
+
+  std::vector<ShardState::BlockClocks> clocks(declared->numbers.size());
+  for (size_t i = 0; i < declared->numbers.size(); ++i) {
+    declared->local[declared->numbers[i]] = static_cast<int>(i);
+  }
+  PARLEY_RETURN_IF_ERROR(MakeBlocks(request.checkpoint(), declared.get(), &clocks));
+  ShardState::Options state_options;
+  state_options.task = task_;
+  state_options.lease = options_.lease;
+  declared->state =
+      std::make_unique<ShardState>(std::move(state_options), &kept, declared->numbers,
+                                   declared->policy.get(), std::move(clocks));
+  return declared;
+}
+
+// Membership.
+
+void Shard::Join(v1::JoinRequest request, Done<v1::JoinResponse> done) {
+  const absl::Time deadline = DeadlineIn(request.wait_ms());
+  Declared* declared;
+  absl::Status refused;
+  {
+    MutexLock lock(&mutex_);
+    declared = declared_.get();
+    constexpr size_t kMaxEarly = 1 << 16;
+    if (stopping_) {
+      refused = absl::UnavailableError(absl::StrCat(task_, " is stopping"));
+    } else if (declared == nullptr && early_joins_.size() >= kMaxEarly) {
+      refused = absl::ResourceExhaustedError(absl::StrCat(task_, ": too many tasks are waiting"));
+    } else if (declared == nullptr) {
+      early_joins_.push_back({std::move(request), deadline, std::move(done)});
+      next_tick_ = std::min(next_tick_, deadline);
+      changed_.NotifyAll();
+      return;
+    }
+  }
+  if (!refused.ok()) {
+    done(refused);
+    return;
+  }
+  JoinDeclared(declared, std::move(request), deadline, std::move(done));
+}
+
+void Shard::JoinDeclared(Declared* declared, v1::JoinRequest request, absl::Time deadline,
+                         Done<v1::JoinResponse> done) {
+  absl::StatusOr<Job> job = Job::Create(request.spec());
+  if (!job.ok()) {
+    done(Annotate(job.status(), task_));
+    return;
+  }
+  const std::string difference = DescribeDifference(declared->job.spec(), job->spec());
+  if (!difference.empty()) {
+    done(absl::FailedPreconditionError(
+        absl::StrCat(task_, ": worker:", request.sender().worker(), " brings another spec of job ",
+                     declared->job.name(), ": ", difference)));
+    return;
+  }
+  const v1::Sender sender = request.sender();
+  Handle(
+      declared,
+      [&](ShardState& state, uint64_t token) {
+        return state.Join(token, sender.worker(), sender.incarnation(), Now(), deadline);
+      },
+      [this, done = std::move(done)](ShardState::Answer answer) mutable {
+        if (!answer.status.ok()) {
+          done(answer.status);
+          return;
+        }
+        v1::JoinResponse response;
+        response.set_step(answer.step);
+        response.set_heartbeat_ms(
+            std::max<int64_t>(1, absl::ToInt64Milliseconds(options_.lease / 4)));
+        done(std::move(response));
+      });
+}
+
+void Shard::Heartbeat(v1::HeartbeatRequest request, Done<v1::HeartbeatResponse> done) {
+  const absl::StatusOr<Declared*> declared = Find(request.sender().job());
+  absl::Status status = declared.status();
+  if (status.ok()) {
+    MutexLock lock(&mutex_);
+    status = (*declared)->state->Heartbeat(request.sender().worker(),
+                                           request.sender().incarnation(), Now());
+  }
+  if (status.ok()) {
+    done(v1::HeartbeatResponse());
+  } else {
+    done(status);
+  }
+}
+
+void Shard::Leave(v1::LeaveRequest request, Done<v1::LeaveResponse> done) {
+  const absl::StatusOr<Declared*> declared = Find(request.sender().job());
+  if (!declared.ok()) {
+    done(declared.status());
+    return;
+  }
+  Handle(
+      *declared,
+      [&](ShardState& state, uint64_t token) {
+        ShardState::Actions actions;
+        const absl::Status status = state.Leave(request.sender().worker(),
+                                                request.sender().incarnation(), request.error(),
+                                                Now(), &actions);
+        actions.answers.push_back({token, status, {}});
+        return actions;
+      },
+      [done = std::move(done)](ShardState::Answer answer) mutable {
+        if (answer.status.ok()) {
+          done(v1::LeaveResponse());
+        } else {
+          done(answer.status);
+        }
+      });
+  changed_.NotifyAll();  // WaitUntilDone
+}
+
+void Shard::Barrier(v1::BarrierRequest request, Done<v1::BarrierResponse> done) {
+  const absl::StatusOr<Declared*> declared = Find(request.sender().job());
+  if (!declared.ok()) {
+    done(declared.status());
+    return;
+  }
+  Handle(
+      *declared,
+      [&](ShardState& state, uint64_t token) {
+        return state.Barrier(token, request.sender().worker(), request.sender().incarnation(),
+                             request.name(), Now(), DeadlineIn(request.wait_ms()));
+      },
+      [done = std::move(done)](ShardState::Answer answer) mutable {
+        if (answer.status.ok()) {
+          done(v1::BarrierResponse());
+        } else {
+          done(answer.status);
+        }
+      });
+}
+
+bool Shard::WaitUntilDone(absl::Duration timeout) const {
+  const absl::Time deadline = Now() + timeout;
+  MutexLock lock(&mutex_);
+  for (;;) {
+    if (declared_ != nullptr && declared_->state->AllLeft()) return true;
+    const absl::Time now = Now();
+    if (now >= deadline) return false;
+    changed_.WaitFor(&mutex_, std::min(deadline - now, absl::Seconds(1)));
+  }
+}
+
+// Pushes and pulls.
+
+absl::StatusOr<ShardState::PushPull> Shard::Decode(const Declared& declared,
+                                                   const v1::PushPullRequest& request,
+                                                   const Payload& payload) const {
+  const std::string who =
+      absl::StrCat(task_, ": worker:", request.sender().worker(), " step ", request.step());
+  if (request.dtype() != v1::FLOAT32) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        who, ": dtype ", v1::DType_Name(request.dtype()), " is not supported, FLOAT32 is"));
+  }
+  if (request.step() < 0 || request.pull_step() < 0) {
+    return absl::InvalidArgumentError(absl::StrCat(who, ": a step is negative"));
+  }
+  if (static_cast<size_t>(request.push_size()) > declared.blocks.size() ||
+      static_cast<size_t>(request.pull_size()) > declared.blocks.size()) {
+    return absl::InvalidArgumentError(absl::StrCat(who, ": it names more blocks than there are"));
+  }
+  const auto find = [&](uint32_t number) -> absl::StatusOr<size_t> {
+    if (number >= declared.local.size() || declared.local[number] < 0) {
+      return absl::NotFoundError(absl::StrCat(who, ": block ", number, " is not here"));
+    }
+    return static_cast<size_t>(declared.local[number]);
+  };
+
+  ShardState::PushPull result;
+  result.worker = request.sender().worker();
+  result.incarnation = request.sender().incarnation();
+  result.step = request.step();
+  result.sequence = request.sequence();
+  result.pull_step = request.pull_step();
+  result.deadline = DeadlineIn(request.wait_ms());
+  size_t offset = 0;
+  for (const v1::PushPullRequest::Push& push : request.push()) {
+    PARLEY_ASSIGN_OR_RETURN(const size_t block, find(push.block()));
+    const size_t bytes = static_cast<size_t>(declared.job.blocks()[push.block()].size) * sizeof(float);
+    if (bytes > payload.size() - offset) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          who, ", parameter ",
+          declared.job.parameters()[declared.job.blocks()[push.block()].parameter].name, ", block ",
+          push.block(), ": it has ", bytes, " bytes, the payload only ", payload.size() - offset,
+          " more"));
+    }
+    result.pushes.push_back({block, push.base_version(), payload.Sub(offset, bytes)});
+    offset += bytes;
+  }
+  if (offset != payload.size()) {
+    return absl::InvalidArgumentError(absl::StrCat(who, ": the payload has ", payload.size(),
+                                                   " bytes, its blocks ", offset));
+  }
+  for (const ShardState::Push& push : result.pushes) {
+    if (AllFinite(push.gradient)) continue;
+    const BlockInfo& info = declared.job.blocks()[declared.numbers[push.block]];
+    return absl::InvalidArgumentError(
+        absl::StrCat(who, ", parameter ", declared.job.parameters()[info.parameter].name,
+                     ": the gradient has a NaN or an infinity"));
+  }
+  for (const uint32_t number : request.pull()) {
+    PARLEY_ASSIGN_OR_RETURN(const size_t block, find(number));
+    result.pulls.push_back(block);
+  }
+  return result;
+}
+
+void Shard::PushPull(v1::PushPullRequest request, Payload payload, Done<PushPullReply> done) {
+  const absl::StatusOr<Declared*> found = Find(request.sender().job());
+  if (!found.ok()) {
+    done(found.status());
+    return;
+  }
+  Declared* const declared = *found;
+  absl::StatusOr<ShardState::PushPull> decoded = Decode(*declared, request, payload);
+  if (!decoded.ok()) {
+    done(decoded.status());
+    return;
+  }
+  bytes_pushed_.fetch_add(static_cast<int64_t>(payload.size()), std::memory_order_relaxed);
+  std::vector<size_t> pulls = decoded->pulls;
+  Handle(
+      declared,
+      [&](ShardState& state, uint64_t token) {
+        decoded->token = token;
+        return state.HandlePushPull(*std::move(decoded), Now());
+      },
+      [this, declared, pulls = std::move(pulls),
+       done = std::move(done)](ShardState::Answer answer) mutable {
+        if (!answer.status.ok()) {
+          done(answer.status);
+          return;
+        }
+        PushPullReply reply;
+        for (const int64_t staleness : answer.staleness) {
+          reply.response.add_pushed()->set_staleness(staleness);
+        }
+        for (const size_t block : pulls) {
+          const BlockSnapshot snapshot = declared->blocks[block]->Snapshot();
+          reply.response.add_pulled()->set_version(snapshot.version);
+          reply.payload.Append(snapshot.values.get(), snapshot.size * sizeof(float),
+                               snapshot.values);
+        }
+        bytes_pulled_.fetch_add(static_cast<int64_t>(reply.payload.size()),
+                                std::memory_order_relaxed);
+        done(std::move(reply));
+      });
+}
+
+template <typename Event>
+void Shard::Handle(Declared* declared, Event event, AnswerDone done) {
+  std::vector<Ready> ready;
+  bool stopping;
+  {
+    MutexLock lock(&mutex_);
+    stopping = stopping_;
+    if (!stopping) {
+      const uint64_t token = next_token_++;
+      dones_.emplace(token, std::move(done));
+      ready = CarryOut(declared, event(*declared->state, token));
+    }
+  }
+  if (stopping) {
+    done({0, absl::UnavailableError(absl::StrCat(task_, " is stopping")), {}});
+    return;
+  }
+  for (Ready& each : ready) each.done(std::move(each.answer));
+}
+
+// Rounds are posted under the mutex, so that a block's owner sees them in the order in which they were scheduled.
+std::vector<Shard::Ready> Shard::CarryOut(Declared* declared, ShardState::Actions actions) {
+  for (ShardState::Round& round : actions.rounds) {
+    OwnerOf(round.block).Post([this, declared, round = std::move(round)] {
+      ApplyRound(declared, round);
+    });
+  }
+  std::vector<Ready> ready;
+  for (ShardState::Answer& answer : actions.answers) {
+    const auto it = dones_.find(answer.token);
+    if (it == dones_.end()) continue;  // refused when the shard began to stop
+    ready.push_back({std::move(it->second), std::move(answer)});
+    dones_.erase(it);
+  }
+  const absl::Time next = declared->state->NextDeadline();
+  if (next < next_tick_) {
+    next_tick_ = next;
+    changed_.NotifyAll();
+  }
+  return ready;
+}
+
+void Shard::ApplyRound(Declared* declared, const ShardState::Round& round) {
+  declared->blocks[round.block]->Apply(*declared->optimizer, round.gradients);
+  std::vector<Ready> ready;
+  {
+    MutexLock lock(&mutex_);
+    ready = CarryOut(declared, declared->state->Applied(round.block));
+  }
+  for (Ready& each : ready) each.done(std::move(each.answer));
+}
+
+TaskThread& Shard::OwnerOf(size_t block) const { return *owners_[block % owners_.size()]; }
+
+void Shard::RunTimer() {
+  for (;;) {
+    std::vector<Ready> ready;
+    std::vector<EarlyJoin> overdue;
+    {
+      MutexLock lock(&mutex_);
+      while (!stopping_ && Now() < next_tick_) {
+        changed_.WaitFor(&mutex_, std::min(next_tick_ - Now(), absl::Minutes(1)));
+      }
+      if (stopping_) return;
+      const absl::Time now = Now();
+      next_tick_ = absl::InfiniteFuture();
+      if (declared_ != nullptr) ready = CarryOut(declared_.get(), declared_->state->Tick(now));
+      std::vector<EarlyJoin> kept;
+      for (EarlyJoin& join : early_joins_) {
+        if (join.deadline > now) {
+          next_tick_ = std::min(next_tick_, join.deadline);
+          kept.push_back(std::move(join));
+        } else {
+          overdue.push_back(std::move(join));
+        }
+      }
+      early_joins_ = std::move(kept);
+    }
+    for (Ready& each : ready) each.done(std::move(each.answer));
+    for (EarlyJoin& join : overdue) {
+      join.done(absl::DeadlineExceededError(absl::StrCat(
+          task_, ": worker:", join.request.sender().worker(), " waited for worker:0, the chief, to declare job ",
+          join.request.spec().name())));
+    }
+  }
+}
+
+// What it knows.
+
+void Shard::DescribeBlocks(v1::DescribeBlocksRequest request, Done<v1::DescribeBlocksResponse> done) {
+  const absl::StatusOr<Declared*> declared = Find(request.job());
+  if (!declared.ok()) {
+    done(declared.status());
+    return;
+  }
+  const Job& job = (*declared)->job;
+  v1::DescribeBlocksResponse response;
+  for (const uint32_t number : (*declared)->numbers) {
+    const BlockInfo& info = job.blocks()[number];
+    v1::BlockDescription* description = response.add_blocks();
+    description->set_block(number);
+    description->set_parameter(job.parameters()[info.parameter].name);
+    description->set_offset(info.offset);
+    description->set_size(info.size);
+  }
+  done(std::move(response));
+}
+
+void Shard::GetStatus(v1::GetStatusRequest request, Done<v1::GetStatusResponse> done) {
+  const absl::StatusOr<Declared*> declared = Find(request.job());
+  if (!declared.ok()) {
+    done(declared.status());
+    return;
+  }
+  v1::GetStatusResponse response;
+  {
+    MutexLock lock(&mutex_);
+    (*declared)->state->FillStatus(&response);
+  }
+  response.set_bytes_pushed(bytes_pushed_.load(std::memory_order_relaxed));
+  response.set_bytes_pulled(bytes_pulled_.load(std::memory_order_relaxed));
+  done(std::move(response));
+}
+
+}  // namespace parley

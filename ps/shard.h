@@ -1,0 +1,135 @@
+#ifndef PARLEY_PS_SHARD_H_
+#define PARLEY_PS_SHARD_H_
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "base/mutex.h"
+#include "net/job.h"
+#include "net/parameter_server.h"
+#include "ps/block.h"
+#include "ps/optimizer.h"
+#include "ps/policy.h"
+#include "ps/shard_state.h"
+#include "ps/task_thread.h"
+
+namespace parley {
+
+struct ShardOptions {
+  int shard_index = 0;
+  // Where checkpoints are written and read; the same folder for all shards and the chief. Empty: none can be made.
+  std::string checkpoint_folder;
+  // Threads that own the blocks; 0: one for each core, at most 4.
+  int threads = 0;
+  // A worker unheard for this long may be replaced by a newer incarnation.
+  absl::Duration lease = absl::Seconds(10);
+  // Bytes of parameters and slots the shard may hold; 0: the machine's memory.
+  int64_t memory_limit = 0;
+};
+
+// A Shard holds a part of one job's parameters. It is the C++ face of the wire service and can be called directly: the
+// in-process transport.
+//
+// The path of a push: PushPull (any thread) checks the request and its numbers and gives it to the ShardState, which
+// decides; a closed round goes to the thread that owns the block, which reduces the gradients, updates the block, and
+// reports it applied; then the ShardState answers the pulls that waited for it, with snapshots of blocks, uncopied.
+//
+// Thread safety: safe from any thread.
+// Threads: each block belongs to one of the owner threads, the only ones to write blocks; one background thread declares,
+// restores and writes checkpoints; one timer thread ends what is overdue. The destructor refuses what waits and joins all.
+class Shard final : public ParameterServer {
+ public:
+  explicit Shard(ShardOptions options);
+  ~Shard() override;
+
+  void Declare(v1::DeclareRequest request, Done<v1::DeclareResponse> done) override;
+  void Join(v1::JoinRequest request, Done<v1::JoinResponse> done) override;
+  void Heartbeat(v1::HeartbeatRequest request, Done<v1::HeartbeatResponse> done) override;
+  void PushPull(v1::PushPullRequest request, Payload payload, Done<PushPullReply> done) override;
+  void Leave(v1::LeaveRequest request, Done<v1::LeaveResponse> done) override;
+  void Barrier(v1::BarrierRequest request, Done<v1::BarrierResponse> done) override;
+  void Checkpoint(v1::CheckpointRequest request, Done<v1::CheckpointResponse> done) override;
+  void DescribeBlocks(v1::DescribeBlocksRequest request,
+                      Done<v1::DescribeBlocksResponse> done) override;
+  void GetStatus(v1::GetStatusRequest request, Done<v1::GetStatusResponse> done) override;
+
+  // True when every worker of the job has left; waits for it up to `timeout`.
+  bool WaitUntilDone(absl::Duration timeout) const;
+
+ private:
+  // What Declare makes. The pointer, and all but `state`, are constant once published.
+  struct Declared {
+    explicit Declared(Job declared_job) : job(std::move(declared_job)) {}
+    Job job;
+    std::unique_ptr<Policy> policy;
+    std::unique_ptr<Optimizer> optimizer;
+    std::vector<uint32_t> numbers;               // of the shard's blocks in the job
+    std::vector<int> local;                      // by number: index in blocks, or -1
+    std::vector<std::unique_ptr<Block>> blocks;  // written by their owner threads only
+    std::unique_ptr<ShardState> state;           // guarded by mutex_
+  };
+
+  using AnswerDone = absl::AnyInvocable<void(ShardState::Answer)>;
+  struct Ready {
+    AnswerDone done;
+    ShardState::Answer answer;
+  };
+  struct EarlyJoin {
+    v1::JoinRequest request;
+    absl::Time deadline;
+    Done<v1::JoinResponse> done;
+  };
+  class CheckpointCut;
+
+  // The declared job, or NOT_FOUND when it is not `job`.
+  absl::StatusOr<Declared*> Find(const std::string& job) const;
+  absl::StatusOr<std::unique_ptr<Declared>> MakeDeclared(const v1::DeclareRequest& request) const;
+  void DeclareNow(const v1::DeclareRequest& request, Done<v1::DeclareResponse> done);
+  absl::StatusOr<v1::DeclareResponse> PublishDeclared(const v1::DeclareRequest& request);
+  void JoinDeclared(Declared* declared, v1::JoinRequest request, absl::Time deadline,
+                    Done<v1::JoinResponse> done);
+  // The checked request, its gradients cut from `payload`.
+  absl::StatusOr<ShardState::PushPull> Decode(const Declared& declared,
+                                              const v1::PushPullRequest& request,
+                                              const Payload& payload) const;
+  // Runs event(state, token) under the mutex, and carries out the actions it returns; `done` gets the answer to `token`.
+  template <typename Event>
+  void Handle(Declared* declared, Event event, AnswerDone done);
+  std::vector<Ready> CarryOut(Declared* declared, ShardState::Actions actions)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void ApplyRound(Declared* declared, const ShardState::Round& round);
+  TaskThread& OwnerOf(size_t block) const;
+  void RunTimer();
+
+  const ShardOptions options_;
+  const std::string task_;  // "ps:0"
+
+  mutable Mutex mutex_;
+  mutable CondVar changed_;  // next_tick_, stopping_, or who has left
+  std::unique_ptr<Declared> declared_ ABSL_GUARDED_BY(mutex_);
+  std::vector<EarlyJoin> early_joins_ ABSL_GUARDED_BY(mutex_);  // before Declare
+  absl::flat_hash_map<uint64_t, AnswerDone> dones_ ABSL_GUARDED_BY(mutex_);
+  uint64_t next_token_ ABSL_GUARDED_BY(mutex_) = 1;
+  absl::Time next_tick_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+
+  std::atomic<int64_t> bytes_pushed_{0};
+  std::atomic<int64_t> bytes_pulled_{0};
+
+  std::vector<std::unique_ptr<TaskThread>> owners_;  // constant after construction
+  std::unique_ptr<TaskThread> background_;
+  std::thread timer_;
+};
+
+}  // namespace parley
+
+#endif  // PARLEY_PS_SHARD_H_

@@ -1,0 +1,203 @@
+#ifndef PARLEY_PS_SHARD_STATE_H_
+#define PARLEY_PS_SHARD_STATE_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "net/job.h"
+#include "net/payload.h"
+#include "proto/parameter_server.pb.h"
+#include "ps/policy.h"
+#include "ps/sequence_window.h"
+
+namespace parley {
+
+// A ShardState is the part of a shard that decides: who is in the job, which gradient enters which round, when a round is
+// closed, and when a waiting request is answered. It is a deterministic state machine: no threads, clock, sockets, or
+// parameter bytes (it hands gradients on, unread). Each event gives the Actions that the shard must carry out: apply the
+// rounds, in order, and answer the requests; when a round is applied, say so with Applied.
+//
+// A request that may wait is known by a token, unique and chosen by the caller, and is answered exactly once.
+//
+// Invariants:
+//  (1) A push is taken whole or refused whole, and taken at most once: by its sequence number within an incarnation, by
+//      its step across incarnations.
+//  (2) A block's rounds are scheduled, and reported Applied, in the order of their numbers, without gaps.
+//  (3) Gradients in a round stand in the order of worker indices.
+//  (4) A pull is answered only when the policy allowed it and all rounds scheduled by then are applied.
+//  (5) Nothing waits past its deadline, given Ticks.
+//
+// Thread safety: none; Shard guards it with its mutex. `job` and `policy` must outlive it.
+class ShardState {
+ public:
+  struct Options {
+    std::string task;  // "ps:0", for messages
+    // After this silence a worker's place may be taken by a newer incarnation.
+    absl::Duration lease = absl::Seconds(10);
+  };
+
+  // What a checkpoint knows of a block; the version is the number of rounds applied.
+  struct BlockClocks {
+    int64_t version = 0;
+    std::vector<int64_t> clocks;  // by worker: see WorkerInRound; empty means all at `version`
+  };
+
+  // Close this round: apply the mean of the gradients to the block.
+  struct Round {
+    size_t block;  // index in the shard's blocks
+    std::vector<Payload> gradients;
+  };
+
+  struct Answer {
+    uint64_t token;
+    absl::Status status;
+    std::vector<int64_t> staleness;  // of a PushPull: one for each push
+    int64_t step = 0;                // of a Join: the worker's next step
+  };
+
+  struct Actions {
+    std::vector<Round> rounds;
+    std::vector<Answer> answers;
+  };
+
+  struct Push {
+    size_t block;  // index in the shard's blocks
+    int64_t base_version;
+    Payload gradient;  // the block's float32 values, checked to be finite
+  };
+
+  struct PushPull {
+    uint64_t token;
+    int worker;
+    uint64_t incarnation;
+    int64_t step;
+    uint64_t sequence;  // > 0 when there are pushes
+    std::vector<Push> pushes;
+    std::vector<size_t> pulls;  // indices in the shard's blocks
+    int64_t pull_step;
+    absl::Time deadline;
+  };
+
+  // `blocks` are the numbers of the shard's blocks in the job; `clocks`, parallel to them, say where they continue.
+  ShardState(Options options, const Job* job, std::vector<uint32_t> blocks, const Policy* policy,
+             std::vector<BlockClocks> clocks);
+
+  // A worker enters. A live worker of an older incarnation keeps its place while it is heard: the newcomer waits for its
+  // lease to end, at most one lease, and is then refused with ALREADY_EXISTS.
+  Actions Join(uint64_t token, int worker, uint64_t incarnation, absl::Time now,
+               absl::Time deadline);
+  // Any sign of life renews the lease; this one does nothing else.
+  absl::Status Heartbeat(int worker, uint64_t incarnation, absl::Time now);
+  Actions HandlePushPull(PushPull request, absl::Time now);
+  // The worker is done; or, with an `error`, failed.
+  absl::Status Leave(int worker, uint64_t incarnation, absl::string_view error, absl::Time now,
+                     Actions* actions);
+  Actions Barrier(uint64_t token, int worker, uint64_t incarnation, const std::string& name,
+                  absl::Time now, absl::Time deadline);
+  // The oldest scheduled round of `block` that was not applied is now.
+  Actions Applied(size_t block);
+  // Ends what is overdue at `now`.
+  Actions Tick(absl::Time now);
+  // When to Tick next; InfiniteFuture when nothing waits.
+  absl::Time NextDeadline() const;
+
+  // The sender's right to speak: INVALID_ARGUMENT, FAILED_PRECONDITION (not in the job) or ABORTED (superseded, or the
+  // job has failed). Renews its lease.
+  absl::Status CheckSender(int worker, uint64_t incarnation, absl::Time now);
+
+  bool AllLeft() const;
+  // Where a checkpoint of `block` continues, once the rounds scheduled by now are applied.
+  BlockClocks ClocksOf(size_t block) const;
+  void FillStatus(v1::GetStatusResponse* response) const;
+
+ private:
+  enum class Presence { kAbsent, kLive, kLeft };
+
+  struct Worker {
+    Presence presence = Presence::kAbsent;
+    uint64_t incarnation = 0;
+    absl::Time last_heard = absl::InfinitePast();
+    SequenceWindow sequences;
+    int waiting = 0;  // requests
+  };
+
+  struct Waiter {
+    uint64_t token;
+    int64_t step;
+    int64_t version;  // answer when this many rounds are applied; -1: the policy has not allowed it yet
+  };
+
+  struct Block {
+    uint32_t number;  // in the job
+    int64_t applied = 0;
+    int64_t scheduled = 0;
+    std::vector<WorkerInRound> workers;
+    std::vector<Payload> gradients;  // of the open round, by worker; empty where !pushed
+    // A gradient of a step below this one was taken from an earlier incarnation, or before a restore.
+    std::vector<int64_t> taken_below;  // by worker
+    std::vector<Waiter> waiters;
+    uint64_t seen = 0;  // the last request that named it, to find doubles
+  };
+
+  enum class Kind { kPushPull, kJoin, kBarrier };
+
+  struct Waiting {
+    Kind kind;
+    int worker;
+    absl::Time deadline;
+    int64_t step = 0;
+    size_t blocks = 0;               // kPushPull: those still waited for
+    std::vector<int64_t> staleness;  // kPushPull
+    uint64_t incarnation = 0;        // kJoin
+    std::string barrier;             // kBarrier
+  };
+
+  RoundSnapshot SnapshotOf(const Block& block) const;
+  // "ps:0: worker:1 step 5".
+  std::string Who(int worker, int64_t step) const;
+  std::string ParameterOf(const Block& block) const;
+  std::string Describe(int worker, absl::Time now) const;
+  std::string DescribeAll(const std::vector<int>& workers, absl::Time now) const;
+
+  absl::Status CheckPushes(const PushPull& request);
+  SequenceWindow::Answer TakePushes(PushPull& request, Actions* actions);
+  void CloseIfComplete(size_t index, Actions* actions);
+  void AnswerWaiters(Block& block, Actions* actions);
+  void ReviewAll(Actions* actions);  // after membership changed
+  void ReviewBarriers(Actions* actions);
+  void Admit(uint64_t token, int worker, uint64_t incarnation, absl::Time now, Actions* actions);
+  void AddWaiting(uint64_t token, Waiting waiting);
+  void Finish(uint64_t token, absl::Status status, Actions* actions);
+  void FinishAllOf(int worker, const absl::Status& status, Actions* actions);
+  absl::Status Overdue(uint64_t token, const Waiting& waiting, absl::Time now) const;
+
+  const Options options_;
+  const Job* const job_;
+  const Policy* const policy_;
+  std::vector<Block> blocks_;
+  std::vector<Worker> workers_;
+  std::vector<uint8_t> member_;  // by worker: has not left
+  std::map<uint64_t, Waiting> waiting_;
+  std::set<std::pair<absl::Time, uint64_t>> deadlines_;
+  std::set<uint64_t> joins_;  // tokens of newcomers that wait for a place
+  absl::flat_hash_map<std::string, std::map<int, uint64_t>> barriers_;  // worker -> token
+  absl::Status failure_;  // not OK: the job has failed
+  uint64_t requests_ = 0;
+  // Over all gradients taken.
+  int64_t pushes_ = 0;
+  int64_t staleness_sum_ = 0;
+  int64_t staleness_max_ = 0;
+};
+
+}  // namespace parley
+
+#endif  // PARLEY_PS_SHARD_STATE_H_
