@@ -1,0 +1,163 @@
+"""Starts the real programs of a job and watches them, for the tests of this folder.
+
+Every wait has a deadline; when it passes, the test fails with the output of all tasks.
+"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+import unittest
+
+RUNFILES = os.environ.get("TEST_SRCDIR", "") + "/" + os.environ.get("TEST_WORKSPACE", "parley")
+DATA = "/usr/share/datasets/fashion-mnist"
+DEADLINE = 120 * (10 if os.environ.get("PARLEY_SLOW_BUILD") else 1)  # seconds, for things that take a second or two
+
+
+def program(label):
+    return os.path.join(RUNFILES, label)
+
+
+class Task:
+    """One process, its output collected by a thread."""
+
+    def __init__(self, name, command, env=None):
+        self.name = name
+        self.lines = []
+        self._changed = threading.Condition()
+        environment = {k: v for k, v in os.environ.items() if k != "TF_CONFIG"}
+        environment.update(env or {})
+        self.process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            errors="replace",
+            env=environment,
+            start_new_session=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            with self._changed:
+                self.lines.append(line.rstrip("\n"))
+                self._changed.notify_all()
+        with self._changed:
+            self.lines.append("<end of output>")
+            self._changed.notify_all()
+
+    def output(self):
+        with self._changed:
+            return "\n".join(self.lines)
+
+    def wait_for(self, pattern, deadline=DEADLINE):
+        """The match of the first line that has `pattern`."""
+        end = time.monotonic() + deadline
+        seen = 0
+        with self._changed:
+            while True:
+                while seen < len(self.lines):
+                    match = re.search(pattern, self.lines[seen])
+                    if match:
+                        return match
+                    if self.lines[seen] == "<end of output>":
+                        raise AssertionError(f"{self.name} ended without '{pattern}':\n" + "\n".join(self.lines))
+                    seen += 1
+                if not self._changed.wait(max(0.0, end - time.monotonic())) and time.monotonic() >= end:
+                    raise AssertionError(f"{self.name} did not say '{pattern}':\n" + "\n".join(self.lines))
+
+    def exit_code(self, deadline=DEADLINE):
+        try:
+            code = self.process.wait(deadline)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{self.name} did not end in {deadline} s:\n{self.output()}") from None
+        self._reader.join(10)
+        return code
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def kill(self):
+        if self.process.poll() is None:
+            try:
+                os.killpg(self.process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        self.process.wait()
+        self._reader.join(10)
+        self.process.stdout.close()
+
+
+class JobTest(unittest.TestCase):
+    """A test with tasks that are killed at its end, and a folder that is removed."""
+
+    def setUp(self):
+        self._folder = tempfile.TemporaryDirectory()
+        self.folder = self._folder.name
+        self.tasks = []
+
+    def tearDown(self):
+        for task in self.tasks:
+            task.kill()
+        self._folder.cleanup()
+
+    def start(self, name, *command, env=None):
+        task = Task(name, list(command), env)
+        self.tasks.append(task)
+        return task
+
+    def start_ps(self, count=1, workers=1, *flags):
+        """`count` ps tasks on free ports. Returns them and the value of --ps_hosts for the workers."""
+        hosts = ",".join(["localhost:0"] * count)
+        tasks = [
+            self.start(
+                f"ps:{i}",
+                program("ps/parley_ps"),
+                f"--ps_hosts={hosts}",
+                "--worker_hosts=" + ",".join(["localhost:0"] * workers),
+                f"--task_index={i}",
+                *flags,
+            )
+            for i in range(count)
+        ]
+        ports = [task.wait_for(r"ps:\d+ listening on \S+:(\d+)").group(1) for task in tasks]
+        return tasks, ",".join(f"localhost:{port}" for port in ports)
+
+    def start_worker(self, ps_hosts, index=0, workers=1, *flags):
+        return self.start(
+            f"worker:{index}",
+            program("worker/parley_worker"),
+            f"--ps_hosts={ps_hosts}",
+            "--worker_hosts=" + ",".join(["localhost:0"] * workers),
+            f"--task_index={index}",
+            f"--data_dir={DATA}",
+            *flags,
+        )
+
+    def run_job(self, ps=1, workers=1, *flags, ps_flags=()):
+        """Runs a job to its end; all tasks must end well. Returns the chief's output."""
+        servers, hosts = self.start_ps(ps, workers, *ps_flags)
+        tasks = [self.start_worker(hosts, i, workers, *flags) for i in range(workers)]
+        for task in tasks + servers:
+            self.assertEqual(task.exit_code(), 0, f"{task.name}:\n{task.output()}")
+        return tasks[0].output()
+
+    def inspect(self, path):
+        """What `parley inspect` prints; the test fails when it fails."""
+        task = self.start("inspect", program("deploy/parley"), "inspect", path)
+        self.assertEqual(task.exit_code(), 0, task.output())
+        return task.output()
+
+    def digest(self, path):
+        return re.search(r"crc32c 0x([0-9a-f]{8})", self.inspect(path)).group(1)
+
+    def summary(self, path):
+        with open(path, encoding="utf-8") as file:
+            return json.load(file)
