@@ -1,0 +1,97 @@
+#include "ps/block.h"
+
+#include <utility>
+
+#include "absl/container/inlined_vector.h"
+#include "base/initializer.h"
+#include "ps/reduce_update.h"
+
+namespace parley {
+
+// The buffer for the next round, when no reader holds the last one any more.
+class Block::Spare {
+ public:
+  std::unique_ptr<FloatBuffer> Take(size_t size) {
+    {
+      MutexLock lock(&mutex_);
+      if (buffer_ != nullptr) return std::move(buffer_);
+    }
+    return std::make_unique<FloatBuffer>(size);
+  }
+
+  void Return(std::unique_ptr<FloatBuffer> buffer) {
+    MutexLock lock(&mutex_);
+    if (buffer_ == nullptr) buffer_ = std::move(buffer);
+  }
+
+ private:
+  Mutex mutex_;
+  std::unique_ptr<FloatBuffer> buffer_ ABSL_GUARDED_BY(mutex_);
+};
+
+Block::Block(FloatBuffer values, std::vector<FloatBuffer> slots, int64_t version)
+    : size_(values.size()), spare_(std::make_shared<Spare>()), slots_(std::move(slots)) {
+  Publish(std::make_unique<FloatBuffer>(std::move(values)), version);
+}
+
+std::unique_ptr<Block> Block::Initialized(const Job& job, uint32_t number,
+                                          const Optimizer& optimizer) {
+  const BlockInfo& info = job.blocks()[number];
+  const Job::Parameter& parameter = job.parameters()[info.parameter];
+  FloatBuffer values(static_cast<size_t>(info.size));
+  Initialize(parameter.initializer, job.spec().seed(), parameter.name, info.offset, values.span());
+  std::vector<FloatBuffer> slots;
+  for (int i = 0; i < optimizer.num_slots(); ++i) {
+    slots.push_back(FloatBuffer::Zeros(values.size()));
+  }
+  return std::make_unique<Block>(std::move(values), std::move(slots), /*version=*/0);
+}
+
+void Block::Apply(const Optimizer& optimizer, absl::Span<const Payload> gradients) {
+  std::unique_ptr<FloatBuffer> next = spare_->Take(size_);
+  int64_t version;
+  {
+    // Only this thread publishes, so the current values stay what they are, and alive, until
+    // Publish.
+    const BlockSnapshot current = Snapshot();
+    version = current.version + 1;
+    absl::InlinedVector<float*, 4> slots;
+    for (FloatBuffer& slot : slots_) slots.push_back(slot.data());
+    UpdateContext context;
+    context.round = version;
+    ReduceAndUpdate(optimizer, context, gradients, static_cast<int>(gradients.size()),
+                    current.span(), next->span(), slots);
+  }
+  Publish(std::move(next), version);
+}
+
+BlockSnapshot Block::Snapshot() const {
+  MutexLock lock(&mutex_);
+  return current_;
+}
+
+BlockCut Block::Cut() const {
+  BlockCut cut;
+  cut.values = Snapshot();
+  for (const FloatBuffer& slot : slots_) cut.slots.push_back(slot.Copy());
+  return cut;
+}
+
+void Block::Publish(std::unique_ptr<FloatBuffer> values, int64_t version) {
+  BlockSnapshot published;
+  published.size = size_;
+  published.version = version;
+  FloatBuffer* const buffer = values.release();
+  // Its last reader, whoever that is, brings the buffer back.
+  published.values =
+      std::shared_ptr<const float>(buffer->data(), [buffer, spare = spare_](const float*) {
+        spare->Return(std::unique_ptr<FloatBuffer>(buffer));
+      });
+  {
+    MutexLock lock(&mutex_);
+    std::swap(current_, published);
+  }
+  // `published`, the version before, is let go here, outside the lock.
+}
+
+}  // namespace parley

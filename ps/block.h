@@ -1,0 +1,71 @@
+#ifndef PARLEY_PS_BLOCK_H_
+#define PARLEY_PS_BLOCK_H_
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "base/mutex.h"
+#include "net/job.h"
+#include "net/payload.h"
+#include "ps/float_buffer.h"
+#include "ps/optimizer.h"
+
+namespace parley {
+
+// A block's values as they were at one version. Keeps its bytes alive, not the Block.
+struct BlockSnapshot {
+  std::shared_ptr<const float> values;
+  size_t size = 0;      // elements
+  int64_t version = 0;  // rounds applied
+
+  absl::Span<const float> span() const { return {values.get(), size}; }
+};
+
+// All that a block holds at one version; the slots are copies.
+struct BlockCut {
+  BlockSnapshot values;
+  std::vector<FloatBuffer> slots;
+};
+
+// A Block is one contiguous piece of a parameter with its slots.
+// Thread safety: only the owning thread calls Apply and Cut; Snapshot is safe from any thread.
+// Invariants: (1) the version rises by exactly one a round.
+//             (2) values and slots belong to the same version, as the owning thread sees them.
+//             (3) published values never change: a round is written into another buffer. Two
+//             buffers are kept, and more
+//                 only while readers hold older snapshots.
+// Owned by Shard.
+class Block {
+ public:
+  // Takes over what a checkpoint held; every slot has values.size() elements.
+  Block(FloatBuffer values, std::vector<FloatBuffer> slots, int64_t version);
+
+  // Block `number` of `job` with its first values, zero slots, and version 0.
+  static std::unique_ptr<Block> Initialized(const Job& job, uint32_t number,
+                                            const Optimizer& optimizer);
+
+  // Applies the next round: the mean of `gradients`, summed in their order (see ReduceAndUpdate),
+  // each of size() float32. At least one; `optimizer` has as many slots as this block.
+  void Apply(const Optimizer& optimizer, absl::Span<const Payload> gradients);
+
+  BlockSnapshot Snapshot() const;
+  BlockCut Cut() const;
+  size_t size() const { return size_; }
+
+ private:
+  class Spare;
+
+  void Publish(std::unique_ptr<FloatBuffer> values, int64_t version);
+
+  const size_t size_;
+  const std::shared_ptr<Spare> spare_;  // shared with the snapshots, which bring their buffers back
+  std::vector<FloatBuffer> slots_;      // owning thread only
+  mutable Mutex mutex_;
+  BlockSnapshot current_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace parley
+
+#endif  // PARLEY_PS_BLOCK_H_

@@ -1,0 +1,151 @@
+#include "ps/block.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <set>
+#include <thread>
+#include <vector>
+
+#include "base/initializer.h"
+
+namespace parley {
+namespace {
+
+v1::Optimizer Momentum() {
+  v1::Optimizer spec;
+  spec.set_learning_rate(1);
+  spec.mutable_momentum()->set_momentum(0.5f);
+  return spec;
+}
+
+Job MakeJob() {
+  v1::JobSpec spec;
+  spec.set_name("job");
+  spec.set_seed(9);
+  spec.set_num_workers(1);
+  spec.set_num_shards(1);
+  spec.set_block_elements(100);
+  *spec.mutable_optimizer() = Momentum();
+  spec.mutable_policy()->mutable_synchronous();
+  v1::ParameterSpec* parameter = spec.add_parameters();
+  parameter->set_name("w");
+  parameter->add_shape(250);
+  parameter->set_dtype(v1::FLOAT32);
+  parameter->mutable_initializer()->mutable_normal()->set_stddev(1);
+  return Job::Create(spec).value();
+}
+
+// A gradient that is `value` everywhere.
+Payload Constant(size_t size, float value) {
+  const auto bytes = std::make_shared<std::vector<float>>(size, value);
+  Payload payload;
+  payload.Append(bytes->data(), size * sizeof(float), bytes);
+  return payload;
+}
+
+FloatBuffer Filled(size_t size, float value) {
+  FloatBuffer buffer(size);
+  for (float& element : buffer.span()) element = value;
+  return buffer;
+}
+
+class BlockTest : public testing::Test {
+ protected:
+  const std::unique_ptr<Optimizer> optimizer_ = NewOptimizer(Momentum()).value();
+};
+
+TEST_F(BlockTest, BeginsWithItsPieceOfTheParameter) {
+  const Job job = MakeJob();
+  std::vector<float> whole(250);
+  Initialize(Initializer::Normal(0, 1), 9, "w", 0, absl::MakeSpan(whole));
+  for (uint32_t number = 0; number < 3; ++number) {
+    const auto block = Block::Initialized(job, number, *optimizer_);
+    const BlockCut cut = block->Cut();
+    EXPECT_EQ(cut.values.version, 0);
+    const size_t size = number == 2 ? 50 : 100;
+    EXPECT_EQ(cut.values.span(), absl::MakeConstSpan(whole).subspan(number * 100, size));
+    ASSERT_EQ(cut.slots.size(), 1u);
+    EXPECT_EQ(cut.slots[0].span(), absl::MakeConstSpan(std::vector<float>(size, 0)));
+  }
+}
+
+TEST_F(BlockTest, AppliesTheMeanAndCountsVersions) {
+  std::vector<FloatBuffer> slots;
+  slots.push_back(Filled(3, 2));
+  Block block(Filled(3, 10), std::move(slots), /*version=*/41);
+  const std::vector<Payload> gradients = {Constant(3, 1), Constant(3, 3)};
+  block.Apply(*optimizer_, gradients);
+  const BlockCut cut = block.Cut();
+  EXPECT_EQ(cut.values.version, 42);
+  EXPECT_EQ(cut.slots[0].span(), absl::MakeConstSpan({3.0f, 3.0f, 3.0f}));  // 0.5 * 2 + 2
+  EXPECT_EQ(cut.values.span(), absl::MakeConstSpan({7.0f, 7.0f, 7.0f}));
+}
+
+TEST_F(BlockTest, ASnapshotKeepsItsValuesEvenWithoutTheBlock) {
+  auto block = std::make_unique<Block>(Filled(3, 1), std::vector<FloatBuffer>(), 0);
+  v1::Optimizer spec;
+  spec.set_learning_rate(1);
+  spec.mutable_sgd();
+  const auto sgd = NewOptimizer(spec).value();
+  std::vector<BlockSnapshot> snapshots = {block->Snapshot()};
+  for (int round = 1; round <= 4; ++round) {
+    const std::vector<Payload> gradients = {Constant(3, 1)};
+    block->Apply(*sgd, gradients);
+    snapshots.push_back(block->Snapshot());
+  }
+  block.reset();
+  for (int round = 0; round <= 4; ++round) {
+    EXPECT_EQ(snapshots[round].version, round);
+    EXPECT_EQ(snapshots[round].span(), absl::MakeConstSpan(std::vector<float>(3, 1.0f - round)));
+  }
+}
+
+TEST_F(BlockTest, WithoutReadersTwoBuffersServe) {
+  std::vector<FloatBuffer> slots;
+  slots.push_back(Filled(1000, 0));
+  Block block(Filled(1000, 0), std::move(slots), 0);
+  const std::vector<Payload> gradients = {Constant(1000, 1)};
+  std::set<const float*> buffers;
+  for (int round = 0; round < 20; ++round) {
+    buffers.insert(block.Snapshot().values.get());
+    block.Apply(*optimizer_, gradients);
+  }
+  EXPECT_EQ(buffers.size(), 2u);
+}
+
+// Readers on other threads see whole versions, in order, while the owner writes.
+TEST_F(BlockTest, ReadersSeeWholeVersions) {
+  constexpr size_t kSize = 3000;
+  constexpr int kRounds = 2000;
+  v1::Optimizer spec;
+  spec.set_learning_rate(1);
+  spec.mutable_sgd();
+  const auto sgd = NewOptimizer(spec).value();
+  Block block(Filled(kSize, 0), {}, 0);
+  std::atomic<bool> done{false};
+  std::atomic<int> wrong{0};
+  std::vector<std::thread> readers;
+  for (int i = 0; i < 2; ++i) {
+    readers.emplace_back([&] {
+      int64_t last = 0;
+      while (!done.load()) {
+        const BlockSnapshot snapshot = block.Snapshot();
+        if (snapshot.version < last) ++wrong;
+        last = snapshot.version;
+        for (const float value : snapshot.span()) {
+          if (value != static_cast<float>(snapshot.version)) ++wrong;
+        }
+      }
+    });
+  }
+  const std::vector<Payload> gradients = {Constant(kSize, -1)};
+  for (int round = 0; round < kRounds; ++round) block.Apply(*sgd, gradients);
+  done = true;
+  for (std::thread& reader : readers) reader.join();
+  EXPECT_EQ(wrong, 0);
+  EXPECT_EQ(block.Snapshot().version, kRounds);
+}
+
+}  // namespace
+}  // namespace parley

@@ -1,0 +1,125 @@
+#include "ps/reduce_update.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <memory>
+#include <random>
+#include <vector>
+
+namespace parley {
+namespace {
+
+// Hands on the gradient that it is given.
+class Recorder final : public Optimizer {
+ public:
+  int num_slots() const override { return 1; }
+  void Update(const UpdateContext& context, absl::Span<const float> gradient,
+              absl::Span<const float> values, absl::Span<float> new_values,
+              absl::Span<float* const> slots) const override {
+    for (size_t i = 0; i < gradient.size(); ++i) {
+      new_values[i] = gradient[i];
+      slots[0][i] += values[i] + static_cast<float>(context.round);
+    }
+  }
+};
+
+class ReduceUpdateTest : public testing::Test {
+ protected:
+  ReduceUpdateTest() : seed_(std::random_device()()), random_(seed_) {}
+
+  std::vector<float> Values(size_t size) {
+    // Of very different magnitudes, so that another order of addition gives other bits.
+    std::normal_distribution<float> normal;
+    std::vector<float> result(size);
+    for (float& value : result)
+      value = std::ldexp(normal(random_), static_cast<int>(random_() % 20));
+    return result;
+  }
+
+  // The bytes of `values` in slices of random sizes up to `largest`, beginning anywhere.
+  Payload Cut(const std::vector<float>& values, size_t largest) {
+    const size_t bytes = values.size() * sizeof(float);
+    const size_t shift = random_() % 8;
+    const auto storage = std::make_shared<std::vector<std::byte>>(bytes + shift);
+    std::memcpy(storage->data() + shift, values.data(), bytes);
+    Payload payload;
+    for (size_t begin = 0; begin < bytes;) {
+      const size_t size = std::min(bytes - begin, 1 + random_() % largest);
+      payload.Append(storage->data() + shift + begin, size, storage);
+      begin += size;
+    }
+    return payload;
+  }
+
+  const unsigned seed_;
+  std::mt19937 random_;
+};
+
+TEST_F(ReduceUpdateTest, AnySlicingGivesTheBitsOfThePlainLoop) {
+  SCOPED_TRACE(testing::Message() << "seed " << seed_);
+  for (const size_t size : {1, 7, 2047, 2048, 2049, 10000}) {
+    for (const int count : {1, 2, 3, 7, 11}) {
+      std::vector<std::vector<float>> gradients;
+      for (int i = 0; i < count; ++i) gradients.push_back(Values(size));
+      const std::vector<float> values = Values(size);
+      std::vector<float> mean = gradients[0];
+      const float factor = 1.0f / static_cast<float>(count);
+      for (size_t i = 0; i < size; ++i) {
+        for (int j = 1; j < count; ++j) mean[i] += gradients[j][i];
+        mean[i] *= factor;
+      }
+
+      for (const size_t largest :
+           {size_t{1}, size_t{3}, size_t{9}, size_t{5000}, size_t{1} << 20}) {
+        std::vector<Payload> contributions;
+        for (const auto& gradient : gradients) contributions.push_back(Cut(gradient, largest));
+        std::vector<float> next(size, -1), slot(size, 0.5f);
+        float* const slots[] = {slot.data()};
+        ReduceAndUpdate(Recorder(), {3}, contributions, count, values, absl::MakeSpan(next), slots);
+        ASSERT_EQ(std::memcmp(next.data(), mean.data(), size * sizeof(float)), 0)
+            << size << " elements, " << count << " contributions, slices up to " << largest;
+        for (size_t i = 0; i < size; ++i) ASSERT_EQ(slot[i], 0.5f + (values[i] + 3.0f)) << i;
+      }
+    }
+  }
+}
+
+TEST_F(ReduceUpdateTest, KeepsTheOrderOfContributions) {
+  const std::vector<std::vector<float>> gradients = {{1e8f}, {-1e8f}, {1.0f}};
+  const std::vector<float> values = {0};
+  std::vector<float> next(1), slot(1);
+  float* const slots[] = {slot.data()};
+  std::vector<Payload> forward, backward;
+  for (int i = 0; i < 3; ++i) forward.push_back(Cut(gradients[i], 4));
+  for (int i = 2; i >= 0; --i) backward.push_back(Cut(gradients[i], 4));
+  ReduceAndUpdate(Recorder(), {1}, forward, 1, values, absl::MakeSpan(next), slots);
+  EXPECT_EQ(next[0], 1.0f);
+  ReduceAndUpdate(Recorder(), {1}, backward, 1, values, absl::MakeSpan(next), slots);
+  EXPECT_EQ(next[0], 0.0f);
+}
+
+// All tiles of one update see the same round, and an optimizer of Parley's own goes through too.
+TEST_F(ReduceUpdateTest, UpdatesWithARealOptimizer) {
+  SCOPED_TRACE(testing::Message() << "seed " << seed_);
+  v1::Optimizer spec;
+  spec.set_learning_rate(0.1f);
+  spec.mutable_adam();
+  const auto adam = NewOptimizer(spec).value();
+  const size_t size = 5000;
+  const std::vector<float> gradient = Values(size), values = Values(size);
+  std::vector<float> expected(size), m1(size), v1(size), next(size), m2(size), v2(size);
+  float* const whole[] = {m1.data(), v1.data()};
+  float* const tiled[] = {m2.data(), v2.data()};
+  adam->Update({5}, gradient, values, absl::MakeSpan(expected), whole);
+  const std::vector<Payload> contributions = {Cut(gradient, 100)};
+  ReduceAndUpdate(*adam, {5}, contributions, 1, values, absl::MakeSpan(next), tiled);
+  EXPECT_EQ(next, expected);
+  EXPECT_EQ(m2, m1);
+  EXPECT_EQ(v2, v1);
+}
+
+}  // namespace
+}  // namespace parley
