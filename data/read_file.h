@@ -1,0 +1,17 @@
+#ifndef PARLEY_DATA_READ_FILE_H_
+#define PARLEY_DATA_READ_FILE_H_
+
+#include <string>
+
+#include "absl/status/statusor.h"
+
+namespace parley::data {
+
+// The bytes of a file, unpacked when it is gzip (told by its first two bytes). Errors name the
+// file: NOT_FOUND and what else the system says; DATA_LOSS when its gzip is truncated or damaged;
+// RESOURCE_EXHAUSTED past 16 GiB.
+absl::StatusOr<std::string> ReadPossiblyGzipped(const std::string& path);
+
+}  // namespace parley::data
+
+#endif  // PARLEY_DATA_READ_FILE_H_
