@@ -1,0 +1,125 @@
+#include "ps/checkpoint_index.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/file.h"
+#include "base/status.h"
+#include "ps/checkpoint_format.h"
+#include "ps/optimizer.h"
+
+namespace parley {
+namespace {
+
+// Whether the header belongs to this shard of this checkpoint.
+absl::Status CheckHeader(const v1::ShardHeader& header, const CheckpointIndex& index, int shard) {
+  if (header.step() != index.step() || header.shard_index() != shard) {
+    return absl::DataLossError(absl::StrCat("it is ps:", header.shard_index(), "'s of step ",
+                                            header.step(), ", the manifest takes it for ps:", shard,
+                                            "'s of step ", index.step()));
+  }
+  if (header.num_slots() != index.num_slots()) {
+    return absl::DataLossError(
+        absl::StrCat("it has ", header.num_slots(), " slots, not ", index.num_slots()));
+  }
+  const std::string difference = DescribeDifference(index.job().spec(), header.spec());
+  if (!difference.empty()) {
+    return absl::DataLossError(
+        absl::StrCat("it is of another job than its manifest: ", difference));
+  }
+  return absl::OkStatus();
+}
+
+// Whether `block` is a piece of `parameter`, which it names.
+absl::Status CheckBlock(const v1::ShardHeader::Block& block, const Job::Parameter& parameter,
+                        const CheckpointIndex& index) {
+  const v1::JobSpec& spec = index.job().spec();
+  const std::string who = absl::StrCat("block ", block.block(), " of parameter ", parameter.name);
+  if (block.offset() > parameter.size || block.size() > parameter.size - block.offset()) {
+    return absl::DataLossError(absl::StrCat(who, " reaches beyond the parameter"));
+  }
+  bool sound = block.version() >= 0 && block.clocks_size() == spec.num_workers();
+  for (const int64_t clock : block.clocks()) sound = sound && clock >= 0;
+  if (!sound) return absl::DataLossError(absl::StrCat(who, " has a wrong version or clocks"));
+  if (spec.policy().has_synchronous() && block.version() != index.step()) {
+    return absl::DataLossError(absl::StrCat(who, " is at version ", block.version(), " in step ",
+                                            index.step(), " of a synchronous job"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status GapOrOverlap(const std::string& parameter, int64_t element) {
+  return absl::DataLossError(
+      absl::StrCat("parameter ", parameter, " has a gap or an overlap at element ", element));
+}
+
+}  // namespace
+
+absl::StatusOr<CheckpointIndex> CheckpointIndex::Open(Env* env, const std::string& folder,
+                                                      const v1::Manifest& manifest) {
+  const std::string who = absl::StrCat("the checkpoint of step ", manifest.step(), " in ", folder);
+  absl::StatusOr<Job> job = Job::Create(manifest.spec());
+  if (!job.ok()) return absl::DataLossError(absl::StrCat(who, ": ", job.status().message()));
+  PARLEY_ASSIGN_OR_RETURN(const std::unique_ptr<Optimizer> optimizer,
+                          NewOptimizer(job->spec().optimizer()));
+  CheckpointIndex index(*std::move(job), manifest.step(), optimizer->num_slots());
+  for (int shard = 0; shard < manifest.shards_size(); ++shard) {
+    PARLEY_RETURN_IF_ERROR(index.AddFile(env, folder, manifest, shard));
+  }
+  for (std::vector<Piece>& pieces : index.pieces_) {
+    std::sort(pieces.begin(), pieces.end(),
+              [](const Piece& a, const Piece& b) { return a.offset < b.offset; });
+  }
+  PARLEY_RETURN_IF_ERROR(Annotate(index.CheckCover(), who));
+  return index;
+}
+
+absl::Status CheckpointIndex::AddFile(Env* env, const std::string& folder,
+                                      const v1::Manifest& manifest, int shard) {
+  const v1::Manifest::ShardFile& named = manifest.shards(shard);
+  const std::string path = JoinPath(folder, named.file());
+  absl::StatusOr<std::unique_ptr<ReadableFile>> file = env->OpenFile(path);
+  if (absl::IsNotFound(file.status())) {
+    return absl::DataLossError(absl::StrCat(path, " is missing"));
+  }
+  PARLEY_RETURN_IF_ERROR(file.status());
+  if ((*file)->size() != named.bytes()) {
+    return absl::DataLossError(
+        absl::StrCat(path, " has ", (*file)->size(), " bytes instead of ", named.bytes()));
+  }
+  PARLEY_ASSIGN_OR_RETURN(const ShardLayout layout, ReadShardHeader(**file, path));
+  PARLEY_RETURN_IF_ERROR(Annotate(CheckHeader(layout.header, *this, shard), path));
+  int64_t begin = layout.arrays_begin;
+  for (const v1::ShardHeader::Block& block : layout.header.blocks()) {
+    const absl::StatusOr<int> parameter = job_.FindParameter(block.parameter());
+    if (!parameter.ok()) {
+      return absl::DataLossError(absl::StrCat(path, ": ", parameter.status().message()));
+    }
+    PARLEY_RETURN_IF_ERROR(Annotate(CheckBlock(block, job_.parameters()[*parameter], *this), path));
+    pieces_[*parameter].push_back({shard,
+                                   begin,
+                                   block.offset(),
+                                   block.size(),
+                                   block.version(),
+                                   {block.clocks().begin(), block.clocks().end()}});
+    begin += (1 + num_slots_) * ArrayBytes(block.size());
+  }
+  files_.push_back({path, *std::move(file), named.crc32c()});
+  return absl::OkStatus();
+}
+
+absl::Status CheckpointIndex::CheckCover() const {
+  for (size_t i = 0; i < pieces_.size(); ++i) {
+    const Job::Parameter& parameter = job_.parameters()[i];
+    int64_t covered = 0;
+    for (const Piece& piece : pieces_[i]) {
+      if (piece.offset != covered) return GapOrOverlap(parameter.name, covered);
+      covered += piece.size;
+    }
+    if (covered != parameter.size) return GapOrOverlap(parameter.name, covered);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace parley

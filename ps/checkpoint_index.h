@@ -1,0 +1,76 @@
+#ifndef PARLEY_PS_CHECKPOINT_INDEX_H_
+#define PARLEY_PS_CHECKPOINT_INDEX_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/env.h"
+#include "net/job.h"
+#include "proto/checkpoint.pb.h"
+
+namespace parley {
+
+// A CheckpointIndex says where in a checkpoint's files the pieces of each parameter stand.
+// Thread safety: immutable after Open; safe from any thread.
+// Invariants: (1) each file has the size that the manifest says, and an intact header that agrees
+// with the manifest.
+//             (2) the pieces of each parameter cover it, without gap or overlap.
+// The arrays themselves are not checked: VerifyCheckpoint, or ChecksumFile of what is read, does
+// that.
+class CheckpointIndex {
+ public:
+  // One block as it was saved. Its arrays stand in file `file` from `begin` on, ArrayBytes(size)
+  // each: the values, then num_slots() slots.
+  struct Piece {
+    int file;
+    int64_t begin;   // in bytes
+    int64_t offset;  // of its first element in the parameter, in elements
+    int64_t size;    // elements
+    int64_t version;
+    std::vector<int64_t> clocks;  // by worker of the saved job
+  };
+
+  struct File {
+    std::string path;
+    std::unique_ptr<ReadableFile> file;
+    uint32_t crc32c;  // that it must have, says the manifest
+  };
+
+  // Opens the files of `manifest`, as ReadManifest gave it, and reads their headers. DATA_LOSS
+  // names the file or the parameter.
+  static absl::StatusOr<CheckpointIndex> Open(Env* env, const std::string& folder,
+                                              const v1::Manifest& manifest);
+
+  // The job that saved it.
+  const Job& job() const { return job_; }
+  int64_t step() const { return step_; }
+  int num_slots() const { return num_slots_; }
+  const std::vector<File>& files() const { return files_; }
+  // Of a parameter of job(), by offset.
+  const std::vector<Piece>& pieces(int parameter) const { return pieces_[parameter]; }
+
+ private:
+  CheckpointIndex(Job job, int64_t step, int num_slots)
+      : job_(std::move(job)),
+        step_(step),
+        num_slots_(num_slots),
+        pieces_(job_.parameters().size()) {}
+
+  absl::Status AddFile(Env* env, const std::string& folder, const v1::Manifest& manifest,
+                       int shard);
+  absl::Status CheckCover() const;
+
+  Job job_;
+  int64_t step_;
+  int num_slots_;
+  std::vector<File> files_;  // by shard
+  std::vector<std::vector<Piece>> pieces_;
+};
+
+}  // namespace parley
+
+#endif  // PARLEY_PS_CHECKPOINT_INDEX_H_

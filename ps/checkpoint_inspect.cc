@@ -1,0 +1,152 @@
+#include "ps/checkpoint_inspect.h"
+
+#include <algorithm>
+#include <limits>
+#include <numeric>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "base/crc32c.h"
+#include "base/file.h"
+#include "base/status.h"
+#include "net/checkpoint_folder.h"
+#include "ps/checkpoint_index.h"
+
+namespace parley {
+namespace {
+
+std::string OptimizerName(const v1::Optimizer& optimizer) {
+  const std::string rate = absl::StrCat(" with learning rate ", optimizer.learning_rate());
+  switch (optimizer.kind_case()) {
+    case v1::Optimizer::kSgd:
+      return "sgd" + rate;
+    case v1::Optimizer::kMomentum:
+      return absl::StrCat(optimizer.momentum().nesterov() ? "nesterov" : "momentum", rate,
+                          ", momentum ", optimizer.momentum().momentum());
+    case v1::Optimizer::kAdam:
+      return "adam" + rate;
+    case v1::Optimizer::KIND_NOT_SET:
+      break;
+  }
+  return "unknown";
+}
+
+std::string PolicyName(const v1::Policy& policy) {
+  switch (policy.kind_case()) {
+    case v1::Policy::kSynchronous:
+      return "synchronous";
+    case v1::Policy::kAsynchronous:
+      return "asynchronous";
+    case v1::Policy::kBoundedStaleness:
+      return absl::StrCat("bounded staleness, limit ", policy.bounded_staleness().limit());
+    case v1::Policy::KIND_NOT_SET:
+      break;
+  }
+  return "unknown";
+}
+
+// Columns as wide as their widest cell; the last one, of numbers, to the right.
+void PrintTable(const std::vector<std::vector<std::string>>& rows, std::ostream& out) {
+  std::vector<int> widths(rows.front().size(), 0);
+  for (const auto& row : rows) {
+    for (size_t i = 0; i < row.size(); ++i) {
+      widths[i] = std::max(widths[i], static_cast<int>(row[i].size()));
+    }
+  }
+  for (const auto& row : rows) {
+    for (size_t i = 0; i + 1 < row.size(); ++i) {
+      out << absl::StrFormat("%-*s  ", widths[i], row[i]);
+    }
+    out << absl::StrFormat("%*s\n", widths.back(), row.back());
+  }
+}
+
+void PrintContents(const CheckpointIndex& index, const std::string& manifest_file,
+                   std::ostream& out) {
+  const v1::JobSpec& spec = index.job().spec();
+  out << "checkpoint " << manifest_file << " of job " << spec.name() << "\n\n";
+  std::vector<std::vector<std::string>> rows = {{"parameter", "shape", "dtype", "bytes"}};
+  int64_t elements = 0;
+  int64_t lowest = std::numeric_limits<int64_t>::max();
+  int64_t highest = 0;
+  for (int i = 0; i < spec.parameters_size(); ++i) {
+    const v1::ParameterSpec& parameter = spec.parameters(i);
+    const int64_t size = index.job().parameters()[i].size;
+    rows.push_back({parameter.name(), absl::StrCat("[", absl::StrJoin(parameter.shape(), ","), "]"),
+                    v1::DType_Name(parameter.dtype()), absl::StrCat(size * sizeof(float))});
+    elements += size;
+    for (const CheckpointIndex::Piece& piece : index.pieces(i)) {
+      lowest = std::min(lowest, piece.version);
+      highest = std::max(highest, piece.version);
+    }
+  }
+  PrintTable(rows, out);
+  out << "\nparameters: " << spec.parameters_size() << ", " << elements * sizeof(float)
+      << " bytes; slots: " << index.num_slots() << ", "
+      << index.num_slots() * elements * sizeof(float) << " bytes\n"
+      << "step: " << index.step() << "; round: " << lowest;
+  if (highest != lowest) out << " to " << highest;
+  out << "\noptimizer: " << OptimizerName(spec.optimizer())
+      << "\npolicy: " << PolicyName(spec.policy()) << "\nworkers: " << spec.num_workers()
+      << "; shards: " << spec.num_shards() << "\n";
+}
+
+// Of an index whose files are verified.
+absl::StatusOr<uint32_t> DigestOf(const CheckpointIndex& index) {
+  const std::vector<Job::Parameter>& parameters = index.job().parameters();
+  std::vector<int> order(parameters.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::sort(order.begin(), order.end(),
+            [&](int a, int b) { return parameters[a].name < parameters[b].name; });
+  constexpr int64_t kPart = 1 << 20;
+  std::vector<char> bytes(kPart);
+  uint32_t crc = 0;
+  for (const int parameter : order) {
+    for (const CheckpointIndex::Piece& piece : index.pieces(parameter)) {
+      const int64_t end = piece.begin + piece.size * static_cast<int64_t>(sizeof(float));
+      for (int64_t place = piece.begin; place < end; place += kPart) {
+        const size_t size = static_cast<size_t>(std::min(kPart, end - place));
+        PARLEY_RETURN_IF_ERROR(index.files()[piece.file].file->ReadAt(place, bytes.data(), size));
+        crc = ExtendCrc32c(crc, bytes.data(), size);
+      }
+    }
+  }
+  return crc;
+}
+
+absl::StatusOr<Checkpoint> FindCheckpoint(Env* env, const std::string& path, std::string* folder) {
+  *folder = path;
+  absl::StatusOr<Checkpoint> newest = FindNewestValid(env, path);
+  // ENOTDIR: it may be a manifest.
+  if (!absl::IsInvalidArgument(newest.status())) return newest;
+  *folder = FolderOf(path);
+  const std::string file = path.substr(path.rfind('/') + 1);
+  PARLEY_ASSIGN_OR_RETURN(v1::Manifest manifest, ReadManifest(env, *folder, file));
+  return Checkpoint{file, std::move(manifest)};
+}
+
+}  // namespace
+
+absl::StatusOr<uint32_t> CheckpointDigest(Env* env, const std::string& folder,
+                                          const v1::Manifest& manifest) {
+  PARLEY_RETURN_IF_ERROR(VerifyCheckpoint(env, folder, manifest));
+  PARLEY_ASSIGN_OR_RETURN(const CheckpointIndex index,
+                          CheckpointIndex::Open(env, folder, manifest));
+  return DigestOf(index);
+}
+
+absl::Status InspectCheckpoint(Env* env, const std::string& path, std::ostream& out) {
+  std::string folder;
+  PARLEY_ASSIGN_OR_RETURN(const Checkpoint checkpoint, FindCheckpoint(env, path, &folder));
+  PARLEY_RETURN_IF_ERROR(VerifyCheckpoint(env, folder, checkpoint.manifest));
+  PARLEY_ASSIGN_OR_RETURN(const CheckpointIndex index,
+                          CheckpointIndex::Open(env, folder, checkpoint.manifest));
+  PARLEY_ASSIGN_OR_RETURN(const uint32_t digest, DigestOf(index));
+  PrintContents(index, checkpoint.manifest_file, out);
+  out << absl::StrFormat("digest: crc32c 0x%08x\n", digest);
+  return absl::OkStatus();
+}
+
+}  // namespace parley

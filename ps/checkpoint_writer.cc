@@ -1,0 +1,80 @@
+#include "ps/checkpoint_writer.h"
+
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "base/file.h"
+#include "base/status.h"
+#include "net/checkpoint_folder.h"
+#include "ps/checkpoint_format.h"
+#include "ps/optimizer.h"
+
+namespace parley {
+namespace {
+
+absl::StatusOr<v1::ShardHeader> MakeHeader(const Job& job, int shard, int64_t step,
+                                           absl::Span<const SavedBlock> blocks) {
+  PARLEY_ASSIGN_OR_RETURN(const std::unique_ptr<Optimizer> optimizer,
+                          NewOptimizer(job.spec().optimizer()));
+  v1::ShardHeader header;
+  *header.mutable_spec() = job.spec();
+  header.set_shard_index(shard);
+  header.set_step(step);
+  header.set_num_slots(optimizer->num_slots());
+  for (const SavedBlock& saved : blocks) {
+    const BlockInfo& info = job.blocks()[saved.number];
+    const std::string& parameter = job.parameters()[info.parameter].name;
+    const int64_t version = saved.cut.values.version;
+    if (job.spec().policy().has_synchronous() && version != step) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("a checkpoint of step ", step, " of the synchronous job ", job.name(),
+                       ": a block of parameter ", parameter, " is at version ", version));
+    }
+    v1::ShardHeader::Block* block = header.add_blocks();
+    block->set_block(saved.number);
+    block->set_parameter(parameter);
+    block->set_offset(info.offset);
+    block->set_size(info.size);
+    block->set_version(version);
+    if (saved.clocks.empty()) {
+      for (int i = 0; i < job.spec().num_workers(); ++i) block->add_clocks(version);
+    } else {
+      for (const int64_t clock : saved.clocks) block->add_clocks(clock);
+    }
+  }
+  return header;
+}
+
+absl::Status AppendArray(absl::Span<const float> values, AtomicFile* file) {
+  PARLEY_RETURN_IF_ERROR(file->Append(values.data(), values.size() * sizeof(float)));
+  return file->PadTo(kArrayAlignment);
+}
+
+}  // namespace
+
+absl::StatusOr<v1::Manifest::ShardFile> WriteShard(Env* env, const std::string& folder,
+                                                   const Job& job, int shard, int64_t step,
+                                                   absl::Span<const SavedBlock> blocks) {
+  PARLEY_ASSIGN_OR_RETURN(const v1::ShardHeader header, MakeHeader(job, shard, step, blocks));
+  PARLEY_ASSIGN_OR_RETURN(const std::string head, EncodeShardHeader(header));
+  PARLEY_RETURN_IF_ERROR(env->CreateFolders(folder));
+  const std::string name = ShardFileName(step, shard, job.spec().num_shards());
+  PARLEY_ASSIGN_OR_RETURN(const std::unique_ptr<AtomicFile> file,
+                          AtomicFile::Create(env, JoinPath(folder, name)));
+  PARLEY_RETURN_IF_ERROR(file->Append(head.data(), head.size()));
+  PARLEY_RETURN_IF_ERROR(file->PadTo(kArrayAlignment));
+  for (const SavedBlock& saved : blocks) {
+    PARLEY_RETURN_IF_ERROR(AppendArray(saved.cut.values.span(), file.get()));
+    for (const FloatBuffer& slot : saved.cut.slots) {
+      PARLEY_RETURN_IF_ERROR(AppendArray(slot.span(), file.get()));
+    }
+  }
+  PARLEY_RETURN_IF_ERROR(file->Commit());
+  v1::Manifest::ShardFile result;
+  result.set_file(name);
+  result.set_bytes(file->size());
+  result.set_crc32c(file->crc32c());
+  return result;
+}
+
+}  // namespace parley
