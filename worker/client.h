@@ -12,6 +12,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
+#include "base/env.h"
 #include "net/job.h"
 #include "net/parameter_server.h"
 
@@ -19,31 +20,43 @@ namespace parley {
 
 struct ClientOptions {
   int worker = 0;  // this task's index; 0 is the chief, which declares the job
-  // Which start of this worker it is; a later one needs a higher number. 0: the system clock in microseconds.
+  // Which start of this worker it is; a later one needs a higher number. 0: the system clock in
+  // microseconds.
   uint64_t incarnation = 0;
   absl::Duration timeout = absl::Seconds(60);          // of every call, except:
   absl::Duration startup_timeout = absl::Seconds(60);  // of Connect, while other tasks start
-  // Chief only: the manifest, in the shards' checkpoint folder, that the job continues from. Empty: initialise.
+  // Chief only: the manifest, in the shards' checkpoint folder, that the job continues from. Empty:
+  // initialise.
   std::string checkpoint;
   // Requests are cut to about this size; blocks are never cut.
   size_t request_bytes = size_t{4} << 20;
+  Env* env = nullptr;  // for SaveCheckpoint's files; null: Env::Posix()
 };
 
-// A Client is one worker's link to the shards of one job: it pulls parameters and pushes gradients, whole or some of
-// them, cut into blocks and sent to the shards that own these.
+// A Client is one worker's link to the shards of one job: it pulls parameters and pushes gradients,
+// whole or some of them, cut into blocks and sent to the shards that own these.
 //
-// Retries: a request that a transport lost is sent again, with the same sequence number, until the call's deadline; the
-// shard applies a push once. Errors name the task, the parameter and the step. After an error of a push in a synchronous
-// job the job cannot go on: Leave(status) tells the others why.
+// Retries: a request that a transport lost is sent again, with the same sequence number, until the
+// call's deadline; the shard applies a push once. Errors name the task, the parameter and the step.
+// After an error of a push in a synchronous job the job cannot go on: Leave(status) tells the
+// others why.
 //
-// Thread safety: safe from any thread, but the pushes of one step must come from one call, and steps in order.
-// Owns its heartbeat thread. Buffers given to a call must stay alive, and targets untouched, until it or its future is
-// done; after an error a target's contents are unspecified.
+// Thread safety: safe from any thread, but the pushes of one step must come from one call, and
+// steps in order. Owns a thread for heartbeats, retries and deadlines. Buffers given to a call must
+// stay alive, gradients unchanged and targets untouched, until it or its future is done; after an
+// error a target's contents are unspecified. Gradients travel uncopied, and a future is not ready
+// while a transport or a shard in this process may read them; a synchronous job's gradients whose
+// parameter the same call does not pull are copied, for a shard keeps those until the round is
+// complete. Only an error that says "may still be read" leaves gradients with a shard: they must
+// outlive that shard.
+//
+// Time: a future is ready within `timeout` and a few seconds; so is every other call.
 class Client {
  public:
   struct Gradient {
-    int parameter;                    // index in job().parameters()
-    absl::Span<const float> values;   // the whole parameter, row-major; finite, else INVALID_ARGUMENT and nothing is sent
+    int parameter;                   // index in job().parameters()
+    absl::Span<const float> values;  // the whole parameter, row-major; finite, else
+                                     // INVALID_ARGUMENT and nothing is sent
   };
   struct Target {
     int parameter;
@@ -58,8 +71,9 @@ class Client {
     }
   };
 
-  // Enters the job on every shard (`shards` by index, spec.num_shards() of them); the chief declares it first. Waits for
-  // tasks that are not there yet up to startup_timeout; the error then names who is missing.
+  // Enters the job on every shard (`shards` by index, spec.num_shards() of them); the chief
+  // declares it first. Waits for tasks that are not there yet up to startup_timeout; the error then
+  // names who is missing.
   static absl::StatusOr<std::unique_ptr<Client>> Connect(
       v1::JobSpec spec, std::vector<std::shared_ptr<ParameterServer>> shards,
       ClientOptions options);
@@ -72,8 +86,8 @@ class Client {
   // The step this worker does first: 0 in a new job, later in one that is resumed or rejoined.
   virtual int64_t first_step() const = 0;
 
-  // Fills the targets with the parameters as the policy shows them to this worker at `step`: synchronous: after exactly
-  // `step` rounds.
+  // Fills the targets with the parameters as the policy shows them to this worker at `step`:
+  // synchronous: after exactly `step` rounds.
   virtual std::future<absl::Status> PullAsync(int64_t step, std::vector<Target> targets) = 0;
   // Gives the shards the gradients of `step`. OK when every shard has taken them.
   virtual std::future<absl::Status> PushAsync(int64_t step, std::vector<Gradient> gradients) = 0;
@@ -95,15 +109,16 @@ class Client {
   // Waits until every worker that has not left is in the barrier of this name.
   virtual absl::Status Barrier(absl::string_view name, absl::Duration timeout) = 0;
 
-  // Chief only, between a pull of `step` and the push of `step`: makes a checkpoint of all shards in `folder`, which must
-  // be the shards' checkpoint folder, and keeps the newest `keep` (>= 2). Returns the manifest's file name.
+  // Chief only, between a pull of `step` and the push of `step`: makes a checkpoint of all shards
+  // in `folder`, which must be the shards' checkpoint folder, and keeps the newest `keep` (>= 2).
+  // Returns the manifest's file name.
   virtual absl::StatusOr<std::string> SaveCheckpoint(int64_t step, const std::string& folder,
                                                      int keep) = 0;
 
   virtual absl::StatusOr<JobStatus> Status() = 0;
 
-  // Ends this worker's part: finished (OK), or failed with `reason`, which in a synchronous job fails the others too.
-  // Nothing else may be called after it.
+  // Ends this worker's part: finished (OK), or failed with `reason`, which in a synchronous job
+  // fails the others too. Nothing else may be called after it.
   virtual absl::Status Leave(const absl::Status& reason) = 0;
 
   // Payload bytes this client has sent and received.

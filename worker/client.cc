@@ -1,0 +1,511 @@
+#include "worker/client.h"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/aligned_buffer.h"
+#include "base/mutex.h"
+#include "base/status.h"
+#include "glog/logging.h"
+#include "net/checkpoint_folder.h"
+#include "worker/ask_all.h"
+#include "worker/operation.h"
+#include "worker/request_plan.h"
+#include "worker/session.h"
+#include "worker/timer.h"
+
+namespace parley {
+namespace {
+
+// Leaving tells the others; a shard that cannot be told does not keep this task for long.
+constexpr absl::Duration kLeaveTimeout = absl::Seconds(10);
+constexpr absl::Duration kAbandonTimeout = absl::Seconds(5);  // by the destructor
+constexpr absl::Duration kDefaultHeartbeat = absl::Seconds(1);
+
+// What callbacks share with the client: they may run while it is being destroyed.
+struct ClientState {
+  Mutex mutex;
+  CondVar ended;                              // an operation
+  int operations ABSL_GUARDED_BY(mutex) = 0;  // not ended
+  uint64_t next_operation ABSL_GUARDED_BY(mutex) = 1;
+  absl::Status failure ABSL_GUARDED_BY(mutex);           // why no call may begin any more
+  std::vector<int64_t> versions ABSL_GUARDED_BY(mutex);  // by block: of the values pulled last
+};
+
+std::future<absl::Status> ReadyFuture(absl::Status status) {
+  std::promise<absl::Status> promise;
+  promise.set_value(std::move(status));
+  return promise.get_future();
+}
+
+class ClientImpl final : public Client {
+ public:
+  ClientImpl(Job job, std::vector<std::shared_ptr<ParameterServer>> shards, ClientOptions options)
+      : job_(std::move(job)),
+        options_(std::move(options)),
+        task_(absl::StrCat("worker:", options_.worker)),
+        timer_(std::make_shared<Timer>()),
+        state_(std::make_shared<ClientState>()) {
+    SessionOptions session;
+    session.job = job_.name();
+    session.worker = options_.worker;
+    session.incarnation = options_.incarnation;
+    for (size_t shard = 0; shard < shards.size(); ++shard) {
+      session.shard = static_cast<int>(shard);
+      sessions_.push_back(std::make_shared<Session>(session, std::move(shards[shard]), timer_));
+    }
+    joined_.resize(sessions_.size(), false);
+    MutexLock lock(&state_->mutex);
+    state_->versions.resize(job_.blocks().size(), 0);
+  }
+
+  ~ClientImpl() override {
+    // A shard that does not hear it notices by the lease.
+    if (!left_) LeaveAll("ended without leaving", kAbandonTimeout).IgnoreError();
+    for (const std::shared_ptr<Session>& session : sessions_) session->Close();
+    {
+      MutexLock lock(&state_->mutex);
+      while (state_->operations > 0) state_->ended.Wait(&state_->mutex);  // each in its time
+    }
+    timer_->Stop();
+  }
+
+  absl::Status Enter();
+
+  const Job& job() const override { return job_; }
+  int worker() const override { return options_.worker; }
+  int64_t first_step() const override { return first_step_; }
+
+  std::future<absl::Status> PullAsync(int64_t step, std::vector<Target> targets) override {
+    return Transfer(absl::StrCat("pull of step ", step), step, step, {}, targets);
+  }
+  std::future<absl::Status> PushAsync(int64_t step, std::vector<Gradient> gradients) override {
+    return Transfer(absl::StrCat("step ", step), step, step, gradients, {});
+  }
+  std::future<absl::Status> PushPullAsync(int64_t step, std::vector<Gradient> gradients,
+                                          std::vector<Target> targets) override {
+    return Transfer(absl::StrCat("step ", step), step, step + 1, gradients, targets);
+  }
+
+  absl::Status Barrier(absl::string_view name, absl::Duration timeout) override;
+  absl::StatusOr<std::string> SaveCheckpoint(int64_t step, const std::string& folder,
+                                             int keep) override;
+  absl::StatusOr<JobStatus> Status() override;
+  absl::Status Leave(const absl::Status& reason) override;
+
+  int64_t bytes_pushed() const override {
+    int64_t bytes = 0;
+    for (const std::shared_ptr<Session>& session : sessions_) bytes += session->bytes_pushed();
+    return bytes;
+  }
+  int64_t bytes_pulled() const override {
+    int64_t bytes = 0;
+    for (const std::shared_ptr<Session>& session : sessions_) bytes += session->bytes_pulled();
+    return bytes;
+  }
+
+ private:
+  // OK while calls may begin.
+  absl::Status Usable() const {
+    MutexLock lock(&state_->mutex);
+    return state_->failure;
+  }
+  // Joins every shard; heartbeats begin with each answer.
+  absl::Status JoinAll(Timer::Time deadline);
+  // Each shard holds the blocks that the job gives to the shard of its index.
+  absl::Status CheckBlocks(Timer::Time deadline);
+  absl::Status LeaveAll(absl::string_view error, absl::Duration timeout);
+
+  // Fills `result`, by parameter, with the places of `parts` (Gradients or Targets);
+  // INVALID_ARGUMENT names what is wrong.
+  template <typename Part, typename Pointer>
+  absl::Status Locate(const std::vector<Part>& parts, std::vector<Pointer>* result) const;
+  absl::Status CheckFinite(const std::vector<Gradient>& gradients) const;
+  std::future<absl::Status> Transfer(const std::string& what, int64_t step, int64_t pull_step,
+                                     const std::vector<Gradient>& gradients,
+                                     const std::vector<Target>& targets);
+  void SendRequest(const PlannedRequest& planned, uint64_t id, int64_t step, int64_t pull_step,
+                   const std::shared_ptr<const void>& loan, Timer::Time deadline,
+                   const std::shared_ptr<Operation>& operation);
+  // The gradients of `planned`, in order; pointers into the caller's memory are owned by `loan`.
+  Payload MakePayload(const PlannedRequest& planned, const std::shared_ptr<const void>& loan) const;
+
+  const Job job_;
+  const ClientOptions options_;
+  const std::string task_;  // "worker:1"
+  const std::shared_ptr<Timer> timer_;
+  const std::shared_ptr<ClientState> state_;
+  std::vector<std::shared_ptr<Session>> sessions_;  // by shard; constant after construction
+  // Written by Enter, before others can see the client, and by Leave, after which nothing may be
+  // called.
+  std::vector<bool> joined_;  // by shard
+  int64_t first_step_ = 0;
+  bool left_ = false;
+};
+
+absl::Status ClientImpl::Enter() {
+  const Timer::Time deadline = Timer::After(options_.startup_timeout);
+  if (options_.worker == 0) {
+    v1::DeclareRequest request;
+    *request.mutable_spec() = job_.spec();
+    request.set_checkpoint(options_.checkpoint);
+    PARLEY_RETURN_IF_ERROR(FirstError(AskAll<v1::DeclareResponse>(
+        sessions_, [&](size_t, Session& session, Session::Done<v1::DeclareResponse> done) {
+          session.Declare(request, deadline, std::move(done));
+        })));
+  }
+  PARLEY_RETURN_IF_ERROR(JoinAll(deadline));
+  return CheckBlocks(deadline);
+}
+
+absl::Status ClientImpl::JoinAll(Timer::Time deadline) {
+  v1::JoinRequest request;
+  *request.mutable_spec() = job_.spec();
+  const auto answers = AskAll<v1::JoinResponse>(
+      sessions_, [&](size_t shard, Session&, Session::Done<v1::JoinResponse> done) {
+        const std::shared_ptr<Session> session = sessions_[shard];
+        session->Join(request, deadline,
+                      [session, state = state_,
+                       done = std::move(done)](absl::StatusOr<v1::JoinResponse> answer) mutable {
+                        if (answer.ok()) {
+                          const absl::Duration interval =
+                              answer->heartbeat_ms() > 0
+                                  ? absl::Milliseconds(answer->heartbeat_ms())
+                                  : kDefaultHeartbeat;
+                          session->StartHeartbeats(interval, [state](absl::Status status) {
+                            MutexLock lock(&state->mutex);
+                            if (state->failure.ok()) state->failure = std::move(status);
+                          });
+                        }
+                        done(std::move(answer));
+                      });
+      });
+  for (size_t shard = 0; shard < answers.size(); ++shard) joined_[shard] = answers[shard].ok();
+  PARLEY_RETURN_IF_ERROR(FirstError(answers));
+
+  bool found = false;
+  for (size_t shard = 0; shard < answers.size(); ++shard) {
+    const int64_t step = answers[shard]->step();
+    if (step < 0) {
+      return absl::InternalError(
+          absl::StrCat(task_, " Join: ps:", shard, ": malformed answer: step ", step));
+    }
+    // A shard without blocks has seen no steps.
+    if (job_.BlocksOfShard(static_cast<int>(shard)).empty()) continue;
+    first_step_ = found ? std::min(first_step_, step) : step;
+    found = true;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ClientImpl::CheckBlocks(Timer::Time deadline) {
+  const auto answers = AskAll<v1::DescribeBlocksResponse>(
+      sessions_, [&](size_t, Session& session, Session::Done<v1::DescribeBlocksResponse> done) {
+        session.DescribeBlocks(deadline, std::move(done));
+      });
+  PARLEY_RETURN_IF_ERROR(FirstError(answers));
+  for (size_t shard = 0; shard < answers.size(); ++shard) {
+    std::vector<uint32_t> held;
+    for (const v1::BlockDescription& block : answers[shard]->blocks())
+      held.push_back(block.block());
+    std::sort(held.begin(), held.end());
+    if (held == job_.BlocksOfShard(static_cast<int>(shard))) continue;
+    return absl::FailedPreconditionError(
+        absl::StrCat(task_, ": ps:", shard, " holds other blocks than job ", job_.name(),
+                     " places there; do all tasks name the ps tasks in one order?"));
+  }
+  return absl::OkStatus();
+}
+
+template <typename Part, typename Pointer>
+absl::Status ClientImpl::Locate(const std::vector<Part>& parts,
+                                std::vector<Pointer>* result) const {
+  result->assign(job_.parameters().size(), nullptr);
+  for (const Part& part : parts) {
+    if (part.parameter < 0 || part.parameter >= static_cast<int>(result->size())) {
+      return absl::InvalidArgumentError(absl::StrCat("no parameter ", part.parameter, "; job ",
+                                                     job_.name(), " has ", result->size()));
+    }
+    const Job::Parameter& parameter = job_.parameters()[part.parameter];
+    if (static_cast<int64_t>(part.values.size()) != parameter.size) {
+      return absl::InvalidArgumentError(absl::StrCat("parameter ", parameter.name, " has ",
+                                                     parameter.size, " elements, not ",
+                                                     part.values.size()));
+    }
+    Pointer& place = (*result)[part.parameter];
+    if (place != nullptr) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("parameter ", parameter.name, " is given twice"));
+    }
+    place = part.values.data();
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ClientImpl::CheckFinite(const std::vector<Gradient>& gradients) const {
+  for (const Gradient& gradient : gradients) {
+    const int64_t index = FindNotFinite(gradient.values);
+    if (index < 0) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("gradient of parameter ", job_.parameters()[gradient.parameter].name,
+                     ", element ", index, " is ", gradient.values[index], "; nothing was sent"));
+  }
+  return absl::OkStatus();
+}
+
+std::future<absl::Status> ClientImpl::Transfer(const std::string& what, int64_t step,
+                                               int64_t pull_step,
+                                               const std::vector<Gradient>& gradients,
+                                               const std::vector<Target>& targets) {
+  const Timer::Time deadline = Timer::After(options_.timeout);
+  const std::string name = absl::StrCat(task_, " ", what);
+  std::vector<const float*> sources;
+  std::vector<float*> places;
+  const absl::Status legal = [&] {
+    PARLEY_RETURN_IF_ERROR(Usable());
+    if (step < 0 || step == std::numeric_limits<int64_t>::max()) {
+      return absl::InvalidArgumentError("no such step");
+    }
+    PARLEY_RETURN_IF_ERROR(Locate(gradients, &sources));
+    PARLEY_RETURN_IF_ERROR(Locate(targets, &places));
+    return CheckFinite(gradients);
+  }();
+  if (!legal.ok()) return ReadyFuture(Annotate(legal, name));
+
+  const std::vector<PlannedRequest> plan =
+      PlanRequests(job_, sources, places, options_.request_bytes, SessionOptions().max_in_flight);
+  if (plan.empty()) return ReadyFuture(absl::OkStatus());
+
+  uint64_t id;
+  {
+    MutexLock lock(&state_->mutex);
+    ++state_->operations;
+    id = state_->next_operation++;
+  }
+  auto promise = std::make_shared<std::promise<absl::Status>>();
+  std::future<absl::Status> future = promise->get_future();
+  const auto cancel = [sessions = sessions_, id, name] {
+    const absl::Status status =
+        absl::CancelledError(absl::StrCat(name, ": another request of this step failed"));
+    for (const std::shared_ptr<Session>& session : sessions) session->CancelOperation(id, status);
+  };
+  auto operation =
+      std::make_shared<Operation>(static_cast<int>(plan.size()), name, deadline, timer_, cancel,
+                                  [promise, state = state_](absl::Status status) {
+                                    promise->set_value(std::move(status));
+                                    MutexLock lock(&state->mutex);
+                                    if (--state->operations == 0) state->ended.NotifyAll();
+                                  });
+  {
+    std::shared_ptr<const void> loan;
+    if (!gradients.empty()) loan = operation->Lend();
+    for (const PlannedRequest& planned : plan) {
+      if (operation->failed()) {
+        operation->Ended(absl::CancelledError(name));
+      } else {
+        SendRequest(planned, id, step, pull_step, loan, deadline, operation);
+      }
+    }
+  }
+  // A request that failed meanwhile could not cancel those that were not there yet.
+  if (operation->failed()) cancel();
+  return future;
+}
+
+void ClientImpl::SendRequest(const PlannedRequest& planned, uint64_t id, int64_t step,
+                             int64_t pull_step, const std::shared_ptr<const void>& loan,
+                             Timer::Time deadline, const std::shared_ptr<Operation>& operation) {
+  v1::PushPullRequest request;
+  std::vector<absl::Span<float>> places;
+  std::vector<uint32_t> pulled;
+  request.set_step(step);
+  request.set_pull_step(pull_step);
+  {
+    MutexLock lock(&state_->mutex);
+    for (const PlannedBlock& block : planned.blocks) {
+      if (block.gradient != nullptr) {
+        v1::PushPullRequest::Push* push = request.add_push();
+        push->set_block(block.block);
+        push->set_base_version(state_->versions[block.block]);
+      }
+      if (block.target != nullptr) {
+        request.add_pull(block.block);
+        pulled.push_back(block.block);
+        places.push_back(absl::MakeSpan(block.target, static_cast<size_t>(block.size)));
+      }
+    }
+  }
+  sessions_[planned.shard]->PushPull(
+      id, std::move(request), MakePayload(planned, loan), std::move(places), deadline,
+      [operation, state = state_,
+       pulled = std::move(pulled)](absl::StatusOr<v1::PushPullResponse> response) {
+        if (response.ok()) {
+          MutexLock lock(&state->mutex);
+          for (size_t i = 0; i < pulled.size(); ++i) {
+            state->versions[pulled[i]] = response->pulled(static_cast<int>(i)).version();
+          }
+        }
+        operation->Ended(response.status());
+      });
+}
+
+Payload ClientImpl::MakePayload(const PlannedRequest& planned,
+                                const std::shared_ptr<const void>& loan) const {
+  // A shard in this process keeps a synchronous gradient until its round is complete. With a pull
+  // of the next step the call waits for that anyway; without one it must not.
+  const bool must_copy = job_.spec().policy().has_synchronous();
+  Payload payload;
+  for (const PlannedBlock& block : planned.blocks) {
+    if (block.gradient == nullptr) continue;
+    const size_t bytes = static_cast<size_t>(block.size) * sizeof(float);
+    if (must_copy && block.target == nullptr) {
+      std::shared_ptr<std::byte[]> copy(NewAlignedBytes(bytes));
+      std::memcpy(copy.get(), block.gradient, bytes);
+      payload.Append(copy.get(), bytes, copy);
+    } else {
+      payload.Append(block.gradient, bytes, loan);
+    }
+  }
+  return payload;
+}
+
+absl::Status ClientImpl::Barrier(absl::string_view name, absl::Duration timeout) {
+  PARLEY_RETURN_IF_ERROR(Usable());
+  // One shard keeps all barriers: several could disagree on who has left.
+  const std::vector<std::shared_ptr<Session>> first(sessions_.begin(), sessions_.begin() + 1);
+  return FirstError(AskAll<v1::BarrierResponse>(
+      first, [&](size_t, Session& session, Session::Done<v1::BarrierResponse> done) {
+        session.Barrier(name, Timer::After(timeout), std::move(done));
+      }));
+}
+
+absl::StatusOr<Client::JobStatus> ClientImpl::Status() {
+  PARLEY_RETURN_IF_ERROR(Usable());
+  const auto answers = AskAll<v1::GetStatusResponse>(
+      sessions_, [&](size_t, Session& session, Session::Done<v1::GetStatusResponse> done) {
+        session.GetStatus(Timer::After(options_.timeout), std::move(done));
+      });
+  PARLEY_RETURN_IF_ERROR(FirstError(answers));
+
+  using Worker = v1::GetStatusResponse::Worker;
+  JobStatus status;
+  v1::GetStatusResponse& total = status.total;
+  bool found = false;  // a shard with blocks: others have neither clocks nor versions
+  for (size_t shard = 0; shard < answers.size(); ++shard) {
+    const v1::GetStatusResponse& answer = *answers[shard];
+    if (answer.workers_size() != job_.spec().num_workers()) {
+      return absl::InternalError(absl::StrCat(
+          task_, ": ps:", shard, ": malformed answer: ", answer.workers_size(), " workers"));
+    }
+    const bool holds_blocks = !job_.BlocksOfShard(static_cast<int>(shard)).empty();
+    for (int i = 0; i < answer.workers_size(); ++i) {
+      const Worker& worker = answer.workers(i);
+      if (shard == 0) total.add_workers()->set_state(worker.state());
+      Worker* sum = total.mutable_workers(i);
+      // Live is who is live everywhere; who is between two states has not joined, or has left.
+      if (sum->state() == Worker::LIVE) sum->set_state(worker.state());
+      if (holds_blocks)
+        sum->set_clock(found ? std::min(sum->clock(), worker.clock()) : worker.clock());
+    }
+    if (holds_blocks) {
+      total.set_min_version(found ? std::min(total.min_version(), answer.min_version())
+                                  : answer.min_version());
+      total.set_max_version(std::max(total.max_version(), answer.max_version()));
+      found = true;
+    }
+    total.set_pushes(total.pushes() + answer.pushes());
+    total.set_staleness_sum(total.staleness_sum() + answer.staleness_sum());
+    total.set_staleness_max(std::max(total.staleness_max(), answer.staleness_max()));
+    total.set_bytes_pushed(total.bytes_pushed() + answer.bytes_pushed());
+    total.set_bytes_pulled(total.bytes_pulled() + answer.bytes_pulled());
+  }
+  return status;
+}
+
+absl::StatusOr<std::string> ClientImpl::SaveCheckpoint(int64_t step, const std::string& folder,
+                                                       int keep) {
+  PARLEY_RETURN_IF_ERROR(Usable());
+  const std::string who = absl::StrCat(task_, " step ", step, " checkpoint");
+  if (options_.worker != 0 || step < 0 || keep < 2) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        who, ": only worker:0 makes them, of a step >= 0, and at least 2 are kept, not ", keep));
+  }
+  const auto answers = AskAll<v1::CheckpointResponse>(
+      sessions_, [&](size_t, Session& session, Session::Done<v1::CheckpointResponse> done) {
+        session.Checkpoint(step, Timer::After(options_.timeout), std::move(done));
+      });
+  PARLEY_RETURN_IF_ERROR(FirstError(answers));
+
+  v1::Manifest manifest;
+  *manifest.mutable_spec() = job_.spec();
+  manifest.set_step(step);
+  for (const absl::StatusOr<v1::CheckpointResponse>& answer : answers) {
+    v1::Manifest::ShardFile* file = manifest.add_shards();
+    file->set_file(answer->file());
+    file->set_bytes(answer->bytes());
+    file->set_crc32c(answer->crc32c());
+  }
+  if (const absl::Status written = WriteManifest(options_.env, folder, manifest); !written.ok()) {
+    return Annotate(written, who);
+  }
+  if (const absl::Status removed = RemoveOldCheckpoints(options_.env, folder, keep);
+      !removed.ok()) {
+    // The new one stands; what is left over costs only room.
+    LOG(WARNING) << who << ": old checkpoints are not removed: " << removed;
+  }
+  return ManifestFileName(step);
+}
+
+absl::Status ClientImpl::Leave(const absl::Status& reason) {
+  if (left_) return absl::FailedPreconditionError(absl::StrCat(task_, " has left already"));
+  left_ = true;
+  const absl::Status status =
+      LeaveAll(reason.ok() ? "" : reason.ToString(), std::min(options_.timeout, kLeaveTimeout));
+  MutexLock lock(&state_->mutex);
+  state_->failure = absl::FailedPreconditionError(absl::StrCat(task_, " has left the job"));
+  return status;
+}
+
+absl::Status ClientImpl::LeaveAll(absl::string_view error, absl::Duration timeout) {
+  const Timer::Time deadline = Timer::After(timeout);
+  return FirstError(AskAll<v1::LeaveResponse>(
+      sessions_, [&](size_t shard, Session& session, Session::Done<v1::LeaveResponse> done) {
+        if (joined_[shard]) {
+          session.Leave(error, deadline, std::move(done));
+        } else {
+          done(v1::LeaveResponse());
+        }
+      }));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Client>> Client::Connect(
+    v1::JobSpec spec, std::vector<std::shared_ptr<ParameterServer>> shards, ClientOptions options) {
+  PARLEY_ASSIGN_OR_RETURN(Job job, Job::Create(std::move(spec)));
+  if (options.worker < 0 || options.worker >= job.spec().num_workers()) {
+    return absl::InvalidArgumentError(absl::StrCat("job ", job.name(), " has ",
+                                                   job.spec().num_workers(),
+                                                   " workers, none with index ", options.worker));
+  }
+  if (static_cast<int>(shards.size()) != job.spec().num_shards() ||
+      std::find(shards.begin(), shards.end(), nullptr) != shards.end()) {
+    return absl::InvalidArgumentError(absl::StrCat("worker:", options.worker, ": job ", job.name(),
+                                                   " needs ", job.spec().num_shards(), " shards; ",
+                                                   shards.size(), " are given"));
+  }
+  if (options.env == nullptr) options.env = Env::Posix();
+  if (options.incarnation == 0) {
+    options.incarnation =
+        static_cast<uint64_t>(std::max<int64_t>(1, absl::ToUnixMicros(absl::Now())));
+  }
+  auto client = std::make_unique<ClientImpl>(std::move(job), std::move(shards), std::move(options));
+  PARLEY_RETURN_IF_ERROR(client->Enter());
+  return client;
+}
+
+}  // namespace parley

@@ -1,0 +1,89 @@
+#include "worker/request_plan.h"
+
+#include <cstring>
+#include <utility>
+
+namespace parley {
+namespace {
+
+// Appends `blocks`, grouped, to `plan`.
+void Group(int shard, const std::vector<PlannedBlock>& blocks, size_t request_bytes,
+           std::vector<PlannedRequest>* plan) {
+  size_t bytes = 0;
+  bool open = false;
+  for (const PlannedBlock& block : blocks) {
+    const size_t block_bytes = static_cast<size_t>(block.size) * sizeof(float);
+    if (!open || bytes + block_bytes > request_bytes) {
+      plan->push_back({shard, {}});
+      bytes = 0;
+      open = true;
+    }
+    plan->back().blocks.push_back(block);
+    bytes += block_bytes;
+  }
+}
+
+}  // namespace
+
+std::vector<PlannedRequest> PlanRequests(const Job& job, absl::Span<const float* const> gradients,
+                                         absl::Span<float* const> targets, size_t request_bytes,
+                                         size_t max_fused) {
+  std::vector<std::vector<PlannedBlock>> by_shard(job.spec().num_shards());
+  for (size_t p = 0; p < job.parameters().size(); ++p) {
+    if (gradients[p] == nullptr && targets[p] == nullptr) continue;
+    const Job::Parameter& parameter = job.parameters()[p];
+    for (int i = 0; i < parameter.num_blocks; ++i) {
+      const int number = parameter.first_block + i;
+      const BlockInfo& block = job.blocks()[number];
+      by_shard[block.shard].push_back(
+          {static_cast<uint32_t>(number), block.size,
+           gradients[p] == nullptr ? nullptr : gradients[p] + block.offset,
+           targets[p] == nullptr ? nullptr : targets[p] + block.offset});
+    }
+  }
+
+  std::vector<PlannedRequest> plan;
+  for (size_t s = 0; s < by_shard.size(); ++s) {
+    const int shard = static_cast<int>(s);
+    const size_t before = plan.size();
+    Group(shard, by_shard[s], request_bytes, &plan);
+    if (plan.size() - before <= max_fused) continue;
+    plan.resize(before);
+    std::vector<PlannedBlock> pushes;
+    std::vector<PlannedBlock> pulls;
+    for (const PlannedBlock& block : by_shard[s]) {
+      if (block.gradient != nullptr) {
+        pushes.push_back({block.block, block.size, block.gradient, nullptr});
+      }
+      if (block.target != nullptr)
+        pulls.push_back({block.block, block.size, nullptr, block.target});
+    }
+    Group(shard, pushes, request_bytes, &plan);
+    Group(shard, pulls, request_bytes, &plan);
+  }
+  return plan;
+}
+
+int64_t FindNotFinite(absl::Span<const float> values) {
+  // A float is finite when its exponent is not all ones. A stretch of constant length without a
+  // branch, so that the compiler vectorises it.
+  constexpr size_t kStretch = 64;
+  constexpr uint32_t kExponent = 0x7f800000;
+  const auto not_finite = [](const float* value) {
+    uint32_t bits;
+    std::memcpy(&bits, value, sizeof(bits));
+    return static_cast<uint32_t>((bits & kExponent) == kExponent);
+  };
+  size_t i = 0;
+  for (; i + kStretch <= values.size(); i += kStretch) {
+    uint32_t found = 0;
+    for (size_t j = 0; j < kStretch; ++j) found |= not_finite(values.data() + i + j);
+    if (found != 0) break;
+  }
+  for (; i < values.size(); ++i) {
+    if (not_finite(values.data() + i)) return static_cast<int64_t>(i);
+  }
+  return -1;
+}
+
+}  // namespace parley

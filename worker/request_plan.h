@@ -1,0 +1,45 @@
+#ifndef PARLEY_WORKER_REQUEST_PLAN_H_
+#define PARLEY_WORKER_REQUEST_PLAN_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "net/job.h"
+
+namespace parley {
+
+// A piece of a parameter on its way: up (gradient), down (target), or both.
+struct PlannedBlock {
+  uint32_t block;         // number in the job
+  int64_t size;           // elements
+  const float* gradient;  // null: not pushed
+  float* target;          // null: not pulled
+};
+
+// One PushPull request to one shard, its blocks ascending.
+struct PlannedRequest {
+  int shard;
+  std::vector<PlannedBlock> blocks;
+};
+
+// Cuts a call's parameters into requests. `gradients` and `targets` have one pointer for each of
+// the job's parameters: its row-major values, or null where it takes no part.
+//
+// Blocks of a shard travel together until a request would carry more than `request_bytes` in either
+// direction; a block is never cut, so a request may be larger by being one block. A shard whose
+// blocks need at most `max_fused` requests gets each block's gradient and target in one of them. A
+// shard that needs more gets separate requests with only gradients, which come first, and with only
+// targets: those the session sends a few at a time, and a gradient must not queue behind a pull
+// that waits for it. Requests are ordered by shard. Pure.
+std::vector<PlannedRequest> PlanRequests(const Job& job, absl::Span<const float* const> gradients,
+                                         absl::Span<float* const> targets, size_t request_bytes,
+                                         size_t max_fused);
+
+// The first index of a NaN or an infinity, or -1. Reads at memory speed.
+int64_t FindNotFinite(absl::Span<const float> values);
+
+}  // namespace parley
+
+#endif  // PARLEY_WORKER_REQUEST_PLAN_H_

@@ -1,0 +1,156 @@
+#ifndef PARLEY_WORKER_SESSION_H_
+#define PARLEY_WORKER_SESSION_H_
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "absl/types/span.h"
+#include "base/mutex.h"
+#include "net/parameter_server.h"
+#include "net/payload.h"
+#include "worker/timer.h"
+
+namespace parley {
+
+struct SessionOptions {
+  std::string job;
+  int worker = 0;
+  uint64_t incarnation = 1;
+  int shard = 0;
+  // Requests with only gradients that are unanswered at a time; and as many with only targets.
+  // Others queue.
+  int max_in_flight = 8;
+  // Before attempt n + 1 of a request: first_backoff * 2^(n-1), at most max_backoff, times a random
+  // number in [1/2, 1).
+  absl::Duration first_backoff = absl::Milliseconds(20);
+  absl::Duration max_backoff = absl::Seconds(1);
+  // How long after a call's deadline its answer may still come (the shard waits until the deadline
+  // itself).
+  absl::Duration answer_grace = absl::Seconds(1);
+};
+
+// A Session is one worker's talk with one shard: it fills in who speaks, numbers the pushes, and
+// retries.
+//
+// A request that the transport lost (UNAVAILABLE, or DEADLINE_EXCEEDED before the time the shard
+// was given) is sent again with backoff while the call's deadline allows; a push keeps its sequence
+// number, so that the shard applies it once. All other errors are the shard's decision and final.
+// Errors name the worker, the step, and the shard.
+//
+// `done` runs exactly once, at the latest a grace after the deadline even when the transport never
+// answers, on whatever thread ends the call: it must not block. An answer that comes later is
+// ignored.
+//
+// Thread safety: safe from any thread; Close not from a `done`.
+// Held by shared_ptr: calls under way keep it alive, but not the ParameterServer once Close has
+// returned.
+class Session : public std::enable_shared_from_this<Session> {
+ public:
+  template <typename Response>
+  using Done = ParameterServer::Done<Response>;
+  using PushPullReply = ParameterServer::PushPullReply;
+
+  Session(SessionOptions options, std::shared_ptr<ParameterServer> server,
+          std::shared_ptr<Timer> timer);
+
+  // "ps:0".
+  const std::string& task() const { return task_; }
+
+  // The requests need neither sender, shard_index, nor wait_ms.
+  void Declare(v1::DeclareRequest request, Timer::Time deadline, Done<v1::DeclareResponse> done);
+  void Join(v1::JoinRequest request, Timer::Time deadline, Done<v1::JoinResponse> done);
+  void DescribeBlocks(Timer::Time deadline, Done<v1::DescribeBlocksResponse> done);
+  void Barrier(absl::string_view name, Timer::Time deadline, Done<v1::BarrierResponse> done);
+  void Checkpoint(int64_t step, Timer::Time deadline, Done<v1::CheckpointResponse> done);
+  void GetStatus(Timer::Time deadline, Done<v1::GetStatusResponse> done);
+  void Leave(absl::string_view error, Timer::Time deadline, Done<v1::LeaveResponse> done);
+
+  // A PushPull that belongs to `operation`, > 0. `payload` holds the gradients of request.push; the
+  // values of request.pull are written to `targets`, as many, before `done`. An answer of another
+  // shape is INTERNAL. Requests that carry gradients and targets are sent at once, the others when
+  // there is room (max_in_flight).
+  void PushPull(uint64_t operation, v1::PushPullRequest request, Payload payload,
+                std::vector<absl::Span<float>> targets, Timer::Time deadline,
+                Done<v1::PushPullResponse> done);
+  // Ends the operation's calls with `status`: when this returns, no target is written but by a
+  // `done` already running.
+  void CancelOperation(uint64_t operation, const absl::Status& status);
+
+  // Sends a heartbeat every `interval` (bounded to [10 ms, 1 h]) until Close. `superseded` hears of
+  // each that is answered ABORTED: this worker has no place in the job any more. Others that fail
+  // are not reported: the next may not.
+  void StartHeartbeats(absl::Duration interval, absl::AnyInvocable<void(absl::Status)> superseded);
+
+  // Ends all calls with CANCELLED and lets go of the ParameterServer. Later calls end at once.
+  void Close();
+
+  // Payload bytes sent (repetitions included) and taken.
+  int64_t bytes_pushed() const { return bytes_pushed_.load(std::memory_order_relaxed); }
+  int64_t bytes_pulled() const { return bytes_pulled_.load(std::memory_order_relaxed); }
+
+ private:
+  class Call;
+  template <typename Response>
+  class TypedCall;
+  template <typename Response>
+  using Send = absl::AnyInvocable<void(ParameterServer* server, int64_t wait_ms, Done<Response>)>;
+
+  // Requests of one kind, of which a bounded number is under way.
+  struct Lane {
+    int in_flight = 0;
+    bool pumping = false;  // a thread is in Pump
+    std::deque<std::shared_ptr<Call>> waiting;
+  };
+  // What a call's error starts with, and where it belongs.
+  struct CallInfo {
+    std::string who;
+    Timer::Time deadline;
+    uint64_t operation = 0;
+    Lane* lane = nullptr;
+  };
+
+  template <typename Response>
+  void Run(CallInfo info, Send<Response> send, Done<Response> done);
+  CallInfo Info(absl::string_view what, Timer::Time deadline) const;
+  v1::Sender Sender() const;
+  void Pump(Lane* lane);
+  void Forget(uint64_t id,
+              Lane* lane);  // the call with this id has ended; `lane`: it was under way in it
+  void CancelIf(absl::AnyInvocable<bool(const Call&)> chosen, const absl::Status& status);
+  absl::Duration Backoff(int attempts);
+  void Heartbeat(absl::Duration interval,
+                 std::shared_ptr<absl::AnyInvocable<void(absl::Status)>> superseded);
+
+  const SessionOptions options_;
+  const std::string task_;
+  const std::shared_ptr<Timer> timer_;
+
+  Mutex mutex_;
+  CondVar sent_;
+  std::shared_ptr<ParameterServer> server_ ABSL_GUARDED_BY(mutex_);  // null after Close
+  int sending_ ABSL_GUARDED_BY(mutex_) = 0;  // threads inside a call of *server_
+  bool closed_ ABSL_GUARDED_BY(mutex_) = false;
+  std::map<uint64_t, std::shared_ptr<Call>> calls_ ABSL_GUARDED_BY(mutex_);  // not ended, by id
+  uint64_t next_id_ ABSL_GUARDED_BY(mutex_) = 1;
+  Lane push_lane_ ABSL_GUARDED_BY(mutex_);
+  Lane pull_lane_ ABSL_GUARDED_BY(mutex_);
+
+  std::atomic<uint64_t> next_sequence_{1};
+  std::atomic<uint64_t> backoffs_{0};  // drawn so far
+  std::atomic<int64_t> bytes_pushed_{0};
+  std::atomic<int64_t> bytes_pulled_{0};
+};
+
+}  // namespace parley
+
+#endif  // PARLEY_WORKER_SESSION_H_
