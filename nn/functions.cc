@@ -1,0 +1,163 @@
+#include "nn/functions.h"
+
+#include <utility>
+
+namespace parley::nn {
+namespace {
+
+// The shape of x with another last dimension.
+Shape WithLast(const Shape& shape, int64_t last) {
+  std::vector<int64_t> dimensions = shape.ToVector();
+  dimensions.back() = last;
+  return Shape(dimensions);
+}
+
+Variable Activate(const Variable& x, Activation activation) {
+  const Tensor y(x.backend(), x.shape());
+  x.backend()->Activate(activation, x.value(), y);
+  return Variable::Computed(y, {x}, [x, y, activation](const Tensor& dy) {
+    x.AddGradient([&](Write write, const Tensor& dx) {
+      x.backend()->ActivateGradient(activation, y, dy, write, dx);
+    });
+  });
+}
+
+}  // namespace
+
+Variable MatMul(const Variable& x, const Variable& w) {
+  Backend* const backend = x.backend();
+  const Tensor y(backend, WithLast(x.shape(), w.shape().back()));
+  backend->MatMul(x.value(), false, w.value(), false, Write::kReplace, y);
+  return Variable::Computed(y, {x, w}, [backend, x, w](const Tensor& dy) {
+    w.AddGradient([&](Write write, const Tensor& dw) {
+      backend->MatMul(x.value(), true, dy, false, write, dw);
+    });
+    x.AddGradient([&](Write write, const Tensor& dx) {
+      backend->MatMul(dy, false, w.value(), true, write, dx);
+    });
+  });
+}
+
+Variable AddBias(const Variable& x, const Variable& bias) {
+  Backend* const backend = x.backend();
+  const Tensor y(backend, x.shape());
+  backend->AddBias(x.value(), bias.value(), y);
+  return Variable::Computed(y, {x, bias}, [backend, x, bias](const Tensor& dy) {
+    bias.AddGradient([&](Write write, const Tensor& db) { backend->SumRows(dy, write, db); });
+    x.AddGradient([&](Write write, const Tensor& dx) { backend->Scale(1, dy, write, dx); });
+  });
+}
+
+Variable Add(const Variable& a, const Variable& b) {
+  Backend* const backend = a.backend();
+  const Tensor y(backend, a.shape());
+  backend->Add(a.value(), b.value(), y);
+  return Variable::Computed(y, {a, b}, [backend, a, b](const Tensor& dy) {
+    for (const Variable& input : {a, b}) {
+      input.AddGradient([&](Write write, const Tensor& dx) { backend->Scale(1, dy, write, dx); });
+    }
+  });
+}
+
+Variable Multiply(const Variable& a, const Variable& b) {
+  Backend* const backend = a.backend();
+  const Tensor y(backend, a.shape());
+  backend->Multiply(a.value(), b.value(), Write::kReplace, y);
+  return Variable::Computed(y, {a, b}, [backend, a, b](const Tensor& dy) {
+    a.AddGradient(
+        [&](Write write, const Tensor& da) { backend->Multiply(dy, b.value(), write, da); });
+    b.AddGradient(
+        [&](Write write, const Tensor& db) { backend->Multiply(dy, a.value(), write, db); });
+  });
+}
+
+Variable Scale(const Variable& x, float factor) {
+  Backend* const backend = x.backend();
+  const Tensor y(backend, x.shape());
+  backend->Scale(factor, x.value(), Write::kReplace, y);
+  return Variable::Computed(y, {x}, [backend, x, factor](const Tensor& dy) {
+    x.AddGradient([&](Write write, const Tensor& dx) { backend->Scale(factor, dy, write, dx); });
+  });
+}
+
+Variable Mean(const Variable& x) {
+  Backend* const backend = x.backend();
+  const float factor = 1.0f / static_cast<float>(x.value().num_elements());
+  const Tensor sum(backend, {});
+  backend->Sum(x.value(), sum);
+  const Tensor mean(backend, {});
+  backend->Scale(factor, sum, Write::kReplace, mean);
+  return Variable::Computed(mean, {x}, [backend, x, factor](const Tensor& dmean) {
+    x.AddGradient([&](Write write, const Tensor& dx) {
+      float each = 0;
+      backend->CopyToHost(dmean, &each);
+      const Tensor spread(backend, x.shape());
+      backend->Fill(each * factor, spread);
+      backend->Scale(1, spread, write, dx);
+    });
+  });
+}
+
+Variable Reshape(const Variable& x, Shape shape) {
+  return Variable::Computed(x.value().Reshape(std::move(shape)), {x}, [x](const Tensor& dy) {
+    x.AddGradient([&](Write write, const Tensor& dx) { x.backend()->Scale(1, dy, write, dx); });
+  });
+}
+
+Variable Relu(const Variable& x) { return Activate(x, Activation::kRelu); }
+Variable Sigmoid(const Variable& x) { return Activate(x, Activation::kSigmoid); }
+Variable Tanh(const Variable& x) { return Activate(x, Activation::kTanh); }
+
+Variable Softmax(const Variable& x) {
+  Backend* const backend = x.backend();
+  const Tensor y(backend, x.shape());
+  backend->Softmax(x.value(), y);
+  return Variable::Computed(y, {x}, [backend, x, y](const Tensor& dy) {
+    x.AddGradient(
+        [&](Write write, const Tensor& dx) { backend->SoftmaxGradient(y, dy, write, dx); });
+  });
+}
+
+Variable Conv2d(const Variable& x, const Variable& filter, const Window& window) {
+  Backend* const backend = x.backend();
+  const Shape& in = x.shape();
+  const Tensor y(backend, {in[0], window.OutputHeight(in[1]), window.OutputWidth(in[2]),
+                           filter.shape().back()});
+  backend->Conv2d(x.value(), filter.value(), window, y);
+  return Variable::Computed(y, {x, filter}, [backend, x, filter, window](const Tensor& dy) {
+    filter.AddGradient([&](Write write, const Tensor& dfilter) {
+      backend->Conv2dFilterGradient(x.value(), dy, window, write, dfilter);
+    });
+    x.AddGradient([&](Write write, const Tensor& dx) {
+      backend->Conv2dInputGradient(dy, filter.value(), window, write, dx);
+    });
+  });
+}
+
+Variable MaxPool2d(const Variable& x, const Window& window) {
+  Backend* const backend = x.backend();
+  const Shape& in = x.shape();
+  const Shape out = {in[0], window.OutputHeight(in[1]), window.OutputWidth(in[2]), in[3]};
+  const Tensor y(backend, out);
+  const Tensor argmax(backend, out, DType::kInt32);
+  backend->MaxPool2d(x.value(), window, y, argmax);
+  return Variable::Computed(y, {x}, [backend, x, argmax](const Tensor& dy) {
+    x.AddGradient(
+        [&](Write write, const Tensor& dx) { backend->MaxPool2dGradient(dy, argmax, write, dx); });
+  });
+}
+
+Variable SoftmaxCrossEntropy(const Variable& logits, const Tensor& labels) {
+  Backend* const backend = logits.backend();
+  const Tensor probabilities(backend, logits.shape());
+  const Tensor loss(backend, {});
+  backend->SoftmaxCrossEntropy(logits.value(), labels, probabilities, loss);
+  return Variable::Computed(
+      loss, {logits}, [backend, logits, labels, probabilities](const Tensor& dloss) {
+        logits.AddGradient([&](Write write, const Tensor& dlogits) {
+          backend->SoftmaxCrossEntropyGradient(probabilities, labels, dloss, write, dlogits);
+        });
+      });
+}
+
+}  // namespace parley::nn
