@@ -12,7 +12,11 @@
 #include <vector>
 
 #include "absl/time/clock.h"
+#include "base/env.h"
+#include "base/file.h"
 #include "base/philox.h"
+#include "base/testing/temp_folder.h"
+#include "net/checkpoint_folder.h"
 #include "net/job.h"
 #include "worker/testing/fake_parameter_server.h"
 
@@ -43,6 +47,11 @@ v1::JobSpec MakeSpec(const std::vector<int64_t>& sizes, int shards) {
 // Shards, one client, and buffers for all parameters.
 class ClientTest : public testing::Test {
  protected:
+  ClientTest() {
+    options_.worker = 1;
+    options_.timeout = absl::Seconds(30);
+  }
+
   void Prepare(const std::vector<int64_t>& sizes, int shards) {
     spec_ = MakeSpec(sizes, shards);
     absl::StatusOr<Job> job = Job::Create(spec_);
@@ -55,9 +64,6 @@ class ClientTest : public testing::Test {
       gradients_.emplace_back(size, 1.0f);
       targets_.emplace_back(size, -1.0f);
     }
-    options_.worker = 1;
-    options_.timeout = absl::Seconds(30);
-    options_.startup_timeout = absl::Seconds(30);
   }
   absl::Status TryConnect() {
     absl::StatusOr<std::unique_ptr<Client>> client =
@@ -159,12 +165,12 @@ TEST_F(ClientTest, LossesOnTheWayDoNotShow) {
   for (size_t i = 0; i < shards_.size(); ++i) {
     shards_[i]->FailNext("Join", 2, absl::UnavailableError("not yet"));
     shards_[i]->SetScript([seed, i, place = uint64_t{0}](const v1::PushPullRequest&) mutable {
-      const Fate fates[] = {Fate::kAnswer, Fate::kLoseRequest, Fate::kLoseAnswer};
-      return fates[PhiloxBelow(seed, i, place++, 3)];
+      const Fate fates[] = {Fate::kAnswer, Fate::kAnswer, Fate::kLoseRequest, Fate::kLoseAnswer};
+      return fates[PhiloxBelow(seed, i, place++, 4)];
     });
   }
   ASSERT_EQ(TryConnect(), absl::OkStatus());
-  for (int step = 0; step < 5; ++step) {
+  for (int step = 0; step < 4; ++step) {
     for (auto& gradient : gradients_) {
       for (float& value : gradient) value += static_cast<float>(step);
     }
@@ -173,7 +179,7 @@ TEST_F(ClientTest, LossesOnTheWayDoNotShow) {
   }
   int64_t taken = 0;
   for (const auto& shard : shards_) taken += shard->taken();
-  EXPECT_EQ(taken, 5 * static_cast<int64_t>(job_->blocks().size()));
+  EXPECT_EQ(taken, 4 * static_cast<int64_t>(job_->blocks().size()));
 }
 
 TEST_F(ClientTest, NanAndInfinityAreRefusedBeforeAnythingIsSent) {
@@ -282,7 +288,8 @@ TEST_F(ClientTest, TheFirstErrorEndsTheCallAtOnce) {
             absl::InvalidArgumentError("worker:1 step 2: ps:1: refused by the script"));
 }
 
-TEST_F(ClientTest, GradientsAreNotReadOnceTheFutureIsReady) {
+TEST_F(ClientTest, AClientThatEndsDoesNotWaitLongForGradientsThatAShardKeeps) {
+  options_.timeout = absl::Milliseconds(100);
   Connect({100, 50}, 2);
   shards_[0]->SetScript([](const v1::PushPullRequest&) { return Fate::kNeverKeep; });
   std::future<absl::Status> future = client_->PushPullAsync(0, AllGradients(), AllTargets());
@@ -503,6 +510,42 @@ TEST_F(ClientTest, OnlyTheChiefMakesCheckpointsAndKeepsTwo) {
   shards_[0]->FailNext("Checkpoint", 1, absl::ResourceExhaustedError("ps:0: disk full"));
   EXPECT_EQ(client_->SaveCheckpoint(4, "f", 2).status(),
             absl::ResourceExhaustedError("worker:0 step 4 Checkpoint: ps:0: disk full"));
+}
+
+TEST_F(ClientTest, ACheckpointIsWhatTheShardsWroteAndAManifest) {
+  Prepare({3, 2}, 2);
+  options_.worker = 0;
+  ASSERT_EQ(TryConnect(), absl::OkStatus());
+  const TempFolder folder;
+  for (int64_t step = 1; step <= 3; ++step) {
+    for (int shard = 0; shard < 2; ++shard) {
+      v1::CheckpointResponse written;
+      written.set_file(ShardFileName(step, shard, 2));
+      auto file = AtomicFile::Create(Env::Posix(), folder.File(written.file()));
+      ASSERT_TRUE(file.ok()) << file.status();
+      ASSERT_EQ((*file)->Append("some bytes", 6 + shard), absl::OkStatus());
+      ASSERT_EQ((*file)->Commit(), absl::OkStatus());
+      written.set_bytes((*file)->size());
+      written.set_crc32c((*file)->crc32c());
+      shards_[shard]->set_checkpoint(written);
+    }
+    const absl::StatusOr<std::string> name = client_->SaveCheckpoint(step, folder.path(), 2);
+    ASSERT_TRUE(name.ok()) << name.status();
+    EXPECT_EQ(*name, ManifestFileName(step));
+  }
+  const auto newest = FindNewestValid(Env::Posix(), folder.path());
+  ASSERT_TRUE(newest.ok()) << newest.status();
+  EXPECT_EQ(newest->manifest.step(), 3);
+  EXPECT_EQ(newest->manifest.shards(1).bytes(), 7);
+  EXPECT_EQ(newest->manifest.spec().name(), "train");
+  const auto kept = ListCheckpoints(Env::Posix(), folder.path());
+  ASSERT_TRUE(kept.ok()) << kept.status();
+  EXPECT_EQ(*kept, (std::vector<std::string>{ManifestFileName(3), ManifestFileName(2)}));
+
+  // The shards' answer is of another step's files.
+  const absl::Status missing = client_->SaveCheckpoint(9, folder.path(), 2).status();
+  EXPECT_FALSE(missing.ok());
+  EXPECT_THAT(std::string(missing.message()), HasSubstr("worker:0 step 9 checkpoint"));
 }
 
 }  // namespace

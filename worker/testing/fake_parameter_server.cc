@@ -43,6 +43,11 @@ void FakeParameterServer::set_heartbeat(absl::Duration interval) {
   heartbeat_ms_ = absl::ToInt64Milliseconds(interval);
 }
 
+void FakeParameterServer::set_checkpoint(v1::CheckpointResponse checkpoint) {
+  MutexLock lock(&mutex_);
+  checkpoint_ = std::move(checkpoint);
+}
+
 void FakeParameterServer::AnswerInline() {
   MutexLock lock(&mutex_);
   inline_ = true;
@@ -266,7 +271,12 @@ void FakeParameterServer::Barrier(v1::BarrierRequest, Done<v1::BarrierResponse> 
 }
 
 void FakeParameterServer::Checkpoint(v1::CheckpointRequest, Done<v1::CheckpointResponse> done) {
-  Answer("Checkpoint", v1::CheckpointResponse(), std::move(done));
+  v1::CheckpointResponse response;
+  {
+    MutexLock lock(&mutex_);
+    response = checkpoint_;
+  }
+  Answer("Checkpoint", response, std::move(done));
 }
 
 void FakeParameterServer::DescribeBlocks(v1::DescribeBlocksRequest,

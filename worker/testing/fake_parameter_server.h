@@ -49,6 +49,7 @@ class FakeParameterServer final : public ParameterServer {
   void FailNext(const std::string& method, int times, absl::Status status);
   void set_first_step(int64_t step);
   void set_heartbeat(absl::Duration interval);
+  void set_checkpoint(v1::CheckpointResponse checkpoint);
   // Answers on the caller's thread, inside the call.
   void AnswerInline();
   // Gives the held answers, the last one first.
@@ -100,6 +101,7 @@ class FakeParameterServer final : public ParameterServer {
   std::map<std::string, int> calls_ ABSL_GUARDED_BY(mutex_);
   int64_t first_step_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t heartbeat_ms_ ABSL_GUARDED_BY(mutex_) = 1000;
+  v1::CheckpointResponse checkpoint_ ABSL_GUARDED_BY(mutex_);
   bool inline_ ABSL_GUARDED_BY(mutex_) = false;
   std::map<uint32_t, Block> blocks_ ABSL_GUARDED_BY(mutex_);
   std::set<uint64_t> sequences_ ABSL_GUARDED_BY(mutex_);
