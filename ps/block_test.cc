@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cmath>
 #include <set>
 #include <thread>
 #include <vector>
@@ -80,6 +81,33 @@ TEST_F(BlockTest, AppliesTheMeanAndCountsVersions) {
   EXPECT_EQ(cut.values.version, 42);
   EXPECT_EQ(cut.slots[0].span(), absl::MakeConstSpan({3.0f, 3.0f, 3.0f}));  // 0.5 * 2 + 2
   EXPECT_EQ(cut.values.span(), absl::MakeConstSpan({7.0f, 7.0f, 7.0f}));
+}
+
+// Adam's first step is its learning rate, whatever the gradient's size; that of a later round, with
+// fresh slots, is not.
+TEST_F(BlockTest, TheOptimizerSeesTheRoundThatBegins) {
+  v1::Optimizer spec;
+  spec.set_learning_rate(0.5f);
+  spec.mutable_adam();
+  const auto adam = NewOptimizer(spec).value();
+  const std::vector<Payload> gradients = {Constant(3, 20)};
+  for (const int64_t version : {0, 4}) {
+    std::vector<FloatBuffer> slots;
+    for (int i = 0; i < 2; ++i) slots.push_back(FloatBuffer::Zeros(3));
+    Block block(Filled(3, 1), std::move(slots), version);
+    block.Apply(*adam, gradients);
+
+    const std::vector<float> gradient(3, 20), values(3, 1);
+    std::vector<float> expected(3), m(3), v(3);
+    float* const fresh[] = {m.data(), v.data()};
+    adam->Update({version + 1}, gradient, values, absl::MakeSpan(expected), fresh);
+    EXPECT_EQ(block.Snapshot().span(), absl::MakeConstSpan(expected));
+    if (version == 0) {
+      EXPECT_NEAR(block.Snapshot().span()[0], 0.5f, 1e-5);
+    } else {
+      EXPECT_GT(std::abs(block.Snapshot().span()[0] - 0.5f), 0.1f);
+    }
+  }
 }
 
 TEST_F(BlockTest, ASnapshotKeepsItsValuesEvenWithoutTheBlock) {

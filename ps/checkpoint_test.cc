@@ -334,7 +334,7 @@ class WrongHeaderTest : public CheckpointTest {
   }
 
   void SetUp() override {
-    spec_ = Spec(1, 1000);
+    spec_ = Spec(1, 16);  // w2 has blocks 0 to 4
     MustWrite(spec_, 2);
     manifest_ = ReadManifest(env_, path(), ManifestFileName(2)).value();
     const std::string bytes = Read(manifest_.shards(0).file());
@@ -368,8 +368,9 @@ TEST_F(WrongHeaderTest, IsRefused) {
       {"empty block", [](v1::ShardHeader* h) { h->mutable_blocks(0)->set_size(0); }},
       {"negative block", [](v1::ShardHeader* h) { h->mutable_blocks(0)->set_size(-5); }},
       {"negative offset", [](v1::ShardHeader* h) { h->mutable_blocks(0)->set_offset(-1); }},
-      {"offset beyond", [](v1::ShardHeader* h) { h->mutable_blocks(0)->set_offset(1); }},
+      {"offset beyond", [](v1::ShardHeader* h) { h->mutable_blocks(4)->set_offset(65); }},
       {"offset far", [](v1::ShardHeader* h) { h->mutable_blocks(0)->set_offset(INT64_MAX); }},
+      {"overlap", [](v1::ShardHeader* h) { h->mutable_blocks(2)->set_offset(16); }},
       {"a block less", [](v1::ShardHeader* h) { h->mutable_blocks()->RemoveLast(); }},
       {"a block twice", [](v1::ShardHeader* h) { *h->mutable_blocks(1) = h->blocks(3); }},
       {"clocks", [](v1::ShardHeader* h) { h->mutable_blocks(0)->add_clocks(1); }},

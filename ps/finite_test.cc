@@ -2,21 +2,27 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
+#include <memory>
 #include <vector>
 
 namespace parley {
 namespace {
 
-// `values` in slices of `slice` bytes; what `shift` bytes come first makes them unaligned.
-Payload Sliced(const std::vector<float>& values, size_t slice, size_t shift,
-               std::vector<std::byte>* storage) {
-  storage->resize(shift + values.size() * sizeof(float));
-  std::memcpy(storage->data() + shift, values.data(), values.size() * sizeof(float));
+// `values` in slices of `slice` bytes, each in memory of its own, `shift` bytes from an aligned
+// place. Around them stand bytes that make no finite number.
+Payload Sliced(const std::vector<float>& values, size_t slice, size_t shift) {
+  const char* const bytes = reinterpret_cast<const char*>(values.data());
+  const size_t end = values.size() * sizeof(float);
   Payload payload;
-  for (size_t begin = shift; begin < storage->size(); begin += slice) {
-    payload.Append(storage->data() + begin, std::min(slice, storage->size() - begin), nullptr);
+  for (size_t begin = 0; begin < end; begin += slice) {
+    const size_t size = std::min(slice, end - begin);
+    const auto storage = std::make_shared<std::vector<char>>(shift + size + 8, '\xff');
+    std::memcpy(storage->data() + shift, bytes + begin, size);
+    payload.Append(storage->data() + shift, size, storage);
   }
   return payload;
 }
@@ -29,11 +35,10 @@ TEST(FiniteTest, FindsANonFiniteElementAtEveryPlace) {
   std::vector<float> values(53, 1.5f);
   for (const size_t slice : {1, 2, 3, 5, 7, 64, 1000}) {
     for (const size_t shift : {0, 1, 2, 3}) {
-      std::vector<std::byte> storage;
-      ASSERT_TRUE(AllFinite(Sliced(values, slice, shift, &storage)));
+      ASSERT_TRUE(AllFinite(Sliced(values, slice, shift)));
       for (size_t i = 0; i < values.size(); ++i) {
         values[i] = bad[i % bad.size()];
-        ASSERT_FALSE(AllFinite(Sliced(values, slice, shift, &storage)))
+        ASSERT_FALSE(AllFinite(Sliced(values, slice, shift)))
             << values[i] << " at " << i << ", slices of " << slice;
         values[i] = 1.5f;
       }
@@ -48,8 +53,7 @@ TEST(FiniteTest, TakesTheExtremesOfWhatIsFinite) {
                                      std::numeric_limits<float>::lowest(),
                                      std::numeric_limits<float>::min(),
                                      std::numeric_limits<float>::denorm_min()};
-  std::vector<std::byte> storage;
-  EXPECT_TRUE(AllFinite(Sliced(values, 1000, 0, &storage)));
+  EXPECT_TRUE(AllFinite(Sliced(values, 1000, 0)));
   EXPECT_TRUE(AllFinite(Payload()));
 }
 

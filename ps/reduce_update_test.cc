@@ -39,16 +39,18 @@ class ReduceUpdateTest : public testing::Test {
     return result;
   }
 
-  // The bytes of `values` in slices of random sizes up to `largest`, beginning anywhere.
+  // The bytes of `values` in slices of random sizes up to `largest`, each in memory of its own and
+  // beginning anywhere: what is read beyond a slice is not the next one's.
   Payload Cut(const std::vector<float>& values, size_t largest) {
-    const size_t bytes = values.size() * sizeof(float);
-    const size_t shift = random_() % 8;
-    const auto storage = std::make_shared<std::vector<std::byte>>(bytes + shift);
-    std::memcpy(storage->data() + shift, values.data(), bytes);
+    const char* const bytes = reinterpret_cast<const char*>(values.data());
+    const size_t end = values.size() * sizeof(float);
     Payload payload;
-    for (size_t begin = 0; begin < bytes;) {
-      const size_t size = std::min(bytes - begin, 1 + random_() % largest);
-      payload.Append(storage->data() + shift + begin, size, storage);
+    for (size_t begin = 0; begin < end;) {
+      const size_t size = std::min(end - begin, 1 + random_() % largest);
+      const size_t shift = random_() % 8;
+      const auto storage = std::make_shared<std::vector<char>>(shift + size + 8, '\x5a');
+      std::memcpy(storage->data() + shift, bytes + begin, size);
+      payload.Append(storage->data() + shift, size, storage);
       begin += size;
     }
     return payload;
