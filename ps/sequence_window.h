@@ -10,9 +10,9 @@
 
 namespace parley {
 
-// What a shard remembers of one worker's pushes, so that each is taken at most once: the answers to the last kRemembered
-// of them. A number below all these is too old to be told from a repetition, and is refused.
-// Thread safety: none; owned by ShardState.
+// What a shard remembers of one worker's pushes, so that each is taken at most once: the answers to
+// the last kRemembered of them. A number below all these is too old to be told from a repetition,
+// and is refused. Thread safety: none; owned by ShardState.
 class SequenceWindow {
  public:
   static constexpr size_t kRemembered = 1024;

@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <new>
 
 #include "absl/strings/str_cat.h"
@@ -12,12 +11,6 @@
 
 namespace parley {
 namespace {
-
-// The steady clock as absl::Time: its zero means nothing, its differences do.
-absl::Time Now() {
-  return absl::UnixEpoch() +
-         absl::FromChrono(std::chrono::steady_clock::now().time_since_epoch());
-}
 
 int64_t MachineMemory() {
   return static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGE_SIZE);
@@ -28,11 +21,13 @@ int ThreadCount(int asked) {
   return std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, 4);
 }
 
-absl::Time DeadlineIn(int64_t wait_ms) {
+}  // namespace
+
+absl::Time Shard::Now() const { return options_.env->Now(); }
+
+absl::Time Shard::DeadlineIn(int64_t wait_ms) const {
   return Now() + absl::Milliseconds(std::max<int64_t>(0, wait_ms));
 }
-
-}  // namespace
 
 Shard::Shard(ShardOptions options)
     : options_(std::move(options)),
@@ -58,8 +53,8 @@ Shard::~Shard() {
   const absl::Status stopped = absl::UnavailableError(absl::StrCat(task_, " is stopping"));
   for (AnswerDone& done : waiting) done({0, stopped, {}});
   for (EarlyJoin& join : early) join.done(stopped);
-  background_.reset();  // its tasks may post to the owners
-  owners_.clear();
+  owners_.clear();  // their last tasks may post to the background thread
+  background_.reset();
 }
 
 // Declaring.
@@ -67,9 +62,10 @@ Shard::~Shard() {
 absl::StatusOr<Shard::Declared*> Shard::Find(const std::string& job) const {
   MutexLock lock(&mutex_);
   if (declared_ != nullptr && declared_->job.name() == job) return declared_.get();
-  return absl::NotFoundError(absl::StrCat(
-      task_, ": job ", job, " is not declared here",
-      declared_ == nullptr ? std::string() : absl::StrCat(" (job ", declared_->job.name(), " is)")));
+  return absl::NotFoundError(
+      absl::StrCat(task_, ": job ", job, " is not declared here",
+                   declared_ == nullptr ? std::string()
+                                        : absl::StrCat(" (job ", declared_->job.name(), " is)")));
 }
 
 void Shard::Declare(v1::DeclareRequest request, Done<v1::DeclareResponse> done) {
@@ -149,8 +145,8 @@ absl::StatusOr<std::unique_ptr<Shard::Declared>> Shard::MakeDeclared(
       elements * static_cast<int64_t>(sizeof(float)) * (2 + declared->optimizer->num_slots());
   const int64_t limit = options_.memory_limit > 0 ? options_.memory_limit : MachineMemory();
   if (needed > limit) {
-    return absl::ResourceExhaustedError(absl::StrCat("job ", kept.name(), " needs ", needed,
-                                                     " bytes here, the limit is ", limit));
+    return absl::ResourceExhaustedError(
+        absl::StrCat("job ", kept.name(), " needs ", needed, " bytes here, the limit is ", limit));
   }
 
   std::vector<ShardState::BlockClocks> clocks(declared->numbers.size());
@@ -161,9 +157,8 @@ absl::StatusOr<std::unique_ptr<Shard::Declared>> Shard::MakeDeclared(
   ShardState::Options state_options;
   state_options.task = task_;
   state_options.lease = options_.lease;
-  declared->state =
-      std::make_unique<ShardState>(std::move(state_options), &kept, declared->numbers,
-                                   declared->policy.get(), std::move(clocks));
+  declared->state = std::make_unique<ShardState>(std::move(state_options), &kept, declared->numbers,
+                                                 declared->policy.get(), std::move(clocks));
   return declared;
 }
 
@@ -204,9 +199,9 @@ void Shard::JoinDeclared(Declared* declared, v1::JoinRequest request, absl::Time
   }
   const std::string difference = DescribeDifference(declared->job.spec(), job->spec());
   if (!difference.empty()) {
-    done(absl::FailedPreconditionError(
-        absl::StrCat(task_, ": worker:", request.sender().worker(), " brings another spec of job ",
-                     declared->job.name(), ": ", difference)));
+    done(absl::FailedPreconditionError(absl::StrCat(task_, ": worker:", request.sender().worker(),
+                                                    " brings another spec of job ",
+                                                    declared->job.name(), ": ", difference)));
     return;
   }
   const v1::Sender sender = request.sender();
@@ -253,9 +248,9 @@ void Shard::Leave(v1::LeaveRequest request, Done<v1::LeaveResponse> done) {
       *declared,
       [&](ShardState& state, uint64_t token) {
         ShardState::Actions actions;
-        const absl::Status status = state.Leave(request.sender().worker(),
-                                                request.sender().incarnation(), request.error(),
-                                                Now(), &actions);
+        const absl::Status status =
+            state.Leave(request.sender().worker(), request.sender().incarnation(), request.error(),
+                        Now(), &actions);
         actions.answers.push_back({token, status, {}});
         return actions;
       },
@@ -309,8 +304,8 @@ absl::StatusOr<ShardState::PushPull> Shard::Decode(const Declared& declared,
   const std::string who =
       absl::StrCat(task_, ": worker:", request.sender().worker(), " step ", request.step());
   if (request.dtype() != v1::FLOAT32) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        who, ": dtype ", v1::DType_Name(request.dtype()), " is not supported, FLOAT32 is"));
+    return absl::InvalidArgumentError(absl::StrCat(who, ": dtype ", v1::DType_Name(request.dtype()),
+                                                   " is not supported, FLOAT32 is"));
   }
   if (request.step() < 0 || request.pull_step() < 0) {
     return absl::InvalidArgumentError(absl::StrCat(who, ": a step is negative"));
@@ -336,7 +331,8 @@ absl::StatusOr<ShardState::PushPull> Shard::Decode(const Declared& declared,
   size_t offset = 0;
   for (const v1::PushPullRequest::Push& push : request.push()) {
     PARLEY_ASSIGN_OR_RETURN(const size_t block, find(push.block()));
-    const size_t bytes = static_cast<size_t>(declared.job.blocks()[push.block()].size) * sizeof(float);
+    const size_t bytes =
+        static_cast<size_t>(declared.job.blocks()[push.block()].size) * sizeof(float);
     if (bytes > payload.size() - offset) {
       return absl::InvalidArgumentError(absl::StrCat(
           who, ", parameter ",
@@ -348,15 +344,15 @@ absl::StatusOr<ShardState::PushPull> Shard::Decode(const Declared& declared,
     offset += bytes;
   }
   if (offset != payload.size()) {
-    return absl::InvalidArgumentError(absl::StrCat(who, ": the payload has ", payload.size(),
-                                                   " bytes, its blocks ", offset));
+    return absl::InvalidArgumentError(
+        absl::StrCat(who, ": the payload has ", payload.size(), " bytes, its blocks ", offset));
   }
   for (const ShardState::Push& push : result.pushes) {
     if (AllFinite(push.gradient)) continue;
     const BlockInfo& info = declared.job.blocks()[declared.numbers[push.block]];
-    return absl::InvalidArgumentError(
-        absl::StrCat(who, ", parameter ", declared.job.parameters()[info.parameter].name,
-                     ": the gradient has a NaN or an infinity"));
+    return absl::InvalidArgumentError(absl::StrCat(who, ", parameter ",
+                                                   declared.job.parameters()[info.parameter].name,
+                                                   ": the gradient has a NaN or an infinity"));
   }
   for (const uint32_t number : request.pull()) {
     PARLEY_ASSIGN_OR_RETURN(const size_t block, find(number));
@@ -427,7 +423,8 @@ void Shard::Handle(Declared* declared, Event event, AnswerDone done) {
   for (Ready& each : ready) each.done(std::move(each.answer));
 }
 
-// Rounds are posted under the mutex, so that a block's owner sees them in the order in which they were scheduled.
+// Rounds are posted under the mutex, so that a block's owner sees them in the order in which they
+// were scheduled.
 std::vector<Shard::Ready> Shard::CarryOut(Declared* declared, ShardState::Actions actions) {
   for (ShardState::Round& round : actions.rounds) {
     OwnerOf(round.block).Post([this, declared, round = std::move(round)] {
@@ -488,15 +485,16 @@ void Shard::RunTimer() {
     for (Ready& each : ready) each.done(std::move(each.answer));
     for (EarlyJoin& join : overdue) {
       join.done(absl::DeadlineExceededError(absl::StrCat(
-          task_, ": worker:", join.request.sender().worker(), " waited for worker:0, the chief, to declare job ",
-          join.request.spec().name())));
+          task_, ": worker:", join.request.sender().worker(),
+          " waited for worker:0, the chief, to declare job ", join.request.spec().name())));
     }
   }
 }
 
 // What it knows.
 
-void Shard::DescribeBlocks(v1::DescribeBlocksRequest request, Done<v1::DescribeBlocksResponse> done) {
+void Shard::DescribeBlocks(v1::DescribeBlocksRequest request,
+                           Done<v1::DescribeBlocksResponse> done) {
   const absl::StatusOr<Declared*> declared = Find(request.job());
   if (!declared.ok()) {
     done(declared.status());

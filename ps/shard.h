@@ -13,6 +13,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "base/env.h"
 #include "base/mutex.h"
 #include "net/job.h"
 #include "net/parameter_server.h"
@@ -26,7 +27,8 @@ namespace parley {
 
 struct ShardOptions {
   int shard_index = 0;
-  // Where checkpoints are written and read; the same folder for all shards and the chief. Empty: none can be made.
+  // Where checkpoints are written and read; the same folder for all shards and the chief. Empty:
+  // none can be made.
   std::string checkpoint_folder;
   // Threads that own the blocks; 0: one for each core, at most 4.
   int threads = 0;
@@ -34,18 +36,21 @@ struct ShardOptions {
   absl::Duration lease = absl::Seconds(10);
   // Bytes of parameters and slots the shard may hold; 0: the machine's memory.
   int64_t memory_limit = 0;
+  Env* env = Env::Posix();  // the steady clock and the files
 };
 
-// A Shard holds a part of one job's parameters. It is the C++ face of the wire service and can be called directly: the
-// in-process transport.
+// A Shard holds a part of one job's parameters. It is the C++ face of the wire service and can be
+// called directly: the in-process transport.
 //
-// The path of a push: PushPull (any thread) checks the request and its numbers and gives it to the ShardState, which
-// decides; a closed round goes to the thread that owns the block, which reduces the gradients, updates the block, and
-// reports it applied; then the ShardState answers the pulls that waited for it, with snapshots of blocks, uncopied.
+// The path of a push: PushPull (any thread) checks the request and its numbers and gives it to the
+// ShardState, which decides; a closed round goes to the thread that owns the block, which reduces
+// the gradients, updates the block, and reports it applied; then the ShardState answers the pulls
+// that waited for it, with snapshots of blocks, uncopied.
 //
 // Thread safety: safe from any thread.
-// Threads: each block belongs to one of the owner threads, the only ones to write blocks; one background thread declares,
-// restores and writes checkpoints; one timer thread ends what is overdue. The destructor refuses what waits and joins all.
+// Threads: each block belongs to one of the owner threads, the only ones to write blocks; one
+// background thread declares, restores and writes checkpoints; one timer thread ends what is
+// overdue. The destructor refuses what waits and joins all.
 class Shard final : public ParameterServer {
  public:
   explicit Shard(ShardOptions options);
@@ -88,11 +93,16 @@ class Shard final : public ParameterServer {
     absl::Time deadline;
     Done<v1::JoinResponse> done;
   };
-  class CheckpointCut;
+  struct CheckpointCut;
 
+  absl::Time Now() const;
+  absl::Time DeadlineIn(int64_t wait_ms) const;
   // The declared job, or NOT_FOUND when it is not `job`.
   absl::StatusOr<Declared*> Find(const std::string& job) const;
   absl::StatusOr<std::unique_ptr<Declared>> MakeDeclared(const v1::DeclareRequest& request) const;
+  // The blocks, from their initializers or from a checkpoint, and where they continue.
+  absl::Status MakeBlocks(const std::string& checkpoint, Declared* declared,
+                          std::vector<ShardState::BlockClocks>* clocks) const;
   void DeclareNow(const v1::DeclareRequest& request, Done<v1::DeclareResponse> done);
   absl::StatusOr<v1::DeclareResponse> PublishDeclared(const v1::DeclareRequest& request);
   void JoinDeclared(Declared* declared, v1::JoinRequest request, absl::Time deadline,
@@ -101,12 +111,16 @@ class Shard final : public ParameterServer {
   absl::StatusOr<ShardState::PushPull> Decode(const Declared& declared,
                                               const v1::PushPullRequest& request,
                                               const Payload& payload) const;
-  // Runs event(state, token) under the mutex, and carries out the actions it returns; `done` gets the answer to `token`.
+  // Runs event(state, token) under the mutex, and carries out the actions it returns; `done` gets
+  // the answer to `token`.
   template <typename Event>
   void Handle(Declared* declared, Event event, AnswerDone done);
   std::vector<Ready> CarryOut(Declared* declared, ShardState::Actions actions)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ApplyRound(Declared* declared, const ShardState::Round& round);
+  void PostCut(Declared* declared, const std::shared_ptr<CheckpointCut>& cut)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void WriteCut(const Declared& declared, CheckpointCut* cut);
   TaskThread& OwnerOf(size_t block) const;
   void RunTimer();
 

@@ -1,6 +1,7 @@
 #include "ps/shard_state.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -42,9 +43,9 @@ ShardState::ShardState(Options options, const Job* job, std::vector<uint32_t> bl
 
 absl::Status ShardState::CheckSender(int worker, uint64_t incarnation, absl::Time now) {
   if (worker < 0 || worker >= static_cast<int>(workers_.size())) {
-    return absl::InvalidArgumentError(absl::StrCat(options_.task, ": worker:", worker, " is not in job ",
-                                                   job_->name(), ", which has ", workers_.size(),
-                                                   " workers"));
+    return absl::InvalidArgumentError(absl::StrCat(options_.task, ": worker:", worker,
+                                                   " is not in job ", job_->name(), ", which has ",
+                                                   workers_.size(), " workers"));
   }
   Worker& state = workers_[worker];
   if (incarnation < state.incarnation) {
@@ -75,21 +76,23 @@ ShardState::Actions ShardState::Join(uint64_t token, int worker, uint64_t incarn
     return actions;
   };
   if (worker < 0 || worker >= static_cast<int>(workers_.size()) || incarnation == 0) {
-    return refuse(absl::InvalidArgumentError(
-        absl::StrCat(options_.task, ": worker:", worker, " with incarnation ", incarnation,
-                     " cannot join job ", job_->name(), ", which has ", workers_.size(), " workers")));
+    return refuse(absl::InvalidArgumentError(absl::StrCat(
+        options_.task, ": worker:", worker, " with incarnation ", incarnation, " cannot join job ",
+        job_->name(), ", which has ", workers_.size(), " workers")));
   }
   if (!failure_.ok()) return refuse(failure_);
   const Worker& state = workers_[worker];
   if (incarnation < state.incarnation) return refuse(CheckSender(worker, incarnation, now));
   if (state.presence == Presence::kLeft && policy_->NeedsEveryWorker()) {
-    return refuse(absl::FailedPreconditionError(absl::StrCat(
-        options_.task, ": worker:", worker, " has left the job; a synchronous job cannot take it back")));
+    return refuse(absl::FailedPreconditionError(
+        absl::StrCat(options_.task, ": worker:", worker,
+                     " has left the job; a synchronous job cannot take it back")));
   }
   const bool held = state.presence == Presence::kLive && incarnation > state.incarnation &&
                     now < state.last_heard + options_.lease;
   if (held) {
-    // A little more than a lease, so that a holder's silence is noticed before the newcomer is refused.
+    // A little more than a lease, so that a holder's silence is noticed before the newcomer is
+    // refused.
     deadline = std::min(deadline, now + options_.lease + options_.lease / 10);
     Waiting waiting;
     waiting.kind = Kind::kJoin;
@@ -120,13 +123,15 @@ void ShardState::Admit(uint64_t token, int worker, uint64_t incarnation, absl::T
     }
   }
   if (state.presence == Presence::kLeft) {
-    // It comes back to where the slowest of the others is, so that nobody finds itself too far ahead of it.
+    // It comes back to where the slowest of the others is, so that nobody finds itself too far
+    // ahead of it.
     for (Block& block : blocks_) {
       int64_t slowest = block.workers[worker].clock;
       bool found = false;
       for (size_t other = 0; other < workers_.size(); ++other) {
         if (!member_[other]) continue;
-        slowest = found ? std::min(slowest, block.workers[other].clock) : block.workers[other].clock;
+        slowest =
+            found ? std::min(slowest, block.workers[other].clock) : block.workers[other].clock;
         found = true;
       }
       block.workers[worker].clock = std::max(block.workers[worker].clock, slowest);
@@ -137,7 +142,7 @@ void ShardState::Admit(uint64_t token, int worker, uint64_t incarnation, absl::T
   state.last_heard = now;
   member_[worker] = 1;
 
-  int64_t step = blocks_.empty() ? 0 : blocks_[0].workers[worker].clock;
+  int64_t step = std::numeric_limits<int64_t>::max();  // a shard without blocks has no say
   for (const Block& block : blocks_) step = std::min(step, block.workers[worker].clock);
   Answer answer{token, absl::OkStatus(), {}};
   answer.step = step;
@@ -192,12 +197,11 @@ absl::Status ShardState::CheckPushes(const PushPull& request) {
     }
     block.seen = requests_;
     if (push.base_version < 0 || push.base_version > block.applied) {
-      return refused(absl::InvalidArgumentError(absl::StrCat(
-          "base_version ", push.base_version, " is not in [0, ", block.applied, "]")));
+      return refused(absl::InvalidArgumentError(
+          absl::StrCat("base_version ", push.base_version, " is not in [0, ", block.applied, "]")));
     }
     if (request.step < block.taken_below[request.worker]) continue;
-    const absl::Status status =
-        policy_->CheckPush(SnapshotOf(block), request.worker, request.step);
+    const absl::Status status = policy_->CheckPush(SnapshotOf(block), request.worker, request.step);
     if (!status.ok()) return refused(status);
   }
   return absl::OkStatus();
@@ -253,8 +257,8 @@ ShardState::Actions ShardState::HandlePushPull(PushPull request, absl::Time now)
   }
   Worker& worker = workers_[request.worker];
   if (worker.waiting >= kMaxWaitingPerWorker) {
-    answer(absl::ResourceExhaustedError(absl::StrCat(
-               Who(request.worker, request.step), ": too many requests are waiting")),
+    answer(absl::ResourceExhaustedError(
+               absl::StrCat(Who(request.worker, request.step), ": too many requests are waiting")),
            {});
     return actions;
   }
@@ -268,8 +272,9 @@ ShardState::Actions ShardState::HandlePushPull(PushPull request, absl::Time now)
       }
       staleness = earlier->staleness;
     } else if (worker.sequences.IsTooOld(request.sequence)) {
-      answer(absl::FailedPreconditionError(absl::StrCat(Who(request.worker, request.step), ": sequence number ",
-                                                        request.sequence, " is too old or 0")),
+      answer(absl::FailedPreconditionError(absl::StrCat(Who(request.worker, request.step),
+                                                        ": sequence number ", request.sequence,
+                                                        " is too old or 0")),
              {});
       return actions;
     } else {
@@ -457,9 +462,9 @@ absl::Status ShardState::Overdue(uint64_t token, const Waiting& waiting, absl::T
           missing.push_back(static_cast<int>(worker));
         }
       }
-      return absl::DeadlineExceededError(
-          absl::StrCat(options_.task, ": worker:", waiting.worker, " in barrier ", waiting.barrier,
-                       " waited for ", DescribeAll(missing, now)));
+      return absl::DeadlineExceededError(absl::StrCat(options_.task, ": worker:", waiting.worker,
+                                                      " in barrier ", waiting.barrier,
+                                                      " waited for ", DescribeAll(missing, now)));
     }
     case Kind::kPushPull:
       break;
@@ -467,10 +472,10 @@ absl::Status ShardState::Overdue(uint64_t token, const Waiting& waiting, absl::T
   for (const Block& block : blocks_) {
     for (const Waiter& waiter : block.waiters) {
       if (waiter.token != token) continue;
-      return absl::DeadlineExceededError(absl::StrCat(
-          Who(waiting.worker, waiting.step), ": parameter ", ParameterOf(block), ", at round ",
-          block.applied, ", waited for ",
-          DescribeAll(policy_->Missing(SnapshotOf(block), waiter.step), now)));
+      return absl::DeadlineExceededError(
+          absl::StrCat(Who(waiting.worker, waiting.step), ": parameter ", ParameterOf(block),
+                       ", at round ", block.applied, ", waited for ",
+                       DescribeAll(policy_->Missing(SnapshotOf(block), waiter.step), now)));
     }
   }
   return absl::DeadlineExceededError(Who(waiting.worker, waiting.step));

@@ -21,20 +21,23 @@
 
 namespace parley {
 
-// A ShardState is the part of a shard that decides: who is in the job, which gradient enters which round, when a round is
-// closed, and when a waiting request is answered. It is a deterministic state machine: no threads, clock, sockets, or
-// parameter bytes (it hands gradients on, unread). Each event gives the Actions that the shard must carry out: apply the
-// rounds, in order, and answer the requests; when a round is applied, say so with Applied.
+// A ShardState is the part of a shard that decides: who is in the job, which gradient enters which
+// round, when a round is closed, and when a waiting request is answered. It is a deterministic
+// state machine: no threads, clock, sockets, or parameter bytes (it hands gradients on, unread).
+// Each event gives the Actions that the shard must carry out: apply the rounds, in order, and
+// answer the requests; when a round is applied, say so with Applied.
 //
-// A request that may wait is known by a token, unique and chosen by the caller, and is answered exactly once.
+// A request that may wait is known by a token, unique and chosen by the caller, and is answered
+// exactly once.
 //
 // Invariants:
-//  (1) A push is taken whole or refused whole, and taken at most once: by its sequence number within an incarnation, by
+//  (1) A push is taken whole or refused whole, and taken at most once: by its sequence number
+//  within an incarnation, by
 //      its step across incarnations.
-//  (2) A block's rounds are scheduled, and reported Applied, in the order of their numbers, without gaps.
-//  (3) Gradients in a round stand in the order of worker indices.
-//  (4) A pull is answered only when the policy allowed it and all rounds scheduled by then are applied.
-//  (5) Nothing waits past its deadline, given Ticks.
+//  (2) A block's rounds are scheduled, and reported Applied, in the order of their numbers, without
+//  gaps. (3) Gradients in a round stand in the order of worker indices. (4) A pull is answered only
+//  when the policy allowed it and all rounds scheduled by then are applied. (5) Nothing waits past
+//  its deadline, given Ticks.
 //
 // Thread safety: none; Shard guards it with its mutex. `job` and `policy` must outlive it.
 class ShardState {
@@ -87,12 +90,14 @@ class ShardState {
     absl::Time deadline;
   };
 
-  // `blocks` are the numbers of the shard's blocks in the job; `clocks`, parallel to them, say where they continue.
+  // `blocks` are the numbers of the shard's blocks in the job; `clocks`, parallel to them, say
+  // where they continue.
   ShardState(Options options, const Job* job, std::vector<uint32_t> blocks, const Policy* policy,
              std::vector<BlockClocks> clocks);
 
-  // A worker enters. A live worker of an older incarnation keeps its place while it is heard: the newcomer waits for its
-  // lease to end, at most one lease, and is then refused with ALREADY_EXISTS.
+  // A worker enters. A live worker of an older incarnation keeps its place while it is heard: the
+  // newcomer waits for its lease to end, at most one lease, and is then refused with
+  // ALREADY_EXISTS.
   Actions Join(uint64_t token, int worker, uint64_t incarnation, absl::Time now,
                absl::Time deadline);
   // Any sign of life renews the lease; this one does nothing else.
@@ -110,8 +115,8 @@ class ShardState {
   // When to Tick next; InfiniteFuture when nothing waits.
   absl::Time NextDeadline() const;
 
-  // The sender's right to speak: INVALID_ARGUMENT, FAILED_PRECONDITION (not in the job) or ABORTED (superseded, or the
-  // job has failed). Renews its lease.
+  // The sender's right to speak: INVALID_ARGUMENT, FAILED_PRECONDITION (not in the job) or ABORTED
+  // (superseded, or the job has failed). Renews its lease.
   absl::Status CheckSender(int worker, uint64_t incarnation, absl::Time now);
 
   bool AllLeft() const;
@@ -133,7 +138,8 @@ class ShardState {
   struct Waiter {
     uint64_t token;
     int64_t step;
-    int64_t version;  // answer when this many rounds are applied; -1: the policy has not allowed it yet
+    int64_t
+        version;  // answer when this many rounds are applied; -1: the policy has not allowed it yet
   };
 
   struct Block {
@@ -142,7 +148,8 @@ class ShardState {
     int64_t scheduled = 0;
     std::vector<WorkerInRound> workers;
     std::vector<Payload> gradients;  // of the open round, by worker; empty where !pushed
-    // A gradient of a step below this one was taken from an earlier incarnation, or before a restore.
+    // A gradient of a step below this one was taken from an earlier incarnation, or before a
+    // restore.
     std::vector<int64_t> taken_below;  // by worker
     std::vector<Waiter> waiters;
     uint64_t seen = 0;  // the last request that named it, to find doubles

@@ -51,8 +51,8 @@ v1::Policy BoundedPolicy(int limit) {
   return policy;
 }
 
-// A shard of two blocks with its workers, in words. A gradient is one byte that names its worker and step, so that a test
-// sees which gradients a round holds.
+// A shard of two blocks with its workers, in words. A gradient is one byte that names its worker
+// and step, so that a test sees which gradients a round holds.
 class Cluster {
  public:
   Cluster(int workers, const v1::Policy& policy, std::vector<ShardState::BlockClocks> clocks = {})
@@ -68,7 +68,8 @@ class Cluster {
   uint64_t Join(int worker, uint64_t incarnation = 1, absl::Duration wait = absl::Seconds(60)) {
     const uint64_t token = ++last_token_;
     Take(state_->Join(token, worker, incarnation, now, now + wait));
-    if (answers.count(token) != 0 && answers[token].status.ok()) incarnations_[worker] = incarnation;
+    if (answers.count(token) != 0 && answers[token].status.ok())
+      incarnations_[worker] = incarnation;
     return token;
   }
   void JoinAll() {
@@ -127,8 +128,9 @@ class Cluster {
   absl::Time now = absl::UnixEpoch() + absl::Hours(1);
   int64_t base_version = 0;
   std::map<uint64_t, ShardState::Answer> answers;
-  std::vector<size_t> unapplied;                            // blocks of rounds scheduled
-  std::vector<std::vector<std::vector<int>>> rounds{{}, {}};  // by block, then round: 100 * worker + step
+  std::vector<size_t> unapplied;  // blocks of rounds scheduled
+  std::vector<std::vector<std::vector<int>>> rounds{
+      {}, {}};  // by block, then round: 100 * worker + step
   bool apply_at_once = true;
 
  private:
@@ -488,8 +490,8 @@ TEST(ShardStateTest, ACheckpointLeavesOutGradientsOfAnOpenRound) {
   EXPECT_EQ(cluster.state().ClocksOf(0).clocks, (std::vector<int64_t>{1, 1}));
 }
 
-// A whole job in one thread: at each turn one worker, at random, starts a step, repeats its last request, crashes and
-// comes back, or leaves; rounds are applied when chance will have it.
+// A whole job in one thread: at each turn one worker, at random, starts a step, repeats its last
+// request, crashes and comes back, or leaves; rounds are applied when chance will have it.
 class RandomJob {
  public:
   RandomJob(uint32_t seed, int workers, const v1::Policy& policy)
@@ -521,7 +523,7 @@ class RandomJob {
     int64_t step = 0;
     uint64_t sequence = 0;
     uint64_t incarnation = 1;
-    uint64_t token = 0;     // of the request it waits for
+    uint64_t token = 0;      // of the request it waits for
     bool restarted = false;  // and this is a pull for its first step, step + 1
   };
 
@@ -582,7 +584,8 @@ class RandomJob {
 void ExpectEachGradientOnce(const Cluster& cluster, int workers, int64_t steps) {
   std::vector<int> expected;
   for (int worker = 0; worker < workers; ++worker) {
-    for (int64_t step = 0; step < steps; ++step) expected.push_back(100 * worker + static_cast<int>(step));
+    for (int64_t step = 0; step < steps; ++step)
+      expected.push_back(100 * worker + static_cast<int>(step));
   }
   for (const Rounds& rounds : cluster.rounds) {
     std::vector<int> all;

@@ -10,8 +10,8 @@
 namespace parley {
 
 // A thread that runs tasks one after another, in the order they were posted.
-// Thread safety: Post is safe from any thread, a task's included. The destructor runs what was posted and joins; nothing
-// may be posted after it began, except by the tasks it still runs.
+// Thread safety: Post is safe from any thread, a task's included. The destructor runs what was
+// posted and joins; nothing may be posted after it began, except by the tasks it still runs.
 class TaskThread {
  public:
   using Task = absl::AnyInvocable<void()>;

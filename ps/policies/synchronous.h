@@ -7,8 +7,9 @@
 
 namespace parley {
 
-// Round s is the gradients of step s, one from each worker that has not left; a pull for step s waits for s rounds.
-// Rounds never mix: a gradient of any other step than the open round's is refused.
+// Round s is the gradients of step s, one from each worker that has not left; a pull for step s
+// waits for s rounds. Rounds never mix: a gradient of any other step than the open round's is
+// refused.
 std::unique_ptr<Policy> NewSynchronous();
 
 }  // namespace parley

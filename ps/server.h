@@ -1,0 +1,51 @@
+#ifndef PARLEY_PS_SERVER_H_
+#define PARLEY_PS_SERVER_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "net/grpc_server.h"
+#include "net/parameter_server.h"
+#include "ps/shard.h"
+
+namespace parley {
+
+struct ServerOptions {
+  ShardOptions shard;
+  // Where to listen, "host:port"; port 0 takes a free one. Empty: the server is reached from its
+  // own process only.
+  std::string address;
+  GrpcServerOptions grpc;
+};
+
+// A Server is one ps task as a value: a shard and, with an address, the way to it from other
+// processes. It serves from Start until it is destroyed. Embedding one is: start it, give
+// parameter_server() to the clients. Thread safety: safe from any thread.
+class Server {
+ public:
+  // Errors name the task and the address: ALREADY_EXISTS when it is taken, INVALID_ARGUMENT when it
+  // cannot be one.
+  static absl::StatusOr<std::unique_ptr<Server>> Start(ServerOptions options);
+
+  // Stops listening, refuses what waits, and joins the shard's threads.
+  ~Server();
+
+  // For clients in this process, who must be gone before the server is.
+  std::shared_ptr<ParameterServer> parameter_server() const { return shard_; }
+  // The port it listens on; 0 without an address.
+  int port() const { return grpc_ == nullptr ? 0 : grpc_->port(); }
+  // True when every worker of the job has left; waits for it up to `timeout`.
+  bool WaitUntilDone(absl::Duration timeout) const { return shard_->WaitUntilDone(timeout); }
+
+ private:
+  explicit Server(ShardOptions options);
+
+  const std::shared_ptr<Shard> shard_;
+  std::unique_ptr<GrpcServer> grpc_;
+};
+
+}  // namespace parley
+
+#endif  // PARLEY_PS_SERVER_H_

@@ -1,0 +1,106 @@
+// How a Shard restores and saves its blocks.
+
+#include <atomic>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+#include "ps/checkpoint_reader.h"
+#include "ps/checkpoint_writer.h"
+#include "ps/shard.h"
+
+namespace parley {
+
+absl::Status Shard::MakeBlocks(const std::string& checkpoint, Declared* declared,
+                               std::vector<ShardState::BlockClocks>* clocks) const {
+  if (checkpoint.empty()) {
+    for (const uint32_t number : declared->numbers) {
+      declared->blocks.push_back(Block::Initialized(declared->job, number, *declared->optimizer));
+    }
+    return absl::OkStatus();
+  }
+  if (options_.checkpoint_folder.empty()) {
+    return absl::FailedPreconditionError("it was started without a checkpoint folder");
+  }
+  PARLEY_ASSIGN_OR_RETURN(std::vector<RestoredBlock> restored,
+                          RestoreBlocks(options_.env, options_.checkpoint_folder, checkpoint,
+                                        declared->job, options_.shard_index));
+  for (size_t i = 0; i < restored.size(); ++i) {
+    (*clocks)[i] = {restored[i].version, std::move(restored[i].clocks)};
+    declared->blocks.push_back(std::make_unique<Block>(
+        std::move(restored[i].values), std::move(restored[i].slots), restored[i].version));
+  }
+  return absl::OkStatus();
+}
+
+// The blocks of one checkpoint while their owner threads copy them.
+struct Shard::CheckpointCut {
+  int64_t step;
+  Done<v1::CheckpointResponse> done;
+  std::vector<SavedBlock> blocks;
+  std::atomic<size_t> missing;  // blocks that are not copied yet
+};
+
+void Shard::Checkpoint(v1::CheckpointRequest request, Done<v1::CheckpointResponse> done) {
+  const absl::StatusOr<Declared*> found = Find(request.sender().job());
+  absl::Status refused = found.status();
+  if (refused.ok() && options_.checkpoint_folder.empty()) {
+    refused = absl::FailedPreconditionError(
+        absl::StrCat(task_, " was started without a checkpoint folder"));
+  }
+  if (refused.ok() && request.step() < 0) {
+    refused = absl::InvalidArgumentError(absl::StrCat(task_, ": checkpoint of a negative step"));
+  }
+  if (refused.ok()) {
+    Declared* const declared = *found;
+    MutexLock lock(&mutex_);
+    refused = stopping_ ? absl::UnavailableError(absl::StrCat(task_, " is stopping"))
+                        : declared->state->CheckSender(request.sender().worker(),
+                                                       request.sender().incarnation(), Now());
+    if (refused.ok()) {
+      auto cut = std::make_shared<CheckpointCut>();
+      cut->step = request.step();
+      cut->done = std::move(done);
+      cut->blocks.resize(declared->blocks.size());
+      cut->missing = declared->blocks.size();
+      PostCut(declared, cut);
+      return;
+    }
+  }
+  done(refused);
+}
+
+// A block's copy stands behind the rounds scheduled by now, so the clocks read here are those of
+// the copy.
+void Shard::PostCut(Declared* declared, const std::shared_ptr<CheckpointCut>& cut) {
+  if (cut->blocks.empty()) {  // more shards than blocks
+    background_->Post([this, declared, cut] { WriteCut(*declared, cut.get()); });
+  }
+  for (size_t i = 0; i < declared->blocks.size(); ++i) {
+    SavedBlock& block = cut->blocks[i];
+    block.number = declared->numbers[i];
+    block.clocks = declared->state->ClocksOf(i).clocks;
+    OwnerOf(i).Post([this, declared, cut, i] {
+      cut->blocks[i].cut = declared->blocks[i]->Cut();
+      if (cut->missing.fetch_sub(1, std::memory_order_acq_rel) > 1) return;
+      background_->Post([this, declared, cut] { WriteCut(*declared, cut.get()); });
+    });
+  }
+}
+
+void Shard::WriteCut(const Declared& declared, CheckpointCut* cut) {
+  const absl::StatusOr<v1::Manifest::ShardFile> file =
+      WriteShard(options_.env, options_.checkpoint_folder, declared.job, options_.shard_index,
+                 cut->step, cut->blocks);
+  if (!file.ok()) {
+    cut->done(Annotate(file.status(), absl::StrCat(task_, ": checkpoint of step ", cut->step)));
+    return;
+  }
+  v1::CheckpointResponse response;
+  response.set_file(file->file());
+  response.set_bytes(file->bytes());
+  response.set_crc32c(file->crc32c());
+  cut->done(std::move(response));
+}
+
+}  // namespace parley

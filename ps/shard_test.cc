@@ -1,0 +1,273 @@
+#include "ps/shard.h"
+
+#include <cmath>
+#include <future>
+#include <limits>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace parley {
+namespace {
+
+using ::testing::HasSubstr;
+
+// The answer to one call, waited for with a deadline.
+template <typename Response, typename Call>
+absl::StatusOr<Response> Get(Call call) {
+  auto promise = std::make_shared<std::promise<absl::StatusOr<Response>>>();
+  std::future<absl::StatusOr<Response>> future = promise->get_future();
+  call([promise](absl::StatusOr<Response> response) { promise->set_value(std::move(response)); });
+  if (future.wait_for(std::chrono::seconds(60)) != std::future_status::ready) {
+    return absl::DeadlineExceededError("the shard never answered");
+  }
+  return future.get();
+}
+
+v1::JobSpec Spec(int workers) {
+  v1::JobSpec spec;
+  spec.set_name("job");
+  spec.set_num_workers(workers);
+  spec.set_num_shards(1);
+  spec.set_block_elements(4);
+  const std::vector<std::pair<std::string, int>> parameters = {{"w", 10}, {"b", 1}};
+  for (const auto& [name, size] : parameters) {
+    v1::ParameterSpec* parameter = spec.add_parameters();
+    parameter->set_name(name);
+    parameter->add_shape(size);
+    parameter->set_dtype(v1::FLOAT32);
+    parameter->mutable_initializer()->mutable_constant()->set_value(1);
+  }
+  spec.mutable_optimizer()->set_learning_rate(0.5);
+  spec.mutable_optimizer()->mutable_sgd();
+  spec.mutable_policy()->mutable_synchronous();
+  return spec;
+}
+constexpr uint32_t kBlocks = 4;  // w: 4 + 4 + 2, b: 1
+constexpr size_t kElements = 11;
+
+class ShardTest : public testing::Test {
+ protected:
+  absl::StatusOr<v1::DeclareResponse> Declare(const v1::JobSpec& spec, int shard_index = 0) {
+    v1::DeclareRequest request;
+    *request.mutable_spec() = spec;
+    request.set_shard_index(shard_index);
+    return Get<v1::DeclareResponse>(
+        [&](auto done) { shard_.Declare(std::move(request), std::move(done)); });
+  }
+  absl::StatusOr<v1::JoinResponse> Join(int worker, const v1::JobSpec& spec, int64_t wait_ms) {
+    v1::JoinRequest request;
+    *request.mutable_sender() = Sender(worker);
+    *request.mutable_spec() = spec;
+    request.set_wait_ms(wait_ms);
+    return Get<v1::JoinResponse>(
+        [&](auto done) { shard_.Join(std::move(request), std::move(done)); });
+  }
+  static v1::Sender Sender(int worker) {
+    v1::Sender sender;
+    sender.set_job("job");
+    sender.set_worker(worker);
+    sender.set_incarnation(1);
+    return sender;
+  }
+  static v1::PushPullRequest Request(int worker, int64_t step) {
+    v1::PushPullRequest request;
+    *request.mutable_sender() = Sender(worker);
+    request.set_step(step);
+    request.set_pull_step(step + 1);
+    request.set_sequence(step + 1);
+    request.set_wait_ms(50000);
+    request.set_dtype(v1::FLOAT32);
+    return request;
+  }
+  static Payload PayloadOf(std::vector<float> values) {
+    auto owner = std::make_shared<std::vector<float>>(std::move(values));
+    Payload payload;
+    payload.Append(owner->data(), owner->size() * sizeof(float), owner);
+    return payload;
+  }
+  absl::StatusOr<ParameterServer::PushPullReply> Send(v1::PushPullRequest request,
+                                                      Payload payload = {}) {
+    return Get<ParameterServer::PushPullReply>([&](auto done) {
+      shard_.PushPull(std::move(request), std::move(payload), std::move(done));
+    });
+  }
+  // Every block up, with one gradient for all elements, and down.
+  absl::StatusOr<ParameterServer::PushPullReply> PushPullAll(int worker, int64_t step,
+                                                             float gradient) {
+    v1::PushPullRequest request = Request(worker, step);
+    for (uint32_t block = 0; block < kBlocks; ++block) {
+      request.add_push()->set_block(block);
+      request.mutable_push(static_cast<int>(block))->set_base_version(step);
+      request.add_pull(block);
+    }
+    return Send(std::move(request), PayloadOf(std::vector<float>(kElements, gradient)));
+  }
+  std::vector<float> Values() {
+    v1::PushPullRequest request = Request(0, 0);
+    request.set_pull_step(0);
+    for (uint32_t block = 0; block < kBlocks; ++block) request.add_pull(block);
+    const auto reply = Send(std::move(request));
+    EXPECT_TRUE(reply.ok()) << reply.status();
+    std::vector<float> values(reply.ok() ? reply->payload.size() / sizeof(float) : 0);
+    if (reply.ok()) reply->payload.CopyTo(values.data());
+    return values;
+  }
+
+  Shard shard_{ShardOptions{}};
+};
+
+TEST_F(ShardTest, TrainsWithTwoWorkersOnTheirThreads) {
+  ASSERT_TRUE(Declare(Spec(2)).ok());
+  constexpr int kSteps = 50;
+  std::vector<std::thread> threads;
+  for (int worker = 0; worker < 2; ++worker) {
+    threads.emplace_back([&, worker] {
+      ASSERT_TRUE(Join(worker, Spec(2), 10000).ok());
+      for (int step = 0; step < kSteps; ++step) {
+        // The mean is 1.5, so a step takes 0.75 away.
+        const auto reply = PushPullAll(worker, step, 1.0f + static_cast<float>(worker));
+        ASSERT_TRUE(reply.ok()) << reply.status();
+        std::vector<float> values(kElements);
+        ASSERT_EQ(reply->payload.size(), kElements * sizeof(float));
+        reply->payload.CopyTo(values.data());
+        for (const float value : values) {
+          EXPECT_EQ(value, 1.0f - 0.75f * static_cast<float>(step + 1));
+        }
+        for (const auto& pulled : reply->response.pulled()) EXPECT_EQ(pulled.version(), step + 1);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
+TEST_F(ShardTest, ATaskThatJoinsBeforeTheDeclarationWaitsForIt) {
+  auto joined = std::async(std::launch::async, [&] { return Join(0, Spec(1), 50000); });
+  ASSERT_TRUE(Declare(Spec(1)).ok());
+  EXPECT_TRUE(joined.get().ok());
+}
+
+TEST_F(ShardTest, AJoinWithoutADeclarationEndsAndNamesTheChief) {
+  const auto joined = Join(0, Spec(1), 20);
+  EXPECT_EQ(joined.status().code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_THAT(joined.status().message(), HasSubstr("the chief"));
+}
+
+TEST_F(ShardTest, DeclaringAgainChangesNothingAndAnotherSpecIsRefused) {
+  ASSERT_TRUE(Declare(Spec(1)).ok());
+  const auto again = Declare(Spec(1));
+  ASSERT_TRUE(again.ok());
+  EXPECT_EQ(again->num_blocks(), kBlocks);
+  EXPECT_EQ(again->bytes(), static_cast<int64_t>(kElements * sizeof(float)));
+  v1::JobSpec other = Spec(1);
+  other.mutable_optimizer()->set_learning_rate(0.25);
+  EXPECT_EQ(Declare(other).status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(Declare(other).status().message(), HasSubstr("learning_rate"));
+  EXPECT_EQ(Join(0, other, 0).status().code(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_F(ShardTest, RefusesWhatItCannotHold) {
+  EXPECT_EQ(Declare(Spec(1), 1).status().code(), absl::StatusCode::kFailedPrecondition);
+  v1::JobSpec huge = Spec(1);
+  huge.set_block_elements(0);
+  huge.mutable_parameters(0)->add_shape(int64_t{1} << 36);
+  EXPECT_EQ(Declare(huge).status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_TRUE(Declare(Spec(1)).ok());  // and a shard that refused is still free
+}
+
+TEST_F(ShardTest, BadPushesAreRefusedWholeAndChangeNothing) {
+  ASSERT_TRUE(Declare(Spec(1)).ok());
+  ASSERT_TRUE(Join(0, Spec(1), 0).ok());
+  const std::vector<float> before = Values();
+  ASSERT_EQ(before, std::vector<float>(kElements, 1.0f));
+
+  v1::PushPullRequest good = Request(0, 0);
+  for (uint32_t block = 0; block < 2; ++block) good.add_push()->set_block(block);
+  std::vector<float> gradient(8, 1.0f);
+
+  const auto expect = [&](absl::StatusCode code, const char* word, v1::PushPullRequest request,
+                          std::vector<float> values) {
+    static uint64_t sequence = 100;
+    request.set_sequence(++sequence);
+    const absl::Status status = Send(std::move(request), PayloadOf(std::move(values))).status();
+    EXPECT_EQ(status.code(), code) << status;
+    EXPECT_THAT(status.message(), HasSubstr(word));
+    EXPECT_EQ(Values(), before);
+  };
+  for (const float bad :
+       {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(),
+        -std::numeric_limits<float>::infinity()}) {
+    for (const size_t at : {size_t{0}, size_t{5}, size_t{7}}) {
+      std::vector<float> values = gradient;
+      values[at] = bad;
+      expect(absl::StatusCode::kInvalidArgument, "parameter w", good, values);
+    }
+  }
+  expect(absl::StatusCode::kInvalidArgument, "payload", good, std::vector<float>(7, 1.0f));
+  expect(absl::StatusCode::kInvalidArgument, "payload", good, std::vector<float>(9, 1.0f));
+  v1::PushPullRequest bad = good;
+  bad.mutable_push(1)->set_block(kBlocks);
+  expect(absl::StatusCode::kNotFound, "block 4", bad, gradient);
+  bad = good;
+  bad.mutable_push(1)->set_block(0);
+  expect(absl::StatusCode::kInvalidArgument, "twice", bad, gradient);
+  bad = good;
+  bad.set_dtype(v1::DTYPE_UNSPECIFIED);
+  expect(absl::StatusCode::kInvalidArgument, "dtype", bad, gradient);
+  bad = good;
+  bad.set_step(-1);
+  expect(absl::StatusCode::kInvalidArgument, "negative", bad, gradient);
+  bad = good;
+  bad.mutable_sender()->set_worker(7);
+  expect(absl::StatusCode::kInvalidArgument, "worker:7", bad, gradient);
+  bad = good;
+  bad.mutable_sender()->set_job("other");
+  expect(absl::StatusCode::kNotFound, "other", bad, gradient);
+
+  good.set_sequence(1000);
+  EXPECT_TRUE(Send(good, PayloadOf(gradient)).ok());
+}
+
+TEST_F(ShardTest, AWaitEndsAtItsDeadline) {
+  ASSERT_TRUE(Declare(Spec(2)).ok());
+  ASSERT_TRUE(Join(0, Spec(2), 0).ok());
+  v1::PushPullRequest request = Request(0, 0);
+  request.add_pull(0);
+  request.set_wait_ms(20);
+  const absl::Status status = Send(std::move(request)).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_THAT(status.message(), HasSubstr("worker:1 (has not joined)"));
+}
+
+TEST_F(ShardTest, IsDoneWhenAllHaveLeft) {
+  ASSERT_TRUE(Declare(Spec(1)).ok());
+  ASSERT_TRUE(Join(0, Spec(1), 0).ok());
+  EXPECT_FALSE(shard_.WaitUntilDone(absl::ZeroDuration()));
+  v1::LeaveRequest request;
+  *request.mutable_sender() = Sender(0);
+  EXPECT_TRUE(
+      Get<v1::LeaveResponse>([&](auto done) { shard_.Leave(request, std::move(done)); }).ok());
+  EXPECT_TRUE(shard_.WaitUntilDone(absl::Seconds(10)));
+}
+
+TEST(ShardShutdownTest, AnswersWhatWaitsWhenItIsDestroyed) {
+  auto shard = std::make_unique<Shard>(ShardOptions{});
+  v1::JoinRequest request;
+  *request.mutable_spec() = Spec(1);
+  request.set_wait_ms(100000);
+  auto promise = std::make_shared<std::promise<absl::Status>>();
+  std::future<absl::Status> status = promise->get_future();
+  shard->Join(request, [promise](absl::StatusOr<v1::JoinResponse> response) {
+    promise->set_value(response.status());
+  });
+  shard.reset();
+  ASSERT_EQ(status.wait_for(std::chrono::seconds(60)), std::future_status::ready);
+  EXPECT_EQ(status.get().code(), absl::StatusCode::kUnavailable);
+}
+
+}  // namespace
+}  // namespace parley
