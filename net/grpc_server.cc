@@ -89,12 +89,13 @@ class Reactor : public grpc::ServerGenericBidiReactor {
           absl::StrCat(context_->method(), ": the answer of ", response->Length(),
                        " bytes is over the limit of ", max_message_bytes_));
     }
-    TsanRelease(this);
     if (response.ok()) {
       response_.Swap(&*response);
+      TsanRelease(this);
       StartWriteAndFinish(&response_, grpc::WriteOptions(), grpc::Status::OK);
     } else {
       context_->AddTrailingMetadata(kOriginKey, kOriginTask);
+      TsanRelease(this);
       Finish(ToGrpcStatus(response.status()));
     }
   }
@@ -169,8 +170,14 @@ RequestHandler FindHandler(const std::string& method) {
 // A call that is answered at once.
 class RefusingReactor : public grpc::ServerGenericBidiReactor {
  public:
-  explicit RefusingReactor(const absl::Status& status) { Finish(ToGrpcStatus(status)); }
-  void OnDone() override { delete this; }
+  explicit RefusingReactor(const absl::Status& status) {
+    Finish(ToGrpcStatus(status));
+    TsanRelease(this);
+  }
+  void OnDone() override {
+    TsanAcquire(this);
+    delete this;
+  }
 };
 
 struct HostAndPort {

@@ -61,6 +61,18 @@ class GrpcServerTest : public testing::Test {
     context->set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
   }
 
+  // A std::function, as gRPC's callbacks are, must be copyable.
+  static std::shared_ptr<ParameterServer::Done<grpc::Status>> Shared(
+      const PendingAnswer<grpc::Status>& answer) {
+    return std::make_shared<ParameterServer::Done<grpc::Status>>(answer.Done());
+  }
+
+  static std::string StatusText(const PendingAnswer<grpc::Status>& answer) {
+    const absl::StatusOr<grpc::Status> status = answer.Wait(absl::ZeroDuration());
+    return status.ok() ? absl::StrCat(status->error_code(), ": ", status->error_message())
+                       : "still waiting";
+  }
+
   PuppetParameterServer puppet_;
   std::unique_ptr<GrpcServer> server_;
   std::shared_ptr<grpc::Channel> channel_;
@@ -170,20 +182,19 @@ TEST_F(GrpcServerTest, AnAnswerToACancelledCallIsDropped) {
 TEST_F(GrpcServerTest, ShutdownCancelsWhatWaitsAndLateAnswersAreDropped) {
   Start();
   puppet_.Hold();
-  PendingAnswer<bool> ended;
+  PendingAnswer<grpc::Status> ended;
   grpc::ClientContext context;
   SetDeadline(&context);
   v1::PushPullRequest request;
   request.set_payload("gradients");
   v1::PushPullResponse response;
   stub_->async()->PushPull(&context, &request, &response,
-                           [done = std::make_shared<ParameterServer::Done<bool>>(ended.Done())](
-                               const grpc::Status& status) { (*done)(status.ok()); });
-  ASSERT_TRUE(puppet_.AwaitCalls(1));
+                           [done = Shared(ended)](const grpc::Status& status) { (*done)(status); });
+  ASSERT_TRUE(puppet_.AwaitCalls(1)) << StatusText(ended);
   server_->Shutdown(absl::ZeroDuration());
-  const absl::StatusOr<bool> ok = ended.Wait();
-  ASSERT_TRUE(ok.ok()) << ok.status();
-  EXPECT_FALSE(*ok);
+  const absl::StatusOr<grpc::Status> status = ended.Wait();
+  ASSERT_TRUE(status.ok()) << status.status();
+  EXPECT_FALSE(status->ok());
   server_.reset();
   puppet_.Release();
 }
@@ -191,21 +202,20 @@ TEST_F(GrpcServerTest, ShutdownCancelsWhatWaitsAndLateAnswersAreDropped) {
 TEST_F(GrpcServerTest, ShutdownLetsCallsEndWithinTheGrace) {
   Start();
   puppet_.Hold();
-  PendingAnswer<bool> ended;
+  PendingAnswer<grpc::Status> ended;
   grpc::ClientContext context;
   SetDeadline(&context);
   const v1::LeaveRequest request;
   v1::LeaveResponse response;
   stub_->async()->Leave(&context, &request, &response,
-                        [done = std::make_shared<ParameterServer::Done<bool>>(ended.Done())](
-                            const grpc::Status& status) { (*done)(status.ok()); });
-  ASSERT_TRUE(puppet_.AwaitCalls(1));
+                        [done = Shared(ended)](const grpc::Status& status) { (*done)(status); });
+  ASSERT_TRUE(puppet_.AwaitCalls(1)) << StatusText(ended);
   std::thread shutdown([this] { server_->Shutdown(absl::Seconds(60)); });
   puppet_.Release();
   shutdown.join();
-  const absl::StatusOr<bool> ok = ended.Wait();
-  ASSERT_TRUE(ok.ok()) << ok.status();
-  EXPECT_TRUE(*ok);
+  const absl::StatusOr<grpc::Status> status = ended.Wait();
+  ASSERT_TRUE(status.ok()) << status.status();
+  EXPECT_TRUE(status->ok()) << status->error_message();
 }
 
 TEST_F(GrpcServerTest, APortInUseIsRefusedAndNamed) {
