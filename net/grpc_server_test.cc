@@ -6,12 +6,14 @@
 #include <grpcpp/security/credentials.h>
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 #include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/tsan.h"
 #include "net/testing/payloads.h"
 #include "net/testing/pending_answer.h"
 #include "net/testing/puppet_parameter_server.h"
@@ -61,10 +63,14 @@ class GrpcServerTest : public testing::Test {
     context->set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
   }
 
-  // A std::function, as gRPC's callbacks are, must be copyable.
-  static std::shared_ptr<ParameterServer::Done<grpc::Status>> Shared(
-      const PendingAnswer<grpc::Status>& answer) {
-    return std::make_shared<ParameterServer::Done<grpc::Status>>(answer.Done());
+  // `answer`'s callback as gRPC takes it: copyable.
+  static std::function<void(grpc::Status)> Callback(const PendingAnswer<grpc::Status>& answer) {
+    auto done = std::make_shared<ParameterServer::Done<grpc::Status>>(answer.Done());
+    TsanRelease(done.get());
+    return [done = done.get(), owner = std::move(done)](const grpc::Status& status) {
+      TsanAcquire(done);
+      (*done)(status);
+    };
   }
 
   static std::string StatusText(const PendingAnswer<grpc::Status>& answer) {
@@ -188,8 +194,7 @@ TEST_F(GrpcServerTest, ShutdownCancelsWhatWaitsAndLateAnswersAreDropped) {
   v1::PushPullRequest request;
   request.set_payload("gradients");
   v1::PushPullResponse response;
-  stub_->async()->PushPull(&context, &request, &response,
-                           [done = Shared(ended)](const grpc::Status& status) { (*done)(status); });
+  stub_->async()->PushPull(&context, &request, &response, Callback(ended));
   ASSERT_TRUE(puppet_.AwaitCalls(1)) << StatusText(ended);
   server_->Shutdown(absl::ZeroDuration());
   const absl::StatusOr<grpc::Status> status = ended.Wait();
@@ -207,8 +212,7 @@ TEST_F(GrpcServerTest, ShutdownLetsCallsEndWithinTheGrace) {
   SetDeadline(&context);
   const v1::LeaveRequest request;
   v1::LeaveResponse response;
-  stub_->async()->Leave(&context, &request, &response,
-                        [done = Shared(ended)](const grpc::Status& status) { (*done)(status); });
+  stub_->async()->Leave(&context, &request, &response, Callback(ended));
   ASSERT_TRUE(puppet_.AwaitCalls(1)) << StatusText(ended);
   std::thread shutdown([this] { server_->Shutdown(absl::Seconds(60)); });
   puppet_.Release();
