@@ -166,7 +166,12 @@ class AnyLanguageTest(unittest.TestCase):
             "a step out of turn": (
                 grpc.StatusCode.FAILED_PRECONDITION,
                 ["ps:0"],
-                lambda: self.push_pull(5, floats([1, 1, 1])),
+                lambda: self.push_pull(5, floats([1, 1, 1]), base_version=1),
+            ),
+            "a version yet to come": (
+                invalid,
+                ["w", "base_version 9"],
+                lambda: self.push_pull(1, floats([1, 1, 1]), base_version=9),
             ),
             "over the limit": (
                 grpc.StatusCode.RESOURCE_EXHAUSTED,
