@@ -12,6 +12,10 @@ Server::Server(ShardOptions options) : shard_(std::make_shared<Shard>(std::move(
 // The transport goes first: it answers what it holds while the shard still lives.
 Server::~Server() { grpc_.reset(); }
 
+void Server::Stop(absl::Duration grace) {
+  if (grpc_ != nullptr) grpc_->Shutdown(grace);
+}
+
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options) {
   const std::string task = absl::StrCat("ps:", options.shard.shard_index);
   std::unique_ptr<Server> server(new Server(std::move(options.shard)));

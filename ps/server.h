@@ -36,8 +36,11 @@ class Server {
   std::shared_ptr<ParameterServer> parameter_server() const { return shard_; }
   // The port it listens on; 0 without an address.
   int port() const { return grpc_ == nullptr ? 0 : grpc_->port(); }
-  // True when every worker of the job has left; waits for it up to `timeout`.
+  // True when nobody will come any more (ShardState::IsDone); waits for it up to `timeout`.
   bool WaitUntilDone(absl::Duration timeout) const { return shard_->WaitUntilDone(timeout); }
+
+  // Takes no new calls and lets those in progress end, for at most `grace`.
+  void Stop(absl::Duration grace);
 
  private:
   explicit Server(ShardOptions options);

@@ -289,7 +289,7 @@ bool Shard::WaitUntilDone(absl::Duration timeout) const {
   const absl::Time deadline = Now() + timeout;
   MutexLock lock(&mutex_);
   for (;;) {
-    if (declared_ != nullptr && declared_->state->AllLeft()) return true;
+    if (declared_ != nullptr && declared_->state->IsDone(Now())) return true;
     const absl::Time now = Now();
     if (now >= deadline) return false;
     changed_.WaitFor(&mutex_, std::min(deadline - now, absl::Seconds(1)));

@@ -67,7 +67,7 @@ class Shard final : public ParameterServer {
                       Done<v1::DescribeBlocksResponse> done) override;
   void GetStatus(v1::GetStatusRequest request, Done<v1::GetStatusResponse> done) override;
 
-  // True when every worker of the job has left; waits for it up to `timeout`.
+  // True when nobody will come any more (ShardState::IsDone); waits for it up to `timeout`.
   bool WaitUntilDone(absl::Duration timeout) const;
 
  private:

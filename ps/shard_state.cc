@@ -166,15 +166,20 @@ absl::Status ShardState::Leave(int worker, uint64_t incarnation, absl::string_vi
     failure_ = absl::AbortedError(
         absl::StrCat(options_.task, ": the job failed with worker:", worker, ": ", error));
     while (!waiting_.empty()) Finish(waiting_.begin()->first, failure_, actions);
+    // Open rounds will never close: let their gradients go, whose senders may wait for the memory.
+    for (Block& block : blocks_) block.gradients.assign(workers_.size(), Payload());
     return absl::OkStatus();
   }
   ReviewAll(actions);
   return absl::OkStatus();
 }
 
-bool ShardState::AllLeft() const {
-  return std::all_of(workers_.begin(), workers_.end(),
-                     [](const Worker& worker) { return worker.presence == Presence::kLeft; });
+bool ShardState::IsDone(absl::Time now) const {
+  const bool chief_left = workers_[0].presence == Presence::kLeft;
+  return std::all_of(workers_.begin(), workers_.end(), [&](const Worker& worker) {
+    return worker.presence == Presence::kLeft ||
+           (chief_left && now >= worker.last_heard + options_.lease);
+  });
 }
 
 // Pushes and pulls.

@@ -119,7 +119,9 @@ class ShardState {
   // (superseded, or the job has failed). Renews its lease.
   absl::Status CheckSender(int worker, uint64_t incarnation, absl::Time now);
 
-  bool AllLeft() const;
+  // Whether nobody will come any more: all have left, or the chief has and the others are silent
+  // for a lease.
+  bool IsDone(absl::Time now) const;
   // Where a checkpoint of `block` continues, once the rounds scheduled by now are applied.
   BlockClocks ClocksOf(size_t block) const;
   void FillStatus(v1::GetStatusResponse* response) const;

@@ -123,6 +123,12 @@ class Cluster {
     return Answered(token) ? answers.at(token).status : absl::UnknownError("not answered");
   }
 
+  // Gradients whose memory is still held.
+  int64_t LiveGradients() const {
+    return std::count_if(sent_.begin(), sent_.end(),
+                         [](const std::weak_ptr<int>& gradient) { return !gradient.expired(); });
+  }
+
   ShardState& state() { return *state_; }
 
   absl::Time now = absl::UnixEpoch() + absl::Hours(1);
@@ -134,8 +140,9 @@ class Cluster {
   bool apply_at_once = true;
 
  private:
-  static Payload GradientOf(int worker, int64_t step) {
+  Payload GradientOf(int worker, int64_t step) {
     auto value = std::make_shared<int>(100 * worker + static_cast<int>(step));
+    sent_.push_back(value);
     Payload payload;
     payload.Append(value.get(), sizeof(int), value);
     return payload;
@@ -178,6 +185,7 @@ class Cluster {
   std::vector<uint64_t> incarnations_;
   std::vector<uint64_t> sequences_;
   uint64_t last_token_ = 0;
+  std::vector<std::weak_ptr<int>> sent_;
   std::optional<ShardState> state_;
 };
 
@@ -275,7 +283,7 @@ TEST(SynchronousTest, FailsForAllWhenAWorkerFails) {
   EXPECT_THAT(cluster.StatusOf(token).message(), HasSubstr("worker:1: out of cheese"));
   EXPECT_EQ(cluster.StatusOf(cluster.PushPull(0, 0)).code(), absl::StatusCode::kAborted);
   EXPECT_TRUE(cluster.Leave(0).ok());
-  EXPECT_TRUE(cluster.state().AllLeft());
+  EXPECT_TRUE(cluster.state().IsDone(cluster.now));
 }
 
 TEST(SynchronousTest, ContinuesARestartedWorkerWithoutTakingItsGradientTwice) {
@@ -336,6 +344,25 @@ TEST(AsynchronousTest, SurvivesAWorkerThatFails) {
   cluster.JoinAll();
   EXPECT_TRUE(cluster.Leave(1, "killed").ok());
   EXPECT_TRUE(cluster.StatusOf(cluster.PushPull(0, 0)).ok());
+}
+
+TEST(AsynchronousTest, IsDoneWhenTheChiefHasLeftAndADeadWorkerIsSilentForALease) {
+  Cluster cluster(3, AsynchronousPolicy());
+  cluster.Join(0);
+  cluster.Join(1);  // worker 2 never comes, and worker 1 dies
+  EXPECT_FALSE(cluster.state().IsDone(cluster.now + absl::Hours(1)));
+  EXPECT_TRUE(cluster.Leave(0).ok());
+  EXPECT_FALSE(cluster.state().IsDone(cluster.now));
+  EXPECT_TRUE(cluster.state().IsDone(cluster.now + absl::Seconds(10)));
+}
+
+TEST(SynchronousTest, LetsGoOfTheGradientsOfAFailedJob) {
+  Cluster cluster(2, SynchronousPolicy());
+  cluster.JoinAll();
+  cluster.Push(0, 0);
+  EXPECT_EQ(cluster.LiveGradients(), 2);
+  EXPECT_TRUE(cluster.Leave(1, "out of cheese").ok());
+  EXPECT_EQ(cluster.LiveGradients(), 0);
 }
 
 TEST(BoundedStalenessTest, HoldsTheFastWorkerAtTheLimit) {

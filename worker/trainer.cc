@@ -1,0 +1,165 @@
+#include "worker/trainer.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+#include "glog/logging.h"
+
+namespace parley {
+
+Trainer::Trainer(Client* client, TrainingTask* task, TrainerOptions options)
+    : client_(client), task_(task), options_(std::move(options)) {}
+
+absl::StatusOr<TrainingSummary> Trainer::Run() {
+  absl::StatusOr<TrainingSummary> summary = Train();
+  const absl::Status left = client_->Leave(summary.status());
+  if (summary.ok() && !left.ok()) return left;
+  return summary;
+}
+
+absl::Status Trainer::Prepare() {
+  if (options_.steps <= 0 || options_.steps_per_epoch <= 0) {
+    return absl::InvalidArgumentError(
+        "the numbers of steps and of steps in an epoch must be positive");
+  }
+  if (options_.checkpoint_every < 0 ||
+      (options_.checkpoint_every > 0 && options_.checkpoint_folder.empty())) {
+    return absl::InvalidArgumentError(
+        "saving every few steps needs a positive number and a folder");
+  }
+  const auto new_buffer = [&](int64_t size) {
+    const size_t bytes = static_cast<size_t>(size) * sizeof(float);
+    buffers_.push_back(NewAlignedBytes(bytes));
+    return absl::Span<float>(reinterpret_cast<float*>(buffers_.back().get()),
+                             static_cast<size_t>(size));
+  };
+  for (const Job::Parameter& parameter : client_->job().parameters()) {
+    parameters_.push_back(new_buffer(parameter.size));
+    gradients_.push_back(new_buffer(parameter.size));
+  }
+  first_step_ = client_->first_step();
+  progress_.steps = options_.steps;
+  progress_.epochs = (options_.steps + options_.steps_per_epoch - 1) / options_.steps_per_epoch;
+  return task_->Start(parameters_, gradients_, first_step_);
+}
+
+absl::StatusOr<TrainingSummary> Trainer::Train() {
+  PARLEY_RETURN_IF_ERROR(Prepare());
+  PARLEY_RETURN_IF_ERROR(Await(client_->PullAsync(first_step_, Targets())));
+  started_ = options_.env->Now();
+  for (int64_t step = first_step_; step < options_.steps; ++step) {
+    PARLEY_RETURN_IF_ERROR(CheckStop());
+    if (is_chief() && options_.checkpoint_every > 0 && step > first_step_ &&
+        step % options_.checkpoint_every == 0) {
+      PARLEY_RETURN_IF_ERROR(Save(step));
+    }
+    PARLEY_RETURN_IF_ERROR(Step(step));
+    const bool epoch_ends = (step + 1) % options_.steps_per_epoch == 0;
+    if (is_chief() && options_.evaluate_each_epoch && epoch_ends && step + 1 < options_.steps) {
+      Evaluation evaluation;
+      PARLEY_RETURN_IF_ERROR(EvaluateNow(&evaluation));
+    }
+  }
+  TrainingSummary summary;
+  summary.seconds = options_.env->Now() - started_ - aside_;
+  summary.samples_per_second = progress_.samples_per_second;
+  summary.steps = std::max<int64_t>(0, options_.steps - first_step_);
+  if (is_chief()) PARLEY_RETURN_IF_ERROR(Finish(&summary));
+  return summary;
+}
+
+absl::Status Trainer::Step(int64_t step) {
+  absl::StatusOr<StepResult> result = task_->ComputeGradients(step);
+  if (!result.ok()) {
+    return Annotate(result.status(), absl::StrCat("worker:", client_->worker(), " step ", step));
+  }
+  // Nobody but the chief needs the parameters that the last step makes.
+  const bool pulls = step + 1 < options_.steps || is_chief();
+  PARLEY_RETURN_IF_ERROR(Await(pulls ? client_->PushPullAsync(step, Gradients(), Targets())
+                                     : client_->PushAsync(step, Gradients())));
+  samples_ += result->samples;
+  const absl::Duration elapsed = options_.env->Now() - started_ - aside_;
+  const int64_t done = step + 1 - first_step_;
+  progress_.step = step + 1;
+  progress_.epoch = step / options_.steps_per_epoch + 1;
+  progress_.loss = result->loss;
+  progress_.accuracy = result->samples == 0 ? 0
+                                            : static_cast<double>(result->correct) /
+                                                  static_cast<double>(result->samples);
+  progress_.samples_per_second =
+      static_cast<double>(samples_) / std::max(1e-9, absl::ToDoubleSeconds(elapsed));
+  progress_.remaining = elapsed / done * (options_.steps - step - 1);
+  if (options_.observer != nullptr) options_.observer->OnStep(progress_);
+  return absl::OkStatus();
+}
+
+absl::Status Trainer::EvaluateNow(Evaluation* evaluation) {
+  const absl::Time before = options_.env->Now();
+  absl::StatusOr<Evaluation> result = task_->Evaluate();
+  if (!result.ok()) {
+    return Annotate(result.status(), absl::StrCat("evaluation after step ", progress_.step));
+  }
+  *evaluation = *result;
+  const absl::Duration took = options_.env->Now() - before;
+  aside_ += took;
+  if (options_.observer != nullptr) options_.observer->OnEvaluation(progress_, *evaluation, took);
+  return absl::OkStatus();
+}
+
+absl::Status Trainer::Save(int64_t step) {
+  PARLEY_ASSIGN_OR_RETURN(
+      const std::string manifest,
+      client_->SaveCheckpoint(step, options_.checkpoint_folder, options_.keep_checkpoints));
+  if (options_.observer != nullptr) options_.observer->OnCheckpoint(step, manifest);
+  return absl::OkStatus();
+}
+
+absl::Status Trainer::Finish(TrainingSummary* summary) {
+  const int64_t step = std::max(first_step_, options_.steps);
+  const absl::Status others = client_->Barrier("finish", options_.finish_timeout);
+  // A job that does not need every worker has its result without one that was lost.
+  if (!others.ok()) {
+    if (others.code() != absl::StatusCode::kDeadlineExceeded) return others;
+    LOG(WARNING) << "ending without a worker: " << others.message();
+  }
+  PARLEY_RETURN_IF_ERROR(Await(client_->PullAsync(step, Targets())));
+  PARLEY_RETURN_IF_ERROR(EvaluateNow(&summary->evaluation));
+  PARLEY_ASSIGN_OR_RETURN(summary->status, client_->Status());
+  if (!options_.checkpoint_folder.empty()) PARLEY_RETURN_IF_ERROR(Save(step));
+  return absl::OkStatus();
+}
+
+absl::Status Trainer::CheckStop() const {
+  return options_.should_stop && options_.should_stop() ? absl::CancelledError("interrupted")
+                                                        : absl::OkStatus();
+}
+
+absl::Status Trainer::Await(std::future<absl::Status> call) {
+  while (call.wait_for(std::chrono::milliseconds(100)) != std::future_status::ready) {
+    const absl::Status stop = CheckStop();
+    if (stop.ok()) continue;
+    client_->Leave(stop).IgnoreError();
+    call.wait();  // the buffers are in use until then
+    return stop;
+  }
+  return call.get();
+}
+
+std::vector<Client::Target> Trainer::Targets() {
+  std::vector<Client::Target> targets;
+  for (size_t i = 0; i < parameters_.size(); ++i)
+    targets.push_back({static_cast<int>(i), parameters_[i]});
+  return targets;
+}
+
+std::vector<Client::Gradient> Trainer::Gradients() const {
+  std::vector<Client::Gradient> gradients;
+  for (size_t i = 0; i < gradients_.size(); ++i)
+    gradients.push_back({static_cast<int>(i), gradients_[i]});
+  return gradients;
+}
+
+}  // namespace parley

@@ -1,0 +1,110 @@
+#ifndef PARLEY_WORKER_TRAINER_H_
+#define PARLEY_WORKER_TRAINER_H_
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "base/aligned_buffer.h"
+#include "base/env.h"
+#include "worker/client.h"
+#include "worker/training_task.h"
+
+namespace parley {
+
+// Where training stands, after each step and each evaluation.
+struct Progress {
+  int64_t step = 0;  // steps done
+  int64_t steps = 0;
+  int64_t epoch = 0;  // from 1
+  int64_t epochs = 0;
+  double loss = 0;                // of the last step
+  double accuracy = 0;            // on the last step's samples
+  double samples_per_second = 0;  // of this worker, so far
+  absl::Duration remaining;       // as it went so far
+};
+
+// What the chief knows at the end.
+struct TrainingSummary {
+  Evaluation evaluation;          // of the final parameters
+  absl::Duration seconds;         // of training, without evaluations
+  double samples_per_second = 0;  // of this worker
+  int64_t steps = 0;              // done in this run
+  Client::JobStatus status;       // of all workers
+};
+
+// Receives what happens. Called by the thread that runs the Trainer.
+class TrainingObserver {
+ public:
+  virtual ~TrainingObserver() = default;
+  virtual void OnStep(const Progress&) {}
+  virtual void OnEvaluation(const Progress&, const Evaluation&, absl::Duration) {}
+  virtual void OnCheckpoint(int64_t, const std::string&) {}
+};
+
+struct TrainerOptions {
+  int64_t steps = 0;                // of this worker in the whole job, > 0
+  int64_t steps_per_epoch = 0;      // > 0
+  bool evaluate_each_epoch = true;  // the chief only; the end is always evaluated
+  // Where the chief saves: every `checkpoint_every` steps (0: never between) and at the end. Empty:
+  // nowhere.
+  std::string checkpoint_folder;
+  int64_t checkpoint_every = 0;
+  int keep_checkpoints = 2;
+  // How long the chief waits at the end for the other workers.
+  absl::Duration finish_timeout = absl::Minutes(10);
+  // Asked often; a true ends training with CANCELLED "interrupted". May be empty.
+  std::function<bool()> should_stop;
+  TrainingObserver* observer = nullptr;
+  Env* env = Env::Posix();  // for its clock
+};
+
+// A Trainer runs a TrainingTask against the shards, from the client's first step to the last. A
+// step is: compute, then push the gradients and pull the parameters of the next step in one trip.
+// The chief also evaluates, saves checkpoints, and waits at the end for the others, so that what it
+// evaluates last is the job's result. Thread safety: none. Owns the parameters' and gradients'
+// buffers; client and task must outlive it.
+class Trainer {
+ public:
+  Trainer(Client* client, TrainingTask* task, TrainerOptions options);
+
+  // Trains and leaves the job: as finished, or with the error that it returns. Call it once. Only
+  // the chief's summary has an evaluation and a status.
+  absl::StatusOr<TrainingSummary> Run();
+
+  // The parameters, as they were pulled last; by the task's order.
+  absl::Span<const absl::Span<float>> parameters() const { return parameters_; }
+
+ private:
+  absl::StatusOr<TrainingSummary> Train();
+  absl::Status Prepare();
+  absl::Status Step(int64_t step);
+  absl::Status EvaluateNow(Evaluation* evaluation);
+  absl::Status Save(int64_t step);
+  absl::Status Finish(TrainingSummary* summary);
+  absl::Status CheckStop() const;
+  // Waits for a call of the client. When training is to stop, leaves first, which ends the call.
+  absl::Status Await(std::future<absl::Status> call);
+  std::vector<Client::Target> Targets();
+  std::vector<Client::Gradient> Gradients() const;
+  bool is_chief() const { return client_->worker() == 0; }
+
+  Client* const client_;
+  TrainingTask* const task_;
+  const TrainerOptions options_;
+  std::vector<AlignedBytes> buffers_;
+  std::vector<absl::Span<float>> parameters_;
+  std::vector<absl::Span<float>> gradients_;
+  Progress progress_;
+  absl::Time started_;
+  absl::Duration aside_;  // time that was not training
+  int64_t samples_ = 0;
+  int64_t first_step_ = 0;
+};
+
+}  // namespace parley
+
+#endif  // PARLEY_WORKER_TRAINER_H_

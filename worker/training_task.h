@@ -1,0 +1,58 @@
+#ifndef PARLEY_WORKER_TRAINING_TASK_H_
+#define PARLEY_WORKER_TRAINING_TASK_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "proto/job.pb.h"
+
+namespace parley {
+
+// What one step saw; sums over its samples are made by the caller.
+struct StepResult {
+  double loss = 0;  // mean over the samples
+  int64_t samples = 0;
+  int64_t correct = 0;  // predicted right; 0 where that means nothing
+};
+
+struct Evaluation {
+  double loss = 0;  // mean over the samples
+  int64_t samples = 0;
+  int64_t correct = 0;
+  bool has_accuracy = false;  // whether `correct` means something
+
+  double accuracy() const {
+    return samples == 0 ? 0 : static_cast<double>(correct) / static_cast<double>(samples);
+  }
+};
+
+// What a user trains: parameters, and a function from these to gradients. Trainer drives it. A task
+// knows nothing of shards, and Trainer nothing of models. Thread safety: called by one thread, the
+// one that runs the Trainer.
+class TrainingTask {
+ public:
+  virtual ~TrainingTask() = default;
+
+  // The same in all workers, and in every call.
+  virtual std::vector<v1::ParameterSpec> Parameters() const = 0;
+
+  // Called once, first: from now on parameter i is read from parameters[i] and its gradient written
+  // to gradients[i], both row-major float32 of its shape, aligned to kBufferAlignment, and alive as
+  // long as the Trainer. `first_step` is the step that the first ComputeGradients is for.
+  virtual absl::Status Start(absl::Span<const absl::Span<float>> parameters,
+                             absl::Span<const absl::Span<float>> gradients, int64_t first_step) = 0;
+
+  // Reads the parameters and overwrites all gradients with those of the mean loss over this
+  // worker's batch of `step`. Steps come in order, without gaps.
+  virtual absl::StatusOr<StepResult> ComputeGradients(int64_t step) = 0;
+
+  // How good the parameters are on data that is not trained on.
+  virtual absl::StatusOr<Evaluation> Evaluate() = 0;
+};
+
+}  // namespace parley
+
+#endif  // PARLEY_WORKER_TRAINING_TASK_H_

@@ -1,0 +1,306 @@
+// parley_worker: one worker task. It trains a built-in model on IDX or CSV data against the shards
+// of its job.
+
+#include <unistd.h>
+
+#include <cmath>
+#include <csignal>
+#include <cstdlib>
+#include <fstream>
+#include <iostream>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "base/env.h"
+#include "base/flags.h"
+#include "base/status.h"
+#include "data/open_dataset.h"
+#include "gflags/gflags.h"
+#include "glog/logging.h"
+#include "net/checkpoint_folder.h"
+#include "net/cluster.h"
+#include "net/grpc_channel.h"
+#include "worker/client.h"
+#include "worker/report.h"
+#include "worker/supervised_task.h"
+#include "worker/trainer.h"
+
+DEFINE_string(ps_hosts, "", "The ps tasks of the job, host:port,host:port,... by index.");
+DEFINE_string(worker_hosts, "",
+              "The worker tasks, likewise; worker 0 is the chief. Workers do not listen: only the "
+              "number counts.");
+DEFINE_int32(task_index, -1,
+             "Which of the worker tasks this one is. TF_CONFIG in the environment may say all "
+             "three instead.");
+DEFINE_string(job, "parley", "The job's name.");
+DEFINE_string(model, "cnn", "What to train: linear, mlp or cnn.");
+DEFINE_string(data_dir, "",
+              "The data: a folder with the IDX files of MNIST or with train.csv and test.csv, "
+              "plain or gzip; or one "
+              "CSV file, of which every fifth row is held out for the test.");
+DEFINE_string(label_column, "",
+              "CSV: the column to predict, by name or number from 1. Empty: the last.");
+DEFINE_bool(regression, false, "CSV: predict numbers, not classes.");
+DEFINE_int32(epochs, 0, "How often to go over the data; 5 when neither this nor --steps is given.");
+DEFINE_int64(steps, 0, "How many steps each worker does, instead of --epochs.");
+DEFINE_int32(batch_size, 64, "Examples in one step of one worker.");
+DEFINE_string(optimizer, "momentum", "sgd, momentum, nesterov or adam.");
+DEFINE_double(learning_rate, 0, "0: 0.05; with adam 0.001.");
+DEFINE_double(momentum, 0.9, "Of the optimizers momentum and nesterov; in [0, 1).");
+DEFINE_string(policy, "sync",
+              "When an update becomes visible: sync (all workers' gradients make one), async (each "
+              "at once), or "
+              "bounded (each at once, but no worker runs more than --staleness steps ahead).");
+DEFINE_int32(staleness, 3, "The limit of --policy=bounded, in steps.");
+DEFINE_uint64(seed, 1,
+              "Of the first values and of the order of the examples; the same for all workers.");
+DEFINE_string(checkpoint_dir, "",
+              "Where the chief keeps checkpoints; the same folder as that of all ps tasks.");
+DEFINE_int64(checkpoint_every, 0,
+             "Save every so many steps; 0: only at the end. Needs --checkpoint_dir.");
+DEFINE_int32(keep_checkpoints, 2, "How many checkpoints to keep, at least 2.");
+DEFINE_bool(resume, false,
+            "Continue from the newest valid checkpoint in --checkpoint_dir, if there is one.");
+DEFINE_string(timeout, "60s", "The longest wait for the shards and the other workers in a step.");
+DEFINE_string(startup_timeout, "60s", "The longest wait for the other tasks to start.");
+DEFINE_string(finish_timeout, "10m",
+              "The longest wait of the chief, at the end, for the other workers.");
+DEFINE_string(summary_json, "", "The chief writes the final table to this file, as JSON.");
+
+namespace parley {
+namespace {
+
+const CommandLine& GetCommandLine() {
+  static const auto* const command_line = new CommandLine{
+      "parley_worker",
+      "usage: parley_worker --ps_hosts=a:1,b:2 --worker_hosts=c:3,d:4 --task_index=0 "
+      "--data_dir=FOLDER [flags]\n\n"
+      "Trains a built-in model against the shards of its job, together with the other workers.",
+      {{"The cluster", {"ps_hosts", "worker_hosts", "task_index", "job"}},
+       {"The data", {"data_dir", "label_column", "regression"}},
+       {"Training",
+        {"model", "epochs", "steps", "batch_size", "optimizer", "learning_rate", "momentum",
+         "policy", "staleness", "seed"}},
+       {"Checkpoints", {"checkpoint_dir", "checkpoint_every", "keep_checkpoints", "resume"}},
+       {"Waiting and reporting",
+        {"timeout", "startup_timeout", "finish_timeout", "summary_json"}}}};
+  return *command_line;
+}
+
+volatile std::sig_atomic_t g_signal = 0;
+
+void OnSignal(int number) { g_signal = number; }
+
+bool WasGiven(const char* flag) {
+  gflags::CommandLineFlagInfo info;
+  return gflags::GetCommandLineFlagInfo(flag, &info) && !info.is_default;
+}
+
+absl::Status Invalid(absl::string_view message) { return absl::InvalidArgumentError(message); }
+
+absl::Status ReadDuration(const char* flag, const std::string& value, absl::Duration* duration) {
+  if (absl::ParseDuration(value, duration) && *duration > absl::ZeroDuration())
+    return absl::OkStatus();
+  return Invalid(absl::StrCat("--", flag, "=", value, " is not a duration, like 90s or 5m"));
+}
+
+struct Durations {
+  absl::Duration timeout, startup, finish;
+};
+
+// Flags that contradict each other, or whose values make no sense whatever the data.
+absl::Status CheckFlags(Durations* durations) {
+  if (FLAGS_data_dir.empty()) return Invalid("--data_dir is missing");
+  if (WasGiven("epochs") && WasGiven("steps"))
+    return Invalid("--epochs and --steps contradict each other");
+  if (WasGiven("epochs") && FLAGS_epochs < 1) return Invalid("--epochs is not positive");
+  if (WasGiven("steps") && FLAGS_steps < 1) return Invalid("--steps is not positive");
+  if (FLAGS_batch_size < 1) return Invalid("--batch_size is not positive");
+  if (WasGiven("staleness") && FLAGS_policy != "bounded") {
+    return Invalid(absl::StrCat("--staleness is for --policy=bounded, not ", FLAGS_policy));
+  }
+  if (FLAGS_staleness < 0) return Invalid("--staleness is negative");
+  if (WasGiven("momentum") && FLAGS_optimizer != "momentum" && FLAGS_optimizer != "nesterov") {
+    return Invalid(absl::StrCat("--momentum is not for --optimizer=", FLAGS_optimizer));
+  }
+  if (!(FLAGS_momentum >= 0 && FLAGS_momentum < 1)) return Invalid("--momentum is not in [0, 1)");
+  if (!std::isfinite(FLAGS_learning_rate) || FLAGS_learning_rate < 0) {
+    return Invalid("--learning_rate is not a finite number >= 0");
+  }
+  if (FLAGS_checkpoint_dir.empty()) {
+    for (const char* flag : {"checkpoint_every", "keep_checkpoints", "resume"}) {
+      if (WasGiven(flag)) return Invalid(absl::StrCat("--", flag, " needs --checkpoint_dir"));
+    }
+  }
+  if (FLAGS_checkpoint_every < 0) return Invalid("--checkpoint_every is negative");
+  if (FLAGS_keep_checkpoints < 2) return Invalid("--keep_checkpoints is less than 2");
+  PARLEY_RETURN_IF_ERROR(ReadDuration("timeout", FLAGS_timeout, &durations->timeout));
+  PARLEY_RETURN_IF_ERROR(
+      ReadDuration("startup_timeout", FLAGS_startup_timeout, &durations->startup));
+  return ReadDuration("finish_timeout", FLAGS_finish_timeout, &durations->finish);
+}
+
+absl::StatusOr<v1::Optimizer> OptimizerFromFlags() {
+  v1::Optimizer optimizer;
+  const bool adam = FLAGS_optimizer == "adam";
+  optimizer.set_learning_rate(
+      static_cast<float>(FLAGS_learning_rate > 0 ? FLAGS_learning_rate : (adam ? 0.001 : 0.05)));
+  if (FLAGS_optimizer == "sgd") {
+    optimizer.mutable_sgd();
+  } else if (FLAGS_optimizer == "momentum" || FLAGS_optimizer == "nesterov") {
+    optimizer.mutable_momentum()->set_momentum(static_cast<float>(FLAGS_momentum));
+    optimizer.mutable_momentum()->set_nesterov(FLAGS_optimizer == "nesterov");
+  } else if (adam) {
+    optimizer.mutable_adam();
+  } else {
+    return Invalid(
+        absl::StrCat("--optimizer=", FLAGS_optimizer, " is none of sgd, momentum, nesterov, adam"));
+  }
+  return optimizer;
+}
+
+absl::StatusOr<v1::Policy> PolicyFromFlags() {
+  v1::Policy policy;
+  if (FLAGS_policy == "sync") {
+    policy.mutable_synchronous();
+  } else if (FLAGS_policy == "async") {
+    policy.mutable_asynchronous();
+  } else if (FLAGS_policy == "bounded") {
+    policy.mutable_bounded_staleness()->set_limit(FLAGS_staleness);
+  } else {
+    return Invalid(absl::StrCat("--policy=", FLAGS_policy, " is none of sync, async, bounded"));
+  }
+  return policy;
+}
+
+// The checkpoint to continue from; "" to begin anew. Says which, and what is wrong with newer ones.
+absl::StatusOr<std::string> CheckpointToResume() {
+  if (!FLAGS_resume) return std::string();
+  const absl::StatusOr<Checkpoint> newest = FindNewestValid(Env::Posix(), FLAGS_checkpoint_dir);
+  if (absl::IsNotFound(newest.status())) {
+    std::cout << "no checkpoint in " << FLAGS_checkpoint_dir << ": starting anew" << std::endl;
+    return std::string();
+  }
+  if (!newest.ok()) return newest.status();
+  std::cout << "resuming from " << newest->manifest_file << ", step " << newest->manifest.step()
+            << std::endl;
+  return newest->manifest_file;
+}
+
+absl::Status WriteSummary(const std::string& json) {
+  std::ofstream file(FLAGS_summary_json);
+  file << json;
+  file.close();
+  return file ? absl::OkStatus()
+              : absl::UnavailableError(absl::StrCat("cannot write ", FLAGS_summary_json));
+}
+
+absl::Status Train(const Cluster& cluster, v1::Optimizer optimizer, v1::Policy policy,
+                   const Durations& durations) {
+  const int worker = cluster.task_index;
+  const int workers = static_cast<int>(cluster.workers.size());
+  PARLEY_ASSIGN_OR_RETURN(
+      data::TrainAndTest data,
+      data::OpenDataset(FLAGS_data_dir, {FLAGS_label_column, !FLAGS_regression}));
+  const bool classes = data.train->num_classes() > 0;
+  SupervisedTaskOptions task_options;
+  task_options.model = FLAGS_model;
+  task_options.batch_size = FLAGS_batch_size;
+  task_options.worker = worker;
+  task_options.num_workers = workers;
+  task_options.seed = FLAGS_seed;
+  PARLEY_ASSIGN_OR_RETURN(const std::unique_ptr<SupervisedTask> task,
+                          SupervisedTask::Create(task_options, std::move(data)));
+
+  v1::JobSpec spec;
+  spec.set_name(FLAGS_job);
+  spec.set_seed(FLAGS_seed);
+  spec.set_num_workers(workers);
+  spec.set_num_shards(static_cast<int>(cluster.ps.size()));
+  for (v1::ParameterSpec& parameter : task->Parameters())
+    *spec.add_parameters() = std::move(parameter);
+  *spec.mutable_optimizer() = std::move(optimizer);
+  *spec.mutable_policy() = std::move(policy);
+
+  std::vector<std::shared_ptr<ParameterServer>> shards;
+  for (size_t i = 0; i < cluster.ps.size(); ++i) {
+    shards.push_back(NewGrpcChannel(absl::StrCat("ps:", i), cluster.ps[i]));
+  }
+  ClientOptions client_options;
+  client_options.worker = worker;
+  client_options.timeout = durations.timeout;
+  client_options.startup_timeout = durations.startup;
+  if (worker == 0) {
+    PARLEY_ASSIGN_OR_RETURN(client_options.checkpoint, CheckpointToResume());
+  }
+  PARLEY_ASSIGN_OR_RETURN(const std::unique_ptr<Client> client,
+                          Client::Connect(std::move(spec), std::move(shards), client_options));
+
+  TrainerOptions options;
+  options.steps_per_epoch = task->steps_per_epoch();
+  options.steps = FLAGS_steps > 0 ? FLAGS_steps
+                                  : (FLAGS_epochs > 0 ? FLAGS_epochs : 5) * options.steps_per_epoch;
+  options.checkpoint_folder = FLAGS_checkpoint_dir;
+  options.checkpoint_every = FLAGS_checkpoint_every;
+  options.keep_checkpoints = FLAGS_keep_checkpoints;
+  options.finish_timeout = durations.finish;
+  options.should_stop = [] { return g_signal != 0; };
+  RunDescription run;
+  run.model = FLAGS_model;
+  run.policy = FLAGS_policy;
+  run.seed = FLAGS_seed;
+  run.workers = workers;
+  run.shards = static_cast<int>(cluster.ps.size());
+  run.epochs = (options.steps + options.steps_per_epoch - 1) / options.steps_per_epoch;
+  Report report(run, classes, isatty(STDOUT_FILENO) != 0, &std::cout);
+  if (worker == 0) options.observer = &report;
+
+  // The first signal ends the training in order, the second at once.
+  for (const int number : {SIGINT, SIGTERM}) {
+    struct sigaction action = {};
+    action.sa_handler = OnSignal;
+    action.sa_flags = static_cast<int>(SA_RESETHAND);
+    sigaction(number, &action, nullptr);
+  }
+  Trainer trainer(client.get(), task.get(), std::move(options));
+  PARLEY_ASSIGN_OR_RETURN(const TrainingSummary summary, trainer.Run());
+  if (worker == 0) {
+    std::cout << FormatTable(run, summary) << std::flush;
+    if (!FLAGS_summary_json.empty()) PARLEY_RETURN_IF_ERROR(WriteSummary(FormatJson(run, summary)));
+  }
+  return absl::OkStatus();
+}
+
+int Main(int argc, char** argv) {
+  ParseFlags(GetCommandLine(), argc, argv);
+  const char* const tf_config = std::getenv("TF_CONFIG");
+  const absl::StatusOr<Cluster> cluster = ReadCluster(
+      {FLAGS_ps_hosts, FLAGS_worker_hosts, FLAGS_task_index, tf_config == nullptr ? "" : tf_config},
+      TaskType::kWorker);
+  if (!cluster.ok()) ExitWithFlagError(GetCommandLine(), std::string(cluster.status().message()));
+  Durations durations;
+  const absl::StatusOr<v1::Optimizer> optimizer = OptimizerFromFlags();
+  const absl::StatusOr<v1::Policy> policy = PolicyFromFlags();
+  for (const absl::Status& status : {CheckFlags(&durations), optimizer.status(), policy.status()}) {
+    if (!status.ok()) ExitWithFlagError(GetCommandLine(), std::string(status.message()));
+  }
+
+  const absl::Status status = Train(*cluster, *optimizer, *policy, durations);
+  if (status.ok()) return 0;
+  std::cerr << "parley_worker: worker:" << cluster->task_index << ": " << status.message()
+            << std::endl;
+  return g_signal != 0 ? 128 + g_signal : 1;
+}
+
+}  // namespace
+}  // namespace parley
+
+int main(int argc, char** argv) {
+  google::InitGoogleLogging(argv[0]);
+  FLAGS_logtostderr = true;
+  return parley::Main(argc, argv);
+}
