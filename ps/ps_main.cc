@@ -57,7 +57,7 @@ int Main(int argc, char** argv) {
   ServerOptions options;
   if (!absl::ParseDuration(FLAGS_lease, &options.shard.lease) ||
       options.shard.lease <= absl::ZeroDuration()) {
-    return UsageError(kProgram,
+    ExitWithFlagError(GetCommandLine(),
                       absl::StrCat("--lease=", FLAGS_lease, " is not a duration, like 10s"));
   }
   if (FLAGS_threads < 0 || FLAGS_threads > 1024)
