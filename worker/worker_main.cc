@@ -45,11 +45,11 @@ DEFINE_string(data_dir, "",
 DEFINE_string(label_column, "",
               "CSV: the column to predict, by name or number from 1. Empty: the last.");
 DEFINE_bool(regression, false, "CSV: predict numbers, not classes.");
-DEFINE_int32(epochs, 0, "How often to go over the data; 5 when neither this nor --steps is given.");
+DEFINE_int32(epochs, 0, "How often to go over the data; 8 when neither this nor --steps is given.");
 DEFINE_int64(steps, 0, "How many steps each worker does, instead of --epochs.");
 DEFINE_int32(batch_size, 64, "Examples in one step of one worker.");
-DEFINE_string(optimizer, "momentum", "sgd, momentum, nesterov or adam.");
-DEFINE_double(learning_rate, 0, "0: 0.05; with adam 0.001.");
+DEFINE_string(optimizer, "adam", "sgd, momentum, nesterov or adam.");
+DEFINE_double(learning_rate, 0, "0: 0.001 with adam, 0.05 otherwise.");
 DEFINE_double(momentum, 0.9, "Of the optimizers momentum and nesterov; in [0, 1).");
 DEFINE_string(policy, "sync",
               "When an update becomes visible: sync (all workers' gradients make one), async (each "
@@ -243,7 +243,7 @@ absl::Status Train(const Cluster& cluster, v1::Optimizer optimizer, v1::Policy p
   TrainerOptions options;
   options.steps_per_epoch = task->steps_per_epoch();
   options.steps = FLAGS_steps > 0 ? FLAGS_steps
-                                  : (FLAGS_epochs > 0 ? FLAGS_epochs : 5) * options.steps_per_epoch;
+                                  : (FLAGS_epochs > 0 ? FLAGS_epochs : 8) * options.steps_per_epoch;
   options.checkpoint_folder = FLAGS_checkpoint_dir;
   options.checkpoint_every = FLAGS_checkpoint_every;
   options.keep_checkpoints = FLAGS_keep_checkpoints;
