@@ -8,8 +8,9 @@
 
 namespace parley {
 
-// Where every parameter, gradient and tensor begins: a cache line and the widest vector. Vectorised reductions depend on
-// how their input is aligned, so one alignment everywhere is part of "the same bits".
+// Where every parameter, gradient and tensor begins: a cache line and the widest vector. Vectorised
+// reductions depend on how their input is aligned, so one alignment everywhere is part of "the same
+// bits".
 constexpr size_t kBufferAlignment = 64;
 
 struct FreeDeleter {
@@ -17,7 +18,8 @@ struct FreeDeleter {
 };
 using AlignedBytes = std::unique_ptr<std::byte[], FreeDeleter>;
 
-// `size` bytes, aligned to kBufferAlignment, not initialised; throws std::bad_alloc like new. `size` may be 0.
+// `size` bytes, aligned to kBufferAlignment, not initialised; throws std::bad_alloc like new.
+// `size` may be 0.
 inline AlignedBytes NewAlignedBytes(size_t size) {
   const size_t rounded = (size + kBufferAlignment - 1) / kBufferAlignment * kBufferAlignment;
   void* pointer = std::aligned_alloc(kBufferAlignment, rounded == 0 ? kBufferAlignment : rounded);

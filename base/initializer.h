@@ -8,8 +8,8 @@
 
 namespace parley {
 
-// How a parameter gets its first values. A description, not an action: a shard that holds a middle piece of a
-// parameter, or a program without shards, makes the same values from it.
+// How a parameter gets its first values. A description, not an action: a shard that holds a middle
+// piece of a parameter, or a program without shards, makes the same values from it.
 struct Initializer {
   enum class Kind {
     kConstant,  // every element is `a`
@@ -34,8 +34,8 @@ struct Initializer {
   }
 };
 
-// Writes elements [offset, offset + values.size()) of the parameter `name` of a job with seed `seed`. Each element is a
-// function of (seed, name, its index) alone. Pure; safe from any thread.
+// Writes elements [offset, offset + values.size()) of the parameter `name` of a job with seed
+// `seed`. Each element is a function of (seed, name, its index) alone. Pure; safe from any thread.
 void Initialize(const Initializer& initializer, uint64_t seed, absl::string_view name,
                 int64_t offset, absl::Span<float> values);
 

@@ -10,8 +10,8 @@
 
 namespace parley {
 
-// std::mutex with thread-safety annotations. Not absl::Mutex: the packaged Abseil is not built for ThreadSanitizer,
-// which then cannot see its locks and reports races that are none.
+// std::mutex with thread-safety annotations. Not absl::Mutex: the packaged Abseil is not built for
+// ThreadSanitizer, which then cannot see its locks and reports races that are none.
 class ABSL_LOCKABLE Mutex {
  public:
   void Lock() ABSL_EXCLUSIVE_LOCK_FUNCTION() { mutex_.lock(); }

@@ -6,9 +6,9 @@
 
 namespace parley {
 
-// Philox4x32-10 (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011): a random
-// number as a pure function of (key, counter). Any element of a random tensor can be made alone, on any shard, in any
-// order, and is the same.
+// Philox4x32-10 (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC
+// 2011): a random number as a pure function of (key, counter). Any element of a random tensor can
+// be made alone, on any shard, in any order, and is the same.
 //
 // Thread safety: pure functions; safe from any thread.
 

@@ -72,15 +72,15 @@ TEST(GrpcChannel, JoiningNobodyIsUnavailableAfterItsTimeAndSaysWhy) {
   const auto client =
       NewGrpcChannel("ps:1", AddressOf(nobody.port()), WithGrace(absl::Milliseconds(300)));
   v1::JoinRequest request;
-  request.set_wait_ms(200);
+  request.set_wait_ms(1'700);
   PendingAnswer<v1::JoinResponse> answer;
   const absl::Time start = absl::Now();
   client->Join(request, answer.Done());
   const absl::Status status = answer.Wait().status();
-  EXPECT_GE(absl::Now() - start, absl::Milliseconds(450));
+  EXPECT_GE(absl::Now() - start, absl::Milliseconds(1'950));
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(std::string(status.message()), StartsWith("ps:1 at 127.0.0.1:"));
-  EXPECT_THAT(std::string(status.message()), HasSubstr("not reached within 500ms: "));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("not reached within 2s: "));
   EXPECT_THAT(std::string(status.message()), HasSubstr("refused"));
 }
 
@@ -159,11 +159,17 @@ TEST(GrpcChannel, FindsAServerThatCameBack) {
   ASSERT_TRUE(Heartbeat(client.get()).ok());
   server.reset();
   server = StartServer(&puppet, port);
+  // The first calls may still find the lost connection.
   v1::JoinRequest request;
   request.set_wait_ms(60'000);
-  PendingAnswer<v1::JoinResponse> join;
-  client->Join(request, join.Done());
-  EXPECT_TRUE(join.Wait().ok()) << join.Wait().status();
+  absl::Status status = absl::UnavailableError("not tried yet");
+  const absl::Time end = absl::Now() + absl::Minutes(1);
+  while (absl::IsUnavailable(status) && absl::Now() < end) {
+    PendingAnswer<v1::JoinResponse> join;
+    client->Join(request, join.Done());
+    status = join.Wait().status();
+  }
+  EXPECT_TRUE(status.ok()) << status;
 }
 
 TEST(GrpcChannel, MessagesOverTheLimitAreResourceExhaustedAndNameTheTask) {

@@ -21,21 +21,21 @@ struct BlockInfo {
   int shard;       // that owns it
 };
 
-// A Job is a JobSpec found legal, cut into blocks and placed on shards. Every task makes the same Job from the same spec.
-// Thread safety: immutable after construction. Owns copies of all it holds.
+// A Job is a JobSpec found legal, cut into blocks and placed on shards. Every task makes the same
+// Job from the same spec. Thread safety: immutable after construction. Owns copies of all it holds.
 class Job {
  public:
   struct Parameter {
     std::string name;
-    int64_t size;       // elements
-    int first_block;    // its blocks are [first_block, first_block + num_blocks)
+    int64_t size;     // elements
+    int first_block;  // its blocks are [first_block, first_block + num_blocks)
     int num_blocks;
     Initializer initializer;
   };
 
-  // INVALID_ARGUMENT, naming the field, when the spec is illegal: no or doubled names, dimensions that are not positive or
-  // whose product is too large, a dtype other than float32, no optimizer or policy, numbers out of their range, more than
-  // 2^22 blocks.
+  // INVALID_ARGUMENT, naming the field, when the spec is illegal: no or doubled names, dimensions
+  // that are not positive or whose product is too large, a dtype other than float32, no optimizer
+  // or policy, numbers out of their range, more than 2^22 blocks.
   static absl::StatusOr<Job> Create(v1::JobSpec spec);
 
   const v1::JobSpec& spec() const { return spec_; }
@@ -56,7 +56,8 @@ class Job {
   absl::flat_hash_map<std::string, int> parameter_index_;
 };
 
-// The first difference between two specs in words, for the message to a task that brought another one; empty when equal.
+// The first difference between two specs in words, for the message to a task that brought another
+// one; empty when equal.
 std::string DescribeDifference(const v1::JobSpec& declared, const v1::JobSpec& other);
 
 v1::Initializer ToProto(const Initializer& initializer);

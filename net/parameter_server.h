@@ -8,14 +8,15 @@
 
 namespace parley {
 
-// The service of proto/parameter_server.proto as a C++ interface. A shard implements it (ps/server.h); a transport's
-// client end implements it by sending the request to another process. So a worker cannot tell a shard in its own process
-// from one across the network: calling the shard itself is the in-process transport.
+// The service of proto/parameter_server.proto as a C++ interface. A shard implements it
+// (ps/server.h); a transport's client end implements it by sending the request to another process.
+// So a worker cannot tell a shard in its own process from one across the network: calling the shard
+// itself is the in-process transport.
 //
-// Every call is asynchronous: `done` runs exactly once, perhaps before the call returns, perhaps later on a thread of the
-// callee, and must not block. An answer comes within the request's wait_ms (and, over a network, a grace): nothing waits
-// for ever. Errors are those the .proto lists; a transport adds UNAVAILABLE (not reached, or lost) and
-// DEADLINE_EXCEEDED.
+// Every call is asynchronous: `done` runs exactly once, perhaps before the call returns, perhaps
+// later on a thread of the callee, and must not block. An answer comes within the request's wait_ms
+// (and, over a network, a grace): nothing waits for ever. Errors are those the .proto lists; a
+// transport adds UNAVAILABLE (not reached, or lost) and DEADLINE_EXCEEDED.
 //
 // Thread safety: safe from any thread.
 class ParameterServer {
@@ -23,7 +24,8 @@ class ParameterServer {
   template <typename Response>
   using Done = absl::AnyInvocable<void(absl::StatusOr<Response>)>;
 
-  // A PushPullResponse whose `payload` field travels apart, uncopied. The same holds for the request.
+  // A PushPullResponse whose `payload` field travels apart, uncopied. The same holds for the
+  // request.
   struct PushPullReply {
     v1::PushPullResponse response;
     Payload payload;

@@ -10,10 +10,10 @@
 
 namespace parley {
 
-// A Payload is the bulk bytes of a message: slices in order, read as one sequence of bytes. It copies nothing: each slice
-// points into memory that its `owner` keeps alive, so whoever holds the Payload (or a copy of a slice) may read the bytes,
-// and nobody may write them meanwhile. Elements may straddle two slices.
-// Thread safety: as for a std::vector.
+// A Payload is the bulk bytes of a message: slices in order, read as one sequence of bytes. It
+// copies nothing: each slice points into memory that its `owner` keeps alive, so whoever holds the
+// Payload (or a copy of a slice) may read the bytes, and nobody may write them meanwhile. Elements
+// may straddle two slices. Thread safety: as for a std::vector.
 class Payload {
  public:
   struct Slice {

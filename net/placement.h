@@ -8,9 +8,10 @@
 
 namespace parley {
 
-// Which shard owns which block: result[i] is the shard of block i, of block_bytes[i] bytes, for `num_shards` >= 1. The
-// largest blocks are placed first, each on the shard with the fewest bytes so far (Graham's LPT rule, 1969: at most 4/3 of
-// the best balance); ties go to the lower block and the lower shard, so every task computes the same. Pure.
+// Which shard owns which block: result[i] is the shard of block i, of block_bytes[i] bytes, for
+// `num_shards` >= 1. The largest blocks are placed first, each on the shard with the fewest bytes
+// so far (Graham's LPT rule, 1969: at most 4/3 of the best balance); ties go to the lower block and
+// the lower shard, so every task computes the same. Pure.
 std::vector<int> PlaceBlocks(absl::Span<const int64_t> block_bytes, int num_shards);
 
 }  // namespace parley
