@@ -152,7 +152,7 @@ class FailuresTest(job.JobTest):
         servers, hosts = self.start_ps(1, 1, "--keep_serving")
         worker = self.start_worker(hosts, 0, 1, *SMALL, "--steps=3")
         self.assertEqual(worker.exit_code(), 0, worker.output())
-        servers[0].wait_for("job .* is done")
+        servers[0].wait_for("the job is done")
         self.assertIsNone(servers[0].process.poll())
         servers[0].signal(signal.SIGTERM)
         self.assertEqual(servers[0].exit_code(), 143)

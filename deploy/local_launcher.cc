@@ -1,0 +1,334 @@
+#include "deploy/local_launcher.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "base/env.h"
+
+namespace parley {
+namespace {
+
+constexpr char kProgressPrefix[] = "progress: ";
+constexpr char kTablePrefix[] = "| ";
+constexpr size_t kLongestLine = 64 << 10;
+
+// One process and what it said.
+struct Task {
+  std::string name;
+  bool is_ps = false;
+  pid_t pid = -1;          // also its process group; -1 when it has ended and was waited for
+  int output = -1;         // our end of its stdout and stderr; -1 when it is closed
+  std::string unfinished;  // the beginning of a line
+  std::string last_line;
+  std::string address;  // of a ps task that listens
+  int exit_status = 0;  // as waitpid gives it
+};
+
+std::string DescribeExit(int status) {
+  if (WIFSIGNALED(status)) {
+    return absl::StrCat("killed by signal ", WTERMSIG(status), " (", strsignal(WTERMSIG(status)),
+                        ")");
+  }
+  return absl::StrCat("exit code ", WEXITSTATUS(status));
+}
+
+class Launcher {
+ public:
+  Launcher(const LaunchOptions& options, std::ostream& out) : options_(options), out_(out) {}
+
+  int Run() {
+    sigset_t signals;
+    sigemptyset(&signals);
+    for (const int number : {SIGINT, SIGTERM, SIGCHLD}) sigaddset(&signals, number);
+    sigprocmask(SIG_BLOCK, &signals, &original_mask_);
+    signals_ = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+    const int exit_code =
+        signals_ < 0 ? Fail(absl::StrCat("signalfd: ", std::strerror(errno))) : RunJob();
+    StopAll();
+    ClearLive();
+    if (!failure_.empty()) out_ << "parley launch: " << failure_ << std::endl;
+    close(signals_);
+    sigprocmask(SIG_SETMASK, &original_mask_, nullptr);
+    return exit_code;
+  }
+
+ private:
+  int Fail(std::string why) {
+    if (failure_.empty()) failure_ = std::move(why);
+    return 1;
+  }
+
+  int RunJob() {
+    const std::string ps_hosts = Hosts(options_.ps), worker_hosts = Hosts(options_.workers);
+    for (int i = 0; i < options_.ps; ++i) {
+      if (!Start(absl::StrCat("ps:", i), true, i, ps_hosts, worker_hosts)) return 1;
+    }
+    if (const auto code =
+            RunUntil(options_.startup_timeout, [&] { return Addresses().has_value(); })) {
+      return *code;
+    }
+    if (!Addresses().has_value()) {
+      for (const Task& task : tasks_) {
+        if (task.address.empty())
+          return Fail(absl::StrCat(task.name, " did not say that it listens"));
+      }
+    }
+    const std::string addresses = *Addresses();
+    for (int i = 0; i < options_.workers; ++i) {
+      if (!Start(absl::StrCat("worker:", i), false, i, addresses, worker_hosts)) return 1;
+    }
+    if (const auto code =
+            RunUntil(absl::InfiniteDuration(), [&] { return AllEnded(/*ps_too=*/false); })) {
+      return *code;
+    }
+    if (const auto code =
+            RunUntil(options_.ps_exit_timeout, [&] { return AllEnded(/*ps_too=*/true); })) {
+      return *code;
+    }
+    for (const Task& task : tasks_) {
+      if (task.pid > 0) return Fail(absl::StrCat(task.name, " did not end with the job"));
+    }
+    return 0;
+  }
+
+  static std::string Hosts(int count) {
+    return absl::StrJoin(std::vector<std::string>(static_cast<size_t>(count), "localhost:0"), ",");
+  }
+
+  // Where the ps tasks listen, once all do.
+  std::optional<std::string> Addresses() const {
+    std::vector<std::string> addresses;
+    for (const Task& task : tasks_) {
+      if (!task.is_ps) continue;
+      if (task.address.empty()) return std::nullopt;
+      addresses.push_back(task.address);
+    }
+    return absl::StrJoin(addresses, ",");
+  }
+
+  bool AllEnded(bool ps_too) const {
+    return std::all_of(tasks_.begin(), tasks_.end(),
+                       [&](const Task& task) { return task.pid < 0 || (task.is_ps && !ps_too); });
+  }
+
+  bool Start(std::string name, bool is_ps, int index, const std::string& ps_hosts,
+             const std::string& worker_hosts) {
+    std::vector<std::string> words = {is_ps ? options_.ps_program : options_.worker_program,
+                                      "--ps_hosts=" + ps_hosts, "--worker_hosts=" + worker_hosts,
+                                      absl::StrCat("--task_index=", index)};
+    const std::vector<std::string>& flags = is_ps ? options_.ps_flags : options_.worker_flags;
+    words.insert(words.end(), flags.begin(), flags.end());
+    std::vector<char*> argv;
+    for (std::string& word : words) argv.push_back(word.data());
+    argv.push_back(nullptr);
+
+    int output[2];
+    if (pipe2(output, O_CLOEXEC) != 0) {
+      Fail(absl::StrCat("cannot start ", name, ": ", std::strerror(errno)));
+      return false;
+    }
+    const pid_t launcher = getpid();
+    const pid_t pid = fork();
+    if (pid == 0) {
+      setpgid(0, 0);
+      // A task dies with the launcher, even when that is killed.
+      prctl(PR_SET_PDEATHSIG, SIGKILL);
+      if (getppid() != launcher) _exit(127);
+      sigprocmask(SIG_SETMASK, &original_mask_, nullptr);
+      dup2(output[1], STDOUT_FILENO);
+      dup2(output[1], STDERR_FILENO);
+      const int nothing = open("/dev/null", O_RDONLY);
+      if (nothing >= 0) dup2(nothing, STDIN_FILENO);
+      unsetenv("TF_CONFIG");  // it may describe another cluster
+      execv(argv[0], argv.data());
+      dprintf(STDERR_FILENO, "cannot run %s: %s\n", argv[0], std::strerror(errno));
+      _exit(127);
+    }
+    close(output[1]);
+    if (pid < 0) {
+      close(output[0]);
+      Fail(absl::StrCat("cannot start ", name, ": ", std::strerror(errno)));
+      return false;
+    }
+    setpgid(pid, pid);  // the child does it too; whoever is first
+    fcntl(output[0], F_SETFL, O_NONBLOCK);
+    Task task;
+    task.name = std::move(name);
+    task.is_ps = is_ps;
+    task.pid = pid;
+    task.output = output[0];
+    tasks_.push_back(std::move(task));
+    return true;
+  }
+
+  // Handles events until done() or, after `timeout`, returns nothing; or returns the exit code when
+  // the job must stop.
+  template <typename Done>
+  std::optional<int> RunUntil(absl::Duration timeout, Done done) {
+    const absl::Time deadline = Env::Posix()->Now() + timeout;
+    while (!done()) {
+      const absl::Duration left = deadline - Env::Posix()->Now();
+      if (left <= absl::ZeroDuration()) return std::nullopt;
+      HandleEvents(std::min(left, absl::Seconds(60)));
+      if (stop_signal_ != 0) return 128 + stop_signal_;
+      if (!failure_.empty()) return 1;
+    }
+    return std::nullopt;
+  }
+
+  void HandleEvents(absl::Duration timeout) {
+    std::vector<pollfd> polled = {{signals_, POLLIN, 0}};
+    std::vector<Task*> polled_tasks = {nullptr};
+    for (Task& task : tasks_) {
+      if (task.output < 0) continue;
+      polled.push_back({task.output, POLLIN, 0});
+      polled_tasks.push_back(&task);
+    }
+    const int milliseconds =
+        static_cast<int>(absl::ToInt64Milliseconds(timeout + absl::Milliseconds(1)));
+    if (poll(polled.data(), polled.size(), milliseconds) <= 0) return;
+    for (size_t i = 1; i < polled.size(); ++i) {
+      if (polled[i].revents != 0) ReadOutput(polled_tasks[i]);
+    }
+    if (polled[0].revents != 0) ReadSignals();
+  }
+
+  void ReadSignals() {
+    signalfd_siginfo info;
+    while (read(signals_, &info, sizeof(info)) == static_cast<ssize_t>(sizeof(info))) {
+      if (info.ssi_signo != SIGCHLD && stop_signal_ == 0)
+        stop_signal_ = static_cast<int>(info.ssi_signo);
+    }
+    for (Task& task : tasks_) Reap(&task);
+  }
+
+  void Reap(Task* task) {
+    if (task->pid < 0 || waitpid(task->pid, &task->exit_status, WNOHANG) != task->pid) return;
+    // Whatever it may have started goes with it.
+    kill(-task->pid, SIGKILL);
+    task->pid = -1;
+    ReadOutput(task);
+    if (task->exit_status != 0 && !stopping_ && stop_signal_ == 0) {
+      Fail(absl::StrCat(task->name, " failed: ", DescribeExit(task->exit_status),
+                        task->last_line.empty() ? "" : "; its last line: ", task->last_line));
+    }
+  }
+
+  void ReadOutput(Task* task) {
+    char bytes[1 << 14];
+    while (task->output >= 0) {
+      const ssize_t got = read(task->output, bytes, sizeof(bytes));
+      if (got > 0) {
+        TakeBytes(task, absl::string_view(bytes, static_cast<size_t>(got)));
+      } else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
+        if (!task->unfinished.empty()) TakeLine(task, std::exchange(task->unfinished, ""));
+        close(task->output);
+        task->output = -1;
+      } else if (errno == EAGAIN) {
+        return;
+      }
+    }
+  }
+
+  void TakeBytes(Task* task, absl::string_view bytes) {
+    for (;;) {
+      const size_t end = bytes.find('\n');
+      absl::StrAppend(&task->unfinished, bytes.substr(0, end));
+      if (end == absl::string_view::npos && task->unfinished.size() < kLongestLine) return;
+      TakeLine(task, std::exchange(task->unfinished, ""));
+      if (end == absl::string_view::npos) return;
+      bytes.remove_prefix(end + 1);
+    }
+  }
+
+  void TakeLine(Task* task, std::string line) {
+    if (task->is_ps && task->address.empty()) {
+      const std::string ready = absl::StrCat(task->name, " listening on ");
+      if (absl::StartsWith(line, ready)) task->address = line.substr(ready.size());
+    }
+    if (!line.empty()) task->last_line = line;
+    const bool chief = task->name == "worker:0";
+    if (chief && absl::StartsWith(line, kProgressPrefix) && options_.terminal) {
+      winsize size = {};
+      const size_t width =
+          ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 ? size.ws_col - 1u : 79u;
+      out_ << "\r\033[K" << line.substr(std::strlen(kProgressPrefix), width) << std::flush;
+      live_ = true;
+      return;
+    }
+    ClearLive();
+    if (chief &&
+        (absl::StartsWith(line, kTablePrefix) || absl::StartsWith(line, kProgressPrefix))) {
+      out_ << line << std::endl;
+    } else if (options_.colors) {
+      out_ << (task->is_ps ? "\033[36m[" : "\033[32m[") << task->name << "]\033[0m " << line
+           << std::endl;
+    } else {
+      out_ << "[" << task->name << "] " << line << std::endl;
+    }
+  }
+
+  void ClearLive() {
+    if (live_) out_ << "\r\033[K" << std::flush;
+    live_ = false;
+  }
+
+  // SIGTERM, and SIGKILL to those that do not heed it.
+  void StopAll() {
+    stopping_ = true;
+    const auto signal_all = [&](int number) {
+      for (const Task& task : tasks_) {
+        if (task.pid > 0) kill(-task.pid, number);
+      }
+    };
+    const absl::Time deadline = Env::Posix()->Now() + options_.stop_timeout;
+    signal_all(SIGTERM);
+    signal_all(SIGCONT);  // a stopped one cannot heed it
+    while (!AllEnded(/*ps_too=*/true) && Env::Posix()->Now() < deadline) {
+      HandleEvents(deadline - Env::Posix()->Now());
+    }
+    signal_all(SIGKILL);
+    for (Task& task : tasks_) {
+      if (task.pid > 0) waitpid(task.pid, &task.exit_status, 0);
+      task.pid = -1;
+      if (task.output >= 0) {
+        ReadOutput(&task);
+        if (task.output >= 0) close(task.output);
+        task.output = -1;
+      }
+    }
+  }
+
+  const LaunchOptions& options_;
+  std::ostream& out_;
+  std::vector<Task> tasks_;
+  sigset_t original_mask_;
+  int signals_ = -1;
+  int stop_signal_ = 0;
+  bool stopping_ = false;
+  bool live_ = false;  // a progress line stands on the terminal, unfinished
+  std::string failure_;
+};
+
+}  // namespace
+
+int LaunchLocally(const LaunchOptions& options, std::ostream& out) {
+  return Launcher(options, out).Run();
+}
+
+}  // namespace parley

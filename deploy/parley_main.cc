@@ -1,0 +1,135 @@
+// parley: launches jobs on this machine and looks into checkpoints.
+
+#include <libgen.h>
+#include <unistd.h>
+
+#include <climits>
+#include <cstdlib>
+#include <iostream>
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "base/env.h"
+#include "base/flags.h"
+#include "base/version.h"
+#include "deploy/local_launcher.h"
+#include "gflags/gflags.h"
+#include "glog/logging.h"
+#include "ps/checkpoint_inspect.h"
+
+DEFINE_int32(ps, 2, "How many ps tasks to start.");
+DEFINE_int32(workers, 2, "How many worker tasks to start.");
+DEFINE_string(ps_flags, "", "More flags for the ps tasks, separated by spaces.");
+DEFINE_string(ps_program, "", "The program of a ps task; empty: parley_ps beside this one.");
+DEFINE_string(worker_program, "",
+              "The program of a worker task; empty: parley_worker beside this one.");
+
+namespace parley {
+namespace {
+
+constexpr char kUsage[] =
+    "usage: parley launch [--ps=2] [--workers=2] -- [flags of parley_worker]\n"
+    "       parley inspect CHECKPOINT\n"
+    "       parley version\n"
+    "       parley help\n\n"
+    "launch    starts a job on this machine and waits for its end\n"
+    "inspect   lists what a checkpoint holds, with a digest by which two runs are compared\n"
+    "Each has --help.\n";
+
+using Arguments = std::vector<std::string>;
+
+// The program `name`, which stands beside this one when installed and in folder `built_in` where
+// Bazel builds it.
+std::string FindProgram(const std::string& name, const std::string& built_in) {
+  char path[PATH_MAX] = {};
+  if (readlink("/proc/self/exe", path, sizeof(path) - 1) < 0) return name;
+  const std::string folder = dirname(path);
+  for (const std::string& candidate :
+       {absl::StrCat(folder, "/", name), absl::StrCat(folder, "/../", built_in, "/", name)}) {
+    if (access(candidate.c_str(), X_OK) == 0) return candidate;
+  }
+  return absl::StrCat(folder, "/", name);
+}
+
+int Launch(const Arguments& arguments) {
+  const CommandLine command_line = {
+      "parley launch",
+      "usage: parley launch [--ps=2] [--workers=2] -- [flags of parley_worker]\n\n"
+      "Starts a job's tasks on this machine, prints their lines, and stops all on Ctrl-C or when "
+      "one fails.",
+      {{"The job", {"ps", "workers", "ps_flags"}}, {"Programs", {"ps_program", "worker_program"}}},
+      /*max_arguments=*/0,
+      /*takes_rest=*/true};
+  const ParsedCommandLine parsed = ParseFlags(command_line, arguments);
+  if (FLAGS_ps < 1 || FLAGS_ps > 1000) ExitWithFlagError(command_line, "--ps is not in [1, 1000]");
+  if (FLAGS_workers < 1 || FLAGS_workers > 1000)
+    ExitWithFlagError(command_line, "--workers is not in [1, 1000]");
+  LaunchOptions options;
+  options.ps = FLAGS_ps;
+  options.workers = FLAGS_workers;
+  options.ps_program = FLAGS_ps_program.empty() ? FindProgram("parley_ps", "ps") : FLAGS_ps_program;
+  options.worker_program =
+      FLAGS_worker_program.empty() ? FindProgram("parley_worker", "worker") : FLAGS_worker_program;
+  options.ps_flags = absl::StrSplit(FLAGS_ps_flags, ' ', absl::SkipEmpty());
+  options.worker_flags = parsed.rest;
+  // The shards save and restore where the chief does.
+  for (size_t i = 0; i < parsed.rest.size(); ++i) {
+    if (absl::StartsWith(parsed.rest[i], "--checkpoint_dir="))
+      options.ps_flags.push_back(parsed.rest[i]);
+    if (parsed.rest[i] == "--checkpoint_dir" && i + 1 < parsed.rest.size()) {
+      options.ps_flags.push_back(absl::StrCat("--checkpoint_dir=", parsed.rest[i + 1]));
+    }
+  }
+  options.terminal = isatty(STDOUT_FILENO) != 0;
+  options.colors = options.terminal && std::getenv("NO_COLOR") == nullptr;
+  return LaunchLocally(options, std::cout);
+}
+
+int Inspect(const Arguments& arguments) {
+  const CommandLine command_line = {"parley inspect",
+                                    "usage: parley inspect CHECKPOINT\n\n"
+                                    "Lists the parameters of a checkpoint, a folder (its newest "
+                                    "valid one) or a manifest file, and a digest over all "
+                                    "values: two runs that ended with the same bits have the same.",
+                                    {},
+                                    /*max_arguments=*/1,
+                                    /*takes_rest=*/false};
+  const ParsedCommandLine parsed = ParseFlags(command_line, arguments);
+  if (parsed.arguments.empty()) ExitWithFlagError(command_line, "which checkpoint?");
+  const absl::Status status = InspectCheckpoint(Env::Posix(), parsed.arguments[0], std::cout);
+  if (status.ok()) return 0;
+  std::cerr << "parley inspect: " << status.message() << std::endl;
+  return 1;
+}
+
+int Main(const Arguments& arguments) {
+  const std::string command = arguments.empty() ? "" : arguments[0];
+  const Arguments rest(arguments.begin() + (arguments.empty() ? 0 : 1), arguments.end());
+  if (command == "launch") return Launch(rest);
+  if (command == "inspect") return Inspect(rest);
+  if (command == "version" || command == "--version") {
+    std::cout << "parley " << kVersion << std::endl;
+    return 0;
+  }
+  if (command == "help" || command == "--help" || command == "-h") {
+    std::cout << kUsage;
+    return 0;
+  }
+  std::cerr << "parley: "
+            << (command.empty() ? "what to do? "
+                                : absl::StrCat("there is no command \"", command, "\"; "))
+            << "parley help lists the commands" << std::endl;
+  return 2;
+}
+
+}  // namespace
+}  // namespace parley
+
+int main(int argc, char** argv) {
+  google::InitGoogleLogging(argv[0]);
+  FLAGS_logtostderr = true;
+  return parley::Main({argv + 1, argv + argc});
+}
