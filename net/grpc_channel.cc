@@ -128,7 +128,7 @@ class GrpcChannel : public ParameterServer {
     for (const auto& call : waiting) call->Cancel();
     MutexLock lock(&mutex_);
     // gRPC ends a cancelled call without its peer, so this is soon.
-    while (!calls_.empty()) changed_.Wait(&mutex_);
+    while (outstanding_ > 0) changed_.Wait(&mutex_);
   }
 
   void Declare(v1::DeclareRequest request, Done<v1::DeclareResponse> done) override {
@@ -227,6 +227,7 @@ class GrpcChannel : public ParameterServer {
       MutexLock lock(&mutex_);
       closing = closing_;
       calls_.emplace(call.get(), call);
+      ++outstanding_;
     }
     call->Start();
     // The destructor may have looked before this call was there to be cancelled.
@@ -234,11 +235,18 @@ class GrpcChannel : public ParameterServer {
   }
 
   void Remove(Call* call) {
-    std::shared_ptr<Call> last;  // destroyed after the lock is gone
+    std::shared_ptr<Call> last;
+    {
+      MutexLock lock(&mutex_);
+      const auto it = calls_.find(call);
+      last = std::move(it->second);
+      calls_.erase(it);
+    }
+    // A call holds gRPC's channel. The last channel of a process must not go on one of gRPC's
+    // threads: that thread would wait for its own end. So the call goes before the destructor may.
+    last.reset();
     MutexLock lock(&mutex_);
-    const auto it = calls_.find(call);
-    last = std::move(it->second);
-    calls_.erase(it);
+    --outstanding_;
     changed_.NotifyAll();
   }
 
@@ -300,6 +308,8 @@ class GrpcChannel : public ParameterServer {
   CondVar changed_;
   bool closing_ ABSL_GUARDED_BY(mutex_) = false;
   absl::flat_hash_map<Call*, std::shared_ptr<Call>> calls_ ABSL_GUARDED_BY(mutex_);
+  int outstanding_ ABSL_GUARDED_BY(mutex_) =
+      0;  // calls that are not gone yet: calls_, and those on their way out
 };
 
 }  // namespace
