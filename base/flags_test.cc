@@ -33,7 +33,8 @@ Ran RunProgram(const std::string& args) {
 }
 
 TEST(FlagsTest, SetsValuesInEveryForm) {
-  const Ran ran = RunProgram("--steps=7 -learning_rate -0.5 --resume --model mlp --data_dir='a b=c' -v 1");
+  const Ran ran =
+      RunProgram("--steps=7 -learning_rate -0.5 --resume --model mlp --data_dir='a b=c' -v 1");
   EXPECT_EQ(ran.exit_code, 0);
   EXPECT_EQ(ran.output, "steps=7 learning_rate=-0.5 resume=1 model=mlp data_dir=a b=c\n");
 }
@@ -43,7 +44,9 @@ TEST(FlagsTest, TheLastOfARepeatedFlagCounts) {
               HasSubstr("steps=2 learning_rate=0.01 resume=0"));
 }
 
-TEST(FlagsTest, EmptyIsAStringToo) { EXPECT_THAT(RunProgram("--model=").output, HasSubstr("model= ")); }
+TEST(FlagsTest, EmptyIsAStringToo) {
+  EXPECT_THAT(RunProgram("--model=").output, HasSubstr("model= "));
+}
 
 TEST(FlagsTest, PassesOnWhatFollowsTwoDashes) {
   EXPECT_THAT(RunProgram("--steps=1 here -- --steps=2 --foo -- there").output,
