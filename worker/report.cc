@@ -1,6 +1,7 @@
 #include "worker/report.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 #include <vector>
 
@@ -27,6 +28,11 @@ std::string FormatBytes(int64_t bytes) {
   if (value >= 1e9) return absl::StrFormat("%.2f GB", value / 1e9);
   if (value >= 1e6) return absl::StrFormat("%.1f MB", value / 1e6);
   return absl::StrFormat("%.1f kB", value / 1e3);
+}
+
+// JSON has no infinity and no NaN; a loss of a job that diverged is one.
+std::string FormatNumber(const absl::FormatSpec<double>& format, double value) {
+  return std::isfinite(value) ? absl::StrFormat(format, value) : "null";
 }
 
 std::string FormatEvaluation(const Evaluation& evaluation) {
@@ -70,19 +76,27 @@ std::string FormatTable(const RunDescription& run, const TrainingSummary& summar
 
 std::string FormatJson(const RunDescription& run, const TrainingSummary& summary) {
   const v1::GetStatusResponse& total = summary.status.total;
-  return absl::StrFormat(
-      "{\"accuracy\": %s, \"loss\": %.9g, \"seconds\": %.3f, \"samples_per_second_per_worker\": "
-      "%.1f, "
-      "\"bytes_pulled\": %d, \"bytes_pushed\": %d, \"staleness_mean\": %.6g, \"staleness_max\": "
-      "%d, "
-      "\"steps\": %d, \"epochs\": %d, \"workers\": %d, \"shards\": %d, \"policy\": \"%s\", "
-      "\"model\": \"%s\", \"seed\": %d}\n",
-      summary.evaluation.has_accuracy ? absl::StrFormat("%.6f", summary.evaluation.accuracy())
-                                      : "null",
-      summary.evaluation.loss, absl::ToDoubleSeconds(summary.seconds), summary.samples_per_second,
-      total.bytes_pulled(), total.bytes_pushed(), summary.status.staleness_mean(),
-      total.staleness_max(), summary.steps, run.epochs, run.workers, run.shards, run.policy,
-      run.model, run.seed);
+  const Evaluation& evaluation = summary.evaluation;
+  std::string json = "{";
+  const auto add = [&](absl::string_view key, absl::string_view value) {
+    absl::StrAppend(&json, json.size() == 1 ? "" : ", ", "\"", key, "\": ", value);
+  };
+  add("accuracy", evaluation.has_accuracy ? FormatNumber("%.6f", evaluation.accuracy()) : "null");
+  add("loss", FormatNumber("%.9g", evaluation.loss));
+  add("seconds", FormatNumber("%.3f", absl::ToDoubleSeconds(summary.seconds)));
+  add("samples_per_second_per_worker", FormatNumber("%.1f", summary.samples_per_second));
+  add("bytes_pulled", absl::StrCat(total.bytes_pulled()));
+  add("bytes_pushed", absl::StrCat(total.bytes_pushed()));
+  add("staleness_mean", FormatNumber("%.6g", summary.status.staleness_mean()));
+  add("staleness_max", absl::StrCat(total.staleness_max()));
+  add("steps", absl::StrCat(summary.steps));
+  add("epochs", absl::StrCat(run.epochs));
+  add("workers", absl::StrCat(run.workers));
+  add("shards", absl::StrCat(run.shards));
+  add("policy", absl::StrCat("\"", run.policy, "\""));
+  add("model", absl::StrCat("\"", run.model, "\""));
+  add("seed", absl::StrCat(run.seed));
+  return json + "}\n";
 }
 
 Report::Report(RunDescription run, bool classes, bool terminal, std::ostream* out, Env* env)

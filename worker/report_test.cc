@@ -1,5 +1,6 @@
 #include "worker/report.h"
 
+#include <limits>
 #include <sstream>
 
 #include "gmock/gmock.h"
@@ -66,6 +67,14 @@ TEST(ReportTest, JsonHasTheSame) {
   TrainingSummary numbers = Summary();
   numbers.evaluation.has_accuracy = false;
   EXPECT_THAT(FormatJson({}, numbers), HasSubstr("\"accuracy\": null"));
+}
+
+TEST(ReportTest, JsonOfADivergedJobIsStillJson) {
+  TrainingSummary diverged = Summary();
+  diverged.evaluation.loss = std::numeric_limits<double>::quiet_NaN();
+  EXPECT_THAT(FormatJson({}, diverged), HasSubstr("\"loss\": null, \"seconds\""));
+  diverged.evaluation.loss = std::numeric_limits<double>::infinity();
+  EXPECT_THAT(FormatJson({}, diverged), HasSubstr("\"loss\": null, \"seconds\""));
 }
 
 TEST(ReportTest, ATerminalGetsOneLiveLineAndAFilePlainLines) {

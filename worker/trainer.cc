@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <chrono>
+#include <future>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "base/status.h"
 #include "glog/logging.h"
 
@@ -20,7 +22,7 @@ absl::StatusOr<TrainingSummary> Trainer::Run() {
   return summary;
 }
 
-absl::Status Trainer::Prepare() {
+absl::Status Trainer::CheckOptions() const {
   if (options_.steps <= 0 || options_.steps_per_epoch <= 0) {
     return absl::InvalidArgumentError(
         "the numbers of steps and of steps in an epoch must be positive");
@@ -30,6 +32,40 @@ absl::Status Trainer::Prepare() {
     return absl::InvalidArgumentError(
         "saving every few steps needs a positive number and a folder");
   }
+  // Found now, not when the first checkpoint or the end is reached.
+  if (!options_.checkpoint_folder.empty() && options_.keep_checkpoints < 2) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("at least 2 checkpoints are kept, not ", options_.keep_checkpoints));
+  }
+  if (options_.finish_timeout <= absl::ZeroDuration()) {
+    return absl::InvalidArgumentError("the wait for other workers at the end must be positive");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Trainer::CheckTask() const {
+  const std::vector<v1::ParameterSpec> own = task_->Parameters();
+  const auto& declared = client_->job().spec().parameters();
+  if (static_cast<int>(own.size()) != declared.size()) {
+    return absl::InvalidArgumentError(absl::StrCat("the task has ", own.size(),
+                                                   " parameters, but job ", client_->job().name(),
+                                                   " has ", declared.size()));
+  }
+  for (int i = 0; i < declared.size(); ++i) {
+    const auto shape = [](const v1::ParameterSpec& spec) {
+      return absl::StrCat(spec.name(), " [", absl::StrJoin(spec.shape(), ", "), "]");
+    };
+    if (shape(own[i]) == shape(declared[i])) continue;
+    return absl::InvalidArgumentError(absl::StrCat("parameter ", i, " is ", shape(own[i]),
+                                                   " in the task, but ", shape(declared[i]),
+                                                   " in job ", client_->job().name()));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Trainer::Prepare() {
+  PARLEY_RETURN_IF_ERROR(CheckOptions());
+  PARLEY_RETURN_IF_ERROR(CheckTask());
   const auto new_buffer = [&](int64_t size) {
     const size_t bytes = static_cast<size_t>(size) * sizeof(float);
     buffers_.push_back(NewAlignedBytes(bytes));
@@ -41,7 +77,9 @@ absl::Status Trainer::Prepare() {
     gradients_.push_back(new_buffer(parameter.size));
   }
   first_step_ = client_->first_step();
+  progress_.step = first_step_;
   progress_.steps = options_.steps;
+  progress_.epoch = first_step_ == 0 ? 1 : (first_step_ - 1) / options_.steps_per_epoch + 1;
   progress_.epochs = (options_.steps + options_.steps_per_epoch - 1) / options_.steps_per_epoch;
   return task_->Start(parameters_, gradients_, first_step_);
 }
@@ -119,7 +157,8 @@ absl::Status Trainer::Save(int64_t step) {
 
 absl::Status Trainer::Finish(TrainingSummary* summary) {
   const int64_t step = std::max(first_step_, options_.steps);
-  const absl::Status others = client_->Barrier("finish", options_.finish_timeout);
+  const absl::Status others = Await(std::async(
+      std::launch::async, [this] { return client_->Barrier("finish", options_.finish_timeout); }));
   // A job that does not need every worker has its result without one that was lost.
   if (!others.ok()) {
     if (others.code() != absl::StatusCode::kDeadlineExceeded) return others;

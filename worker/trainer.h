@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <future>
 #include <string>
 #include <vector>
 
@@ -53,7 +54,7 @@ struct TrainerOptions {
   // nowhere.
   std::string checkpoint_folder;
   int64_t checkpoint_every = 0;
-  int keep_checkpoints = 2;
+  int keep_checkpoints = 2;  // >= 2
   // How long the chief waits at the end for the other workers.
   absl::Duration finish_timeout = absl::Minutes(10);
   // Asked often; a true ends training with CANCELLED "interrupted". May be empty.
@@ -72,7 +73,9 @@ class Trainer {
   Trainer(Client* client, TrainingTask* task, TrainerOptions options);
 
   // Trains and leaves the job: as finished, or with the error that it returns. Call it once. Only
-  // the chief's summary has an evaluation and a status.
+  // the chief's summary has an evaluation and a status. INVALID_ARGUMENT, before the first step,
+  // for options that contradict each other or a task with other parameters than the job; CANCELLED
+  // when should_stop said so; otherwise the errors of the client and of the task.
   absl::StatusOr<TrainingSummary> Run();
 
   // The parameters, as they were pulled last; by the task's order.
@@ -80,6 +83,9 @@ class Trainer {
 
  private:
   absl::StatusOr<TrainingSummary> Train();
+  absl::Status CheckOptions() const;
+  // Whether the job has exactly the task's parameters: the task writes where it is told, by shape.
+  absl::Status CheckTask() const;
   absl::Status Prepare();
   absl::Status Step(int64_t step);
   absl::Status EvaluateNow(Evaluation* evaluation);

@@ -3,11 +3,11 @@
 
 #include <unistd.h>
 
-#include <cmath>
 #include <csignal>
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
+#include <limits>
 #include <memory>
 #include <string>
 #include <utility>
@@ -91,6 +91,8 @@ const CommandLine& GetCommandLine() {
   return *command_line;
 }
 
+constexpr absl::Duration kLongestWait = absl::Hours(24 * 365);
+
 volatile std::sig_atomic_t g_signal = 0;
 
 void OnSignal(int number) { g_signal = number; }
@@ -103,9 +105,14 @@ bool WasGiven(const char* flag) {
 absl::Status Invalid(absl::string_view message) { return absl::InvalidArgumentError(message); }
 
 absl::Status ReadDuration(const char* flag, const std::string& value, absl::Duration* duration) {
-  if (absl::ParseDuration(value, duration) && *duration > absl::ZeroDuration())
-    return absl::OkStatus();
-  return Invalid(absl::StrCat("--", flag, "=", value, " is not a duration, like 90s or 5m"));
+  if (!absl::ParseDuration(value, duration) || *duration <= absl::ZeroDuration()) {
+    return Invalid(absl::StrCat("--", flag, "=", value, " is not a duration, like 90s or 5m"));
+  }
+  // Nothing waits for ever.
+  if (*duration > kLongestWait) {
+    return Invalid(absl::StrCat("--", flag, "=", value, " is longer than a year"));
+  }
+  return absl::OkStatus();
 }
 
 struct Durations {
@@ -128,7 +135,7 @@ absl::Status CheckFlags(Durations* durations) {
     return Invalid(absl::StrCat("--momentum is not for --optimizer=", FLAGS_optimizer));
   }
   if (!(FLAGS_momentum >= 0 && FLAGS_momentum < 1)) return Invalid("--momentum is not in [0, 1)");
-  if (!std::isfinite(FLAGS_learning_rate) || FLAGS_learning_rate < 0) {
+  if (!(FLAGS_learning_rate >= 0 && FLAGS_learning_rate <= std::numeric_limits<float>::max())) {
     return Invalid("--learning_rate is not a finite number >= 0");
   }
   if (FLAGS_checkpoint_dir.empty()) {
@@ -283,9 +290,10 @@ int Main(int argc, char** argv) {
       TaskType::kWorker);
   if (!cluster.ok()) ExitWithFlagError(GetCommandLine(), std::string(cluster.status().message()));
   Durations durations;
+  const absl::Status checked = CheckFlags(&durations);
   const absl::StatusOr<v1::Optimizer> optimizer = OptimizerFromFlags();
   const absl::StatusOr<v1::Policy> policy = PolicyFromFlags();
-  for (const absl::Status& status : {CheckFlags(&durations), optimizer.status(), policy.status()}) {
+  for (const absl::Status& status : {checked, optimizer.status(), policy.status()}) {
     if (!status.ok()) ExitWithFlagError(GetCommandLine(), std::string(status.message()));
   }
 

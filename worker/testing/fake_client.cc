@@ -1,0 +1,119 @@
+#include "worker/testing/fake_client.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/env.h"
+
+namespace parley {
+
+FakeClient::FakeClient(Job job, int worker, int64_t first_step)
+    : job_(std::move(job)), worker_(worker), first_step_(first_step) {}
+
+void FakeClient::Fail(const std::string& call, absl::Status status) {
+  MutexLock lock(&mutex_);
+  failures_[call] = std::move(status);
+}
+
+void FakeClient::Hold(const std::string& call) {
+  MutexLock lock(&mutex_);
+  holds_.insert(call);
+}
+
+std::vector<std::string> FakeClient::calls() const {
+  MutexLock lock(&mutex_);
+  return calls_;
+}
+
+bool FakeClient::AwaitCall(const std::string& call) {
+  const absl::Time deadline = Env::Posix()->Now() + absl::Minutes(1);
+  MutexLock lock(&mutex_);
+  while (std::find(calls_.begin(), calls_.end(), call) == calls_.end()) {
+    const absl::Duration left = deadline - Env::Posix()->Now();
+    if (left <= absl::ZeroDuration()) return false;
+    changed_.WaitFor(&mutex_, left);
+  }
+  return true;
+}
+
+std::vector<std::vector<float>> FakeClient::pushed() const {
+  MutexLock lock(&mutex_);
+  return pushed_;
+}
+
+std::future<absl::Status> FakeClient::Call(const std::string& call) {
+  std::promise<absl::Status> promise;
+  std::future<absl::Status> future = promise.get_future();
+  MutexLock lock(&mutex_);
+  calls_.push_back(call);
+  changed_.NotifyAll();
+  if (holds_.count(call) > 0) {
+    held_.push_back(std::move(promise));
+  } else {
+    const auto failure = failures_.find(call);
+    promise.set_value(failure == failures_.end() ? absl::OkStatus() : failure->second);
+  }
+  return future;
+}
+
+void FakeClient::Keep(const std::vector<Gradient>& gradients) {
+  MutexLock lock(&mutex_);
+  std::vector<float>& all = pushed_.emplace_back();
+  for (const Gradient& gradient : gradients) {
+    all.insert(all.end(), gradient.values.begin(), gradient.values.end());
+  }
+}
+
+void FakeClient::FillWith(int64_t step, const std::vector<Target>& targets) {
+  for (const Target& target : targets) {
+    std::fill(target.values.begin(), target.values.end(), static_cast<float>(step));
+  }
+}
+
+std::future<absl::Status> FakeClient::PullAsync(int64_t step, std::vector<Target> targets) {
+  FillWith(step, targets);
+  return Call(absl::StrCat("pull ", step));
+}
+
+std::future<absl::Status> FakeClient::PushAsync(int64_t step, std::vector<Gradient> gradients) {
+  Keep(gradients);
+  return Call(absl::StrCat("push ", step));
+}
+
+std::future<absl::Status> FakeClient::PushPullAsync(int64_t step, std::vector<Gradient> gradients,
+                                                    std::vector<Target> targets) {
+  Keep(gradients);
+  FillWith(step + 1, targets);
+  return Call(absl::StrCat("push_pull ", step));
+}
+
+absl::Status FakeClient::Barrier(absl::string_view name, absl::Duration) {
+  return Call(absl::StrCat("barrier ", name)).get();
+}
+
+absl::StatusOr<std::string> FakeClient::SaveCheckpoint(int64_t step, const std::string& folder,
+                                                       int keep) {
+  const absl::Status status = Call(absl::StrCat("checkpoint ", step, " keep ", keep)).get();
+  if (!status.ok()) return status;
+  return absl::StrCat(folder, "/", step);
+}
+
+absl::StatusOr<Client::JobStatus> FakeClient::Status() {
+  const absl::Status status = Call("status").get();
+  if (!status.ok()) return status;
+  JobStatus answer;
+  answer.total.set_bytes_pushed(77);
+  return answer;
+}
+
+absl::Status FakeClient::Leave(const absl::Status& reason) {
+  {
+    MutexLock lock(&mutex_);
+    for (std::promise<absl::Status>& call : held_) call.set_value(absl::AbortedError("left"));
+    held_.clear();
+  }
+  return Call(absl::StrCat("leave ", reason.ToString())).get();
+}
+
+}  // namespace parley

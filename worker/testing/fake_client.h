@@ -1,0 +1,73 @@
+#ifndef PARLEY_WORKER_TESTING_FAKE_CLIENT_H_
+#define PARLEY_WORKER_TESTING_FAKE_CLIENT_H_
+
+#include <cstdint>
+#include <future>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "base/mutex.h"
+#include "net/job.h"
+#include "worker/client.h"
+
+namespace parley {
+
+// A Client without shards, for the tests of what uses one. It writes down each call as a line,
+//   "pull 0", "push_pull 3", "push 4", "checkpoint 2 keep 3", "barrier finish", "status", "leave
+//   OK"
+// and answers at once; a pull of step s fills its targets with s. Thread safety: safe from any
+// thread.
+class FakeClient final : public Client {
+ public:
+  FakeClient(Job job, int worker, int64_t first_step);
+
+  // From now on the call whose line is `call` fails with `status`.
+  void Fail(const std::string& call, absl::Status status);
+  // From now on the call whose line is `call` ends only with Leave, which makes it ABORTED.
+  void Hold(const std::string& call);
+
+  std::vector<std::string> calls() const;
+  // Waits until the call was made, up to a minute; false when it was not.
+  bool AwaitCall(const std::string& call);
+  // The gradients of each push, those of a push one after another.
+  std::vector<std::vector<float>> pushed() const;
+
+  const Job& job() const override { return job_; }
+  int worker() const override { return worker_; }
+  int64_t first_step() const override { return first_step_; }
+  std::future<absl::Status> PullAsync(int64_t step, std::vector<Target> targets) override;
+  std::future<absl::Status> PushAsync(int64_t step, std::vector<Gradient> gradients) override;
+  std::future<absl::Status> PushPullAsync(int64_t step, std::vector<Gradient> gradients,
+                                          std::vector<Target> targets) override;
+  absl::Status Barrier(absl::string_view name, absl::Duration timeout) override;
+  absl::StatusOr<std::string> SaveCheckpoint(int64_t step, const std::string& folder,
+                                             int keep) override;
+  absl::StatusOr<JobStatus> Status() override;
+  absl::Status Leave(const absl::Status& reason) override;
+  int64_t bytes_pushed() const override { return 0; }
+  int64_t bytes_pulled() const override { return 0; }
+
+ private:
+  std::future<absl::Status> Call(const std::string& call);
+  void Keep(const std::vector<Gradient>& gradients);
+  static void FillWith(int64_t step, const std::vector<Target>& targets);
+
+  const Job job_;
+  const int worker_;
+  const int64_t first_step_;
+
+  mutable Mutex mutex_;
+  CondVar changed_;
+  std::vector<std::string> calls_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::vector<float>> pushed_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, absl::Status> failures_ ABSL_GUARDED_BY(mutex_);
+  std::set<std::string> holds_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::promise<absl::Status>> held_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace parley
+
+#endif  // PARLEY_WORKER_TESTING_FAKE_CLIENT_H_
