@@ -15,6 +15,7 @@
 #include "base/env.h"
 #include "base/flags.h"
 #include "base/version.h"
+#include "cuda/devices.h"
 #include "deploy/local_launcher.h"
 #include "gflags/gflags.h"
 #include "glog/logging.h"
@@ -105,15 +106,25 @@ int Inspect(const Arguments& arguments) {
   return 1;
 }
 
+int Version() {
+  std::cout << "parley " << kVersion << std::endl;
+  const absl::StatusOr<std::vector<CudaDevice>> devices = ListCudaDevices();
+  if (!devices.ok()) {
+    std::cout << "CUDA: " << devices.status().message() << std::endl;
+    return 0;
+  }
+  for (const CudaDevice& device : *devices) {
+    std::cout << "CUDA: " << device.name << ", " << (device.memory >> 30) << " GiB" << std::endl;
+  }
+  return 0;
+}
+
 int Main(const Arguments& arguments) {
   const std::string command = arguments.empty() ? "" : arguments[0];
   const Arguments rest(arguments.begin() + (arguments.empty() ? 0 : 1), arguments.end());
   if (command == "launch") return Launch(rest);
   if (command == "inspect") return Inspect(rest);
-  if (command == "version" || command == "--version") {
-    std::cout << "parley " << kVersion << std::endl;
-    return 0;
-  }
+  if (command == "version" || command == "--version") return Version();
   if (command == "help" || command == "--help" || command == "-h") {
     std::cout << kUsage;
     return 0;
