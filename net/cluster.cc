@@ -1,21 +1,16 @@
 #include "net/cluster.h"
 
-#include <cmath>
-
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "base/status.h"
-#include "google/protobuf/struct.pb.h"
 #include "google/protobuf/util/json_util.h"
+#include "net/tf_config.pb.h"
 
 namespace parley {
 namespace {
-
-using google::protobuf::Struct;
-using google::protobuf::Value;
 
 const char* NameOf(TaskType type) { return type == TaskType::kPs ? "ps" : "worker"; }
 
@@ -39,75 +34,45 @@ absl::Status CheckAddresses(const std::vector<std::string>& addresses, absl::str
   return absl::OkStatus();
 }
 
-const Value* Find(const Struct& object, const char* name) {
-  const auto it = object.fields().find(name);
-  return it == object.fields().end() ? nullptr : &it->second;
-}
-
-absl::StatusOr<std::vector<std::string>> ReadHosts(const Struct& cluster, const char* type) {
-  std::vector<std::string> hosts;
-  const Value* const value = Find(cluster, type);
-  if (value == nullptr) return hosts;
-  if (!value->has_list_value()) {
-    return Invalid(absl::StrCat("TF_CONFIG: cluster.", type, " is not a list"));
-  }
-  for (const Value& host : value->list_value().values()) {
-    if (host.kind_case() != Value::kStringValue) {
-      return Invalid(
-          absl::StrCat("TF_CONFIG: cluster.", type, " holds something that is no string"));
-    }
-    hosts.push_back(host.string_value());
-  }
-  return hosts;
-}
-
 absl::StatusOr<Cluster> ReadTfConfig(const std::string& json, TaskType type) {
-  Struct config;
-  const auto parsed = google::protobuf::util::JsonStringToMessage(json, &config);
+  TfConfig config;
+  google::protobuf::util::JsonParseOptions options;
+  options.ignore_unknown_fields = true;  // "environment", "evaluator" and the like
+  const auto parsed = google::protobuf::util::JsonStringToMessage(json, &config, options);
   if (!parsed.ok()) {
     const std::string why = parsed.ToString();
-    return Invalid(absl::StrCat("TF_CONFIG is not a JSON object: ", why.substr(0, why.find('\n'))));
+    return Invalid(
+        absl::StrCat("TF_CONFIG is not as it should be: ", why.substr(0, why.find('\n'))));
   }
-  const Value* const cluster_value = Find(config, "cluster");
-  const Value* const task_value = Find(config, "task");
-  if (cluster_value == nullptr || !cluster_value->has_struct_value() || task_value == nullptr ||
-      !task_value->has_struct_value()) {
+  if (!config.has_cluster() || !config.has_task()) {
     return Invalid("TF_CONFIG needs the objects cluster and task");
   }
   Cluster cluster;
-  PARLEY_ASSIGN_OR_RETURN(cluster.ps, ReadHosts(cluster_value->struct_value(), "ps"));
-  PARLEY_ASSIGN_OR_RETURN(cluster.workers, ReadHosts(cluster_value->struct_value(), "chief"));
-  const size_t chiefs = cluster.workers.size();
+  cluster.ps.assign(config.cluster().ps().begin(), config.cluster().ps().end());
+  cluster.workers.assign(config.cluster().chief().begin(), config.cluster().chief().end());
+  const int chiefs = config.cluster().chief_size();
   if (chiefs > 1) return Invalid("TF_CONFIG: cluster.chief has more than one task");
-  PARLEY_ASSIGN_OR_RETURN(const std::vector<std::string> workers,
-                          ReadHosts(cluster_value->struct_value(), "worker"));
-  cluster.workers.insert(cluster.workers.end(), workers.begin(), workers.end());
+  cluster.workers.insert(cluster.workers.end(), config.cluster().worker().begin(),
+                         config.cluster().worker().end());
 
-  const Value* const type_value = Find(task_value->struct_value(), "type");
-  const Value* const index_value = Find(task_value->struct_value(), "index");
-  if (type_value == nullptr || type_value->kind_case() != Value::kStringValue ||
-      index_value == nullptr) {
-    return Invalid("TF_CONFIG: task needs type and index");
-  }
-  double index = index_value->number_value();
-  if (index_value->kind_case() == Value::kStringValue &&
-      !absl::SimpleAtod(index_value->string_value(), &index)) {
-    index = -1;
-  }
-  if (!(index >= 0 && index < 1e6) || index != std::floor(index)) {
-    return Invalid("TF_CONFIG: task.index is not a whole number from 0");
-  }
-  cluster.task_index = static_cast<int>(index);
-  const std::string& named = type_value->string_value();
-  if (type == TaskType::kWorker && named == "chief" && chiefs == 1) {
-    if (cluster.task_index != 0) return Invalid("TF_CONFIG: task.index of the chief is not 0");
+  const TfConfig::Task& task = config.task();
+  cluster.task_index = task.index();
+  if (task.index() < 0) return Invalid("TF_CONFIG: task.index is negative");
+  if (type == TaskType::kWorker && task.type() == "chief" && chiefs == 1) {
+    if (task.index() != 0) return Invalid("TF_CONFIG: task.index of the chief is not 0");
     return cluster;
   }
-  if (named != NameOf(type)) {
-    return Invalid(
-        absl::StrCat("TF_CONFIG: task.type is \"", named, "\", but this is a ", NameOf(type)));
+  if (task.type() != NameOf(type)) {
+    return Invalid(absl::StrCat("TF_CONFIG: task.type is \"", task.type(), "\", but this is a ",
+                                NameOf(type)));
   }
-  if (type == TaskType::kWorker) cluster.task_index += static_cast<int>(chiefs);
+  const int tasks =
+      type == TaskType::kPs ? config.cluster().ps_size() : config.cluster().worker_size();
+  if (task.index() >= tasks) {
+    return Invalid(absl::StrCat("TF_CONFIG: task.index is ", task.index(), ", but there are only ",
+                                tasks, " ", NameOf(type), " tasks"));
+  }
+  if (type == TaskType::kWorker) cluster.task_index += chiefs;
   return cluster;
 }
 
