@@ -14,8 +14,8 @@ enum class Activation { kRelu, kSigmoid, kTanh };
 // Whether a result replaces what its tensor held or is added to it.
 enum class Write { kReplace, kAdd };
 
-// How a window slides over an image. An output has (in + 2 * padding - window) / stride + 1 rows,
-// columns likewise.
+// How a window slides over an image that has `padding` rows and columns added on every side. An
+// output has (in + 2 * padding - window) / stride + 1 rows, columns likewise.
 struct Window {
   int64_t height = 1;
   int64_t width = 1;
@@ -24,6 +24,12 @@ struct Window {
 
   int64_t OutputHeight(int64_t in) const { return (in + 2 * padding - height) / stride + 1; }
   int64_t OutputWidth(int64_t in) const { return (in + 2 * padding - width) / stride + 1; }
+
+  // Whether it finds a place in an image of this size at all.
+  bool Fits(int64_t image_height, int64_t image_width) const {
+    return height > 0 && width > 0 && stride > 0 && padding >= 0 &&
+           image_height + 2 * padding >= height && image_width + 2 * padding >= width;
+  }
 };
 
 // A Backend computes on one device: the primitive operations of which nn/ is made. Tensors are
@@ -91,7 +97,7 @@ class Backend {
                                     Write write, const Tensor& dfilter) = 0;
 
   // `argmax`, int32 and shaped like y, gets the place in x of each maximum, the first of equal
-  // ones. Padding never wins.
+  // ones. Padding, narrower than the window, never wins; NaN always does, so that it is noticed.
   virtual void MaxPool2d(const Tensor& x, const Window& window, const Tensor& y,
                          const Tensor& argmax) = 0;
   virtual void MaxPool2dGradient(const Tensor& dy, const Tensor& argmax, Write write,

@@ -142,6 +142,72 @@ TEST(SoftmaxTest, IsFiniteForLargeLogitsAndSumsToOne) {
   EXPECT_NEAR(loss.data()[0], (2000.3132617 + std::log(3.0)) / 2, 1e-3);
 }
 
+// Sizes that leave a rest beside every vector width.
+TEST(ElementwiseTest, AgreesWithTheDefinitions) {
+  Backend* const cpu = CpuBackend();
+  for (const int64_t columns : {1, 3, 8, 13, 35}) {
+    const Shape shape = {3, columns};
+    const Tensor a = Random(shape, 1), b = Random(shape, 2), bias = Random({columns}, 3);
+    const Tensor sum(cpu, shape), scaled = Random(shape, 4), product = Random(shape, 5),
+                                  biased(cpu, shape), rows = Random({columns}, 6), total(cpu, {});
+    const Tensor old_scaled = Random(shape, 4), old_product = Random(shape, 5),
+                 old_rows = Random({columns}, 6);
+    cpu->Add(a, b, sum);
+    cpu->Scale(-2, a, Write::kAdd, scaled);
+    cpu->Multiply(a, b, Write::kAdd, product);
+    cpu->AddBias(a, bias, biased);
+    cpu->SumRows(a, Write::kAdd, rows);
+    cpu->Sum(a, total);
+    double want_total = 0;
+    for (int64_t j = 0; j < columns; ++j) {
+      float want_rows = old_rows.data()[j];
+      for (int64_t i = j; i < a.num_elements(); i += columns) {
+        const float x = a.data()[i], y = b.data()[i];
+        EXPECT_FLOAT_EQ(sum.data()[i], x + y);
+        EXPECT_NEAR(scaled.data()[i], old_scaled.data()[i] - 2 * x, 1e-6);
+        EXPECT_NEAR(product.data()[i], old_product.data()[i] + x * y, 1e-6);
+        EXPECT_FLOAT_EQ(biased.data()[i], x + bias.data()[j]);
+        want_rows += x;
+        want_total += static_cast<double>(x);
+      }
+      EXPECT_NEAR(rows.data()[j], want_rows, 1e-6);
+    }
+    EXPECT_NEAR(total.data()[0], want_total, 1e-5);
+  }
+}
+
+TEST(ActivationTest, AgreesWithTheDefinitions) {
+  Backend* const cpu = CpuBackend();
+  const Tensor x(cpu, {19}), y(cpu, {19});
+  for (int i = 0; i < 19; ++i) x.data()[i] = 0.9f * static_cast<float>(i - 9);
+  const auto expect = [&](Activation activation, double (*definition)(double)) {
+    cpu->Activate(activation, x, y);
+    for (int i = 0; i < 19; ++i) {
+      EXPECT_NEAR(y.data()[i], definition(static_cast<double>(x.data()[i])), 1e-6) << i;
+    }
+  };
+  expect(Activation::kRelu, [](double v) { return v > 0 ? v : 0; });
+  expect(Activation::kSigmoid, [](double v) { return 1 / (1 + std::exp(-v)); });
+  expect(Activation::kTanh, [](double v) { return std::tanh(v); });
+}
+
+// What diverged must be seen as such by whoever looks at the loss.
+TEST(CpuBackendTest, ReluAndPoolingPassNanOn) {
+  Backend* const cpu = CpuBackend();
+  for (int64_t place = 0; place < 36; ++place) {
+    const Tensor x(cpu, {1, 6, 6, 1}), positive(cpu, x.shape()), y(cpu, {1, 3, 3, 1}),
+        argmax(cpu, y.shape(), DType::kInt32);
+    for (int i = 0; i < 36; ++i) x.data()[i] = 1;
+    x.data()[place] = std::nanf("");
+    cpu->Activate(Activation::kRelu, x, positive);
+    EXPECT_TRUE(std::isnan(positive.data()[place])) << place;
+    cpu->MaxPool2d(x, {2, 2, 2, 0}, y, argmax);
+    const int64_t window = place / 12 * 3 + place % 6 / 2;
+    EXPECT_TRUE(std::isnan(y.data()[window])) << place;
+    EXPECT_EQ(argmax.int_data()[window], place);
+  }
+}
+
 // The same numbers at other addresses give the same bits: what "a run gives the same bits" rests
 // on.
 TEST(CpuBackendTest, BitsDoNotDependOnAddresses) {
@@ -150,22 +216,27 @@ TEST(CpuBackendTest, BitsDoNotDependOnAddresses) {
   SCOPED_TRACE(testing::Message() << "seed " << seed);
   std::mt19937 random(seed);
   std::vector<std::vector<char>> ballast;
+  std::vector<Tensor> kept;  // so that no run gets memory of another
   std::vector<std::vector<float>> results;
   for (int run = 0; run < 8; ++run) {
     ballast.emplace_back(random() % 5000);
     const Tensor x = Random({3, 9, 9, 5}, 1), filter = Random({3, 3, 5, 7}, 2);
     const Tensor y(cpu, {3, 9, 9, 7}), dx(cpu, x.shape()), dfilter(cpu, filter.shape());
-    const Tensor product(cpu, {7, 7}), sums(cpu, {7}), tanh(cpu, y.shape());
+    const Tensor product(cpu, {7, 7}), column(cpu, {3 * 9 * 9, 1}), sums(cpu, {7}),
+        tanh(cpu, y.shape()), weights = Random({7, 1}, 3), softmax(cpu, y.shape());
     cpu->Conv2d(x, filter, {3, 3, 1, 1}, y);
     cpu->Activate(Activation::kTanh, y, tanh);
     cpu->Conv2dInputGradient(tanh, filter, {3, 3, 1, 1}, Write::kReplace, dx);
     cpu->Conv2dFilterGradient(x, tanh, {3, 3, 1, 1}, Write::kReplace, dfilter);
     cpu->MatMul(y, true, tanh, false, Write::kReplace, product);
+    cpu->MatMul(y, false, weights, false, Write::kReplace, column);
     cpu->SumRows(tanh, Write::kReplace, sums);
+    cpu->Softmax(y, softmax);
     std::vector<float>& all = results.emplace_back();
-    for (const Tensor& tensor : {y, tanh, dx, dfilter, product, sums}) {
+    for (const Tensor& tensor : {y, tanh, dx, dfilter, product, column, sums, softmax}) {
       all.insert(all.end(), tensor.span().begin(), tensor.span().end());
     }
+    kept.insert(kept.end(), {x, filter, y, dx, dfilter, product, column, sums, tanh, weights});
     EXPECT_EQ(std::memcmp(all.data(), results[0].data(), all.size() * sizeof(float)), 0)
         << "run " << run;
   }

@@ -1,7 +1,6 @@
 #include "tensor/cpu_conv2d.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "glog/logging.h"
 #include "tensor/cpu_matrix.h"
@@ -26,6 +25,7 @@ struct Geometry {
         pixels(out_height * out_width),
         group(std::clamp<int64_t>(kPatchBytes / std::max<int64_t>(1, pixels * patch * 4), 1,
                                   std::max<int64_t>(1, batch))) {
+    CHECK(w.Fits(height, width));
     CHECK(filter == (Shape{w.height, w.width, channels, out_channels})) << filter.ToString();
     CHECK(y == (Shape{batch, out_height, out_width, out_channels})) << y.ToString();
   }

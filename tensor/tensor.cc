@@ -1,5 +1,6 @@
 #include "tensor/tensor.h"
 
+#include "base/aligned_buffer.h"
 #include "glog/logging.h"
 #include "tensor/backend.h"
 
@@ -12,6 +13,7 @@ Tensor::Tensor(Backend* backend, Shape shape, DType dtype)
       data_(backend->Allocate(bytes())) {}
 
 Tensor Tensor::Borrow(Backend* backend, Shape shape, float* data) {
+  CHECK_EQ(reinterpret_cast<uintptr_t>(data) % kBufferAlignment, 0u);
   Tensor tensor;
   tensor.backend_ = backend;
   tensor.shape_ = std::move(shape);
