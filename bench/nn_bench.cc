@@ -19,6 +19,7 @@
 #include "Eigen/Core"
 #include "absl/strings/str_format.h"
 #include "benchmark/benchmark.h"
+#include "nn/init.h"
 #include "nn/loss.h"
 #include "nn/models.h"
 #include "tensor/cpu_backend.h"

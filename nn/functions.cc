@@ -1,6 +1,9 @@
 #include "nn/functions.h"
 
 #include <utility>
+#include <vector>
+
+#include "glog/logging.h"
 
 namespace parley::nn {
 namespace {
@@ -10,6 +13,13 @@ Shape WithLast(const Shape& shape, int64_t last) {
   std::vector<int64_t> dimensions = shape.ToVector();
   dimensions.back() = last;
   return Shape(dimensions);
+}
+
+void CheckImages(const Shape& x, const Window& window) {
+  CHECK_EQ(x.rank(), 4u) << "images are [batch, height, width, channels], not " << x.ToString();
+  CHECK(window.Fits(x[1], x[2])) << "a window of " << window.height << "x" << window.width
+                                 << " with stride " << window.stride << " and padding "
+                                 << window.padding << " on images " << x.ToString();
 }
 
 Variable Activate(const Variable& x, Activation activation) {
@@ -44,7 +54,7 @@ Variable AddBias(const Variable& x, const Variable& bias) {
   backend->AddBias(x.value(), bias.value(), y);
   return Variable::Computed(y, {x, bias}, [backend, x, bias](const Tensor& dy) {
     bias.AddGradient([&](Write write, const Tensor& db) { backend->SumRows(dy, write, db); });
-    x.AddGradient([&](Write write, const Tensor& dx) { backend->Scale(1, dy, write, dx); });
+    x.PassGradient(dy);
   });
 }
 
@@ -53,9 +63,8 @@ Variable Add(const Variable& a, const Variable& b) {
   const Tensor y(backend, a.shape());
   backend->Add(a.value(), b.value(), y);
   return Variable::Computed(y, {a, b}, [backend, a, b](const Tensor& dy) {
-    for (const Variable& input : {a, b}) {
-      input.AddGradient([&](Write write, const Tensor& dx) { backend->Scale(1, dy, write, dx); });
-    }
+    a.AddGradient([&](Write write, const Tensor& da) { backend->Scale(1, dy, write, da); });
+    b.PassGradient(dy);
   });
 }
 
@@ -99,9 +108,8 @@ Variable Mean(const Variable& x) {
 }
 
 Variable Reshape(const Variable& x, Shape shape) {
-  return Variable::Computed(x.value().Reshape(std::move(shape)), {x}, [x](const Tensor& dy) {
-    x.AddGradient([&](Write write, const Tensor& dx) { x.backend()->Scale(1, dy, write, dx); });
-  });
+  return Variable::Computed(x.value().Reshape(std::move(shape)), {x},
+                            [x](const Tensor& dy) { x.PassGradient(dy); });
 }
 
 Variable Relu(const Variable& x) { return Activate(x, Activation::kRelu); }
@@ -121,6 +129,8 @@ Variable Softmax(const Variable& x) {
 Variable Conv2d(const Variable& x, const Variable& filter, const Window& window) {
   Backend* const backend = x.backend();
   const Shape& in = x.shape();
+  CheckImages(in, window);
+  CHECK_EQ(filter.shape().rank(), 4u) << filter.shape().ToString();
   const Tensor y(backend, {in[0], window.OutputHeight(in[1]), window.OutputWidth(in[2]),
                            filter.shape().back()});
   backend->Conv2d(x.value(), filter.value(), window, y);
@@ -137,6 +147,7 @@ Variable Conv2d(const Variable& x, const Variable& filter, const Window& window)
 Variable MaxPool2d(const Variable& x, const Window& window) {
   Backend* const backend = x.backend();
   const Shape& in = x.shape();
+  CheckImages(in, window);
   const Shape out = {in[0], window.OutputHeight(in[1]), window.OutputWidth(in[2]), in[3]};
   const Tensor y(backend, out);
   const Tensor argmax(backend, out, DType::kInt32);

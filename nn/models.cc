@@ -1,5 +1,7 @@
 #include "nn/models.h"
 
+#include <algorithm>
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -11,6 +13,11 @@
 
 namespace parley::nn {
 namespace {
+
+// Of one layer: 1 GiB. Kept from being exceeded by any model whose inner layers are at most kWidest
+// wide.
+constexpr int64_t kMostWeights = int64_t{1} << 28;
+constexpr int64_t kWidest = 256;
 
 using Layers = std::vector<std::unique_ptr<Module>>;
 
@@ -41,10 +48,20 @@ void AddConvolution(Backend* backend, const std::string& name, int64_t inputs, i
 absl::StatusOr<std::unique_ptr<Module>> NewModel(Backend* backend, absl::string_view name,
                                                  const std::vector<int>& feature_shape,
                                                  int outputs) {
-  if (outputs < 1)
-    return absl::InvalidArgumentError(absl::StrCat("a model with ", outputs, " outputs"));
+  const std::string what =
+      absl::StrCat("model ", name, " from features of shape [", absl::StrJoin(feature_shape, ", "),
+                   "] to ", outputs, " outputs");
+  if (outputs < 1) return absl::InvalidArgumentError(absl::StrCat(what, ": no outputs"));
   int64_t features = 1;
-  for (const int dimension : feature_shape) features *= dimension;
+  for (const int dimension : feature_shape) {
+    if (dimension < 1) return absl::InvalidArgumentError(absl::StrCat(what, ": no features"));
+    features = std::min(features * dimension, kMostWeights);  // so that it cannot overflow
+  }
+  if (features > kMostWeights / std::max(kWidest, int64_t{outputs}) ||
+      outputs > kMostWeights / kWidest) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(what, ": a layer would have more than ", kMostWeights, " weights"));
+  }
   Layers layers;
   if (name == "linear") {
     layers.push_back(NewFlatten());
@@ -57,8 +74,7 @@ absl::StatusOr<std::unique_ptr<Module>> NewModel(Backend* backend, absl::string_
   } else if (name == "cnn") {
     if (feature_shape.size() != 3 || feature_shape[0] < 4 || feature_shape[1] < 4) {
       return absl::InvalidArgumentError(
-          absl::StrCat("model cnn wants images of at least 4x4, not features of shape [",
-                       absl::StrJoin(feature_shape, ", "), "]"));
+          absl::StrCat(what, ": it wants images {height, width, channels} of at least 4x4"));
     }
     AddConvolution(backend, "conv1", feature_shape[2], 16, &layers);
     AddConvolution(backend, "conv2", 16, 32, &layers);

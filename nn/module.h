@@ -1,12 +1,9 @@
 #ifndef PARLEY_NN_MODULE_H_
 #define PARLEY_NN_MODULE_H_
 
-#include <cstdint>
 #include <string>
-#include <utility>
 #include <vector>
 
-#include "absl/strings/string_view.h"
 #include "base/initializer.h"
 #include "nn/variable.h"
 
@@ -30,9 +27,6 @@ class Module {
   // In an order that never changes. Until they are initialised or bound, their values are not.
   virtual std::vector<Parameter> parameters() const { return {}; }
 };
-
-// Gives every parameter the first values that a shard would give it (base/initializer.h).
-void InitializeParameters(Module* module, uint64_t seed);
 
 }  // namespace parley::nn
 

@@ -9,9 +9,8 @@
 namespace parley::nn {
 
 // Convolution of images x [batch, height, width, inputs] to [batch, ..., ..., outputs], plus a
-// bias. Parameters
-// "<name>/filter" [window.height, window.width, inputs, outputs], from `initializer`, and
-// "<name>/bias" [outputs], zeros.
+// bias. Parameters "<name>/filter" [window.height, window.width, inputs, outputs], from
+// `initializer`, and "<name>/bias" [outputs], zeros.
 std::unique_ptr<Module> NewConv2d(Backend* backend, const std::string& name, const Window& window,
                                   int64_t inputs, int64_t outputs, const Initializer& initializer);
 

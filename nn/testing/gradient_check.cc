@@ -4,13 +4,13 @@
 #include <cmath>
 
 #include "base/philox.h"
-#include "gtest/gtest.h"
 #include "nn/functions.h"
+#include "tensor/cpu_backend.h"
 
 namespace parley::nn {
 
-void ExpectGradientsAgree(const std::function<Variable(const std::vector<Variable>&)>& function,
-                          std::vector<Variable> inputs, uint64_t seed) {
+void ExpectGradientsAgree(const std::function<Variable(const Inputs&)>& function, Inputs inputs,
+                          uint64_t seed) {
   constexpr float kStep = 1e-2f;
   const Variable y = function(inputs);
   const Tensor weights(y.backend(), y.shape());
@@ -43,6 +43,24 @@ void ExpectGradientsAgree(const std::function<Variable(const std::vector<Variabl
           << "input " << which << ", element " << i << ", seed " << seed;
     }
   }
+}
+
+Variable RandomParameter(const Shape& shape, uint64_t seed) {
+  const Tensor value(CpuBackend(), shape);
+  for (int64_t i = 0; i < value.num_elements(); ++i) {
+    value.data()[i] = PhiloxNormal(seed, 7, static_cast<uint64_t>(i));
+  }
+  return Variable::Parameter(value);
+}
+
+Variable SpreadParameter(const Shape& shape, uint64_t seed) {
+  Variable variable = RandomParameter(shape, seed);
+  const int64_t size = variable.value().num_elements();
+  for (int64_t i = 0; i < size; ++i) {
+    const int64_t place = (i * 7 + static_cast<int64_t>(seed % 5)) % std::max<int64_t>(1, size);
+    variable.value().data()[i] = 0.1f * (static_cast<float>(place - size / 2) + 0.5f);
+  }
+  return variable;
 }
 
 }  // namespace parley::nn

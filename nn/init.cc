@@ -1,4 +1,9 @@
-#include "nn/module.h"
+#include "nn/init.h"
+
+#include <vector>
+
+#include "absl/types/span.h"
+#include "base/initializer.h"
 
 namespace parley::nn {
 
