@@ -19,12 +19,12 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-// Two well separated classes, or with `regression` y = 3x - 1, on a line of 60 points.
-data::TrainAndTest MakeData(bool regression) {
+// Two well separated classes, or with `regression` y = 3x - 1, on a line of points in [-1, 1).
+data::TrainAndTest MakeData(bool regression, int points = 60) {
   TempFolder folder;
   std::ofstream file(folder.File("points.csv"));
-  for (int i = 0; i < 60; ++i) {
-    const double x = i / 30.0 - 1;
+  for (int i = 0; i < points; ++i) {
+    const double x = 2.0 * i / points - 1;
     file << x << "," << (regression ? 3 * x - 1 : (x > 0 ? 1 : 0)) << "\n";
   }
   file.close();
@@ -113,6 +113,20 @@ TEST(SupervisedTaskTest, LearnsNumbersBySquaredError) {
   EXPECT_FALSE(evaluation->has_accuracy);
   EXPECT_LT(evaluation->loss, 1e-4);
   EXPECT_NEAR(started.parameters[0][0] + started.parameters[1][0], 2, 0.05);  // at x = 1
+}
+
+TEST(SupervisedTaskTest, EvaluatesTheMeanOverEveryTestExampleOnce) {
+  constexpr int kPoints = 6000;  // 1200 of them held out: more than are computed at once
+  Started started(Options("linear", 8, 0, 1), MakeData(true, kPoints), 0);
+  for (const absl::Span<float> parameter : started.parameters) {
+    for (float& value : parameter) value = 0;
+  }
+  double sum = 0;
+  for (int i = 4; i < kPoints; i += 5) sum += std::pow(3 * (2.0 * i / kPoints - 1) - 1, 2);
+  const auto evaluation = started.task->Evaluate();
+  ASSERT_TRUE(evaluation.ok()) << evaluation.status();
+  EXPECT_EQ(evaluation->samples, kPoints / 5);
+  EXPECT_NEAR(evaluation->loss, sum / (kPoints / 5), 1e-3);
 }
 
 TEST(SupervisedTaskTest, AStepsGradientsDependOnTheStepAndTheParametersAlone) {

@@ -232,6 +232,13 @@ TEST(TrainerTest, EvaluatesAtTheEndOfEachEpoch) {
               ElementsAre("epoch 1 step 2", "epoch 2 step 4", "epoch 3 step 5"));
   EXPECT_THAT(task.evaluated, ElementsAre(2, 4, 5));
 
+  options.steps = 4;  // the last epoch's end is the end, and evaluated once
+  FakeClient even(MakeJob(), 0, 0);
+  FakeTask twice;
+  ASSERT_TRUE(Trainer(&even, &twice, options).Run().ok());
+  EXPECT_THAT(twice.evaluated, ElementsAre(2, 4));
+
+  options.steps = 5;
   options.evaluate_each_epoch = false;
   FakeClient again(MakeJob(), 0, 0);
   FakeTask once;
