@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
@@ -107,6 +108,15 @@ std::string Wrap(const std::string& text, size_t indent, size_t width) {
   return wrapped;
 }
 
+// gflags writes 0.9 with all the digits that a double has.
+std::string ShortDefault(const gflags::CommandLineFlagInfo& info) {
+  double value;
+  if (info.type != "double" || !absl::SimpleAtod(info.default_value, &value)) {
+    return info.default_value;
+  }
+  return absl::StrCat(value);
+}
+
 }  // namespace
 
 absl::StatusOr<ParsedCommandLine> ParseCommandLine(const CommandLine& command_line,
@@ -186,7 +196,7 @@ std::string HelpText(const CommandLine& command_line, int width) {
       const bool is_bool = info.type == "bool";
       std::string description = info.description;
       if (is_bool ? info.default_value == "true" : !info.default_value.empty()) {
-        absl::StrAppend(&description, " (default: ", info.default_value, ")");
+        absl::StrAppend(&description, " (default: ", ShortDefault(info), ")");
       }
       constexpr size_t kColumn = 26;
       const std::string head = absl::StrCat("  --", is_bool ? "[no]" : "", name);

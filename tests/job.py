@@ -22,6 +22,24 @@ def program(label):
     return os.path.join(RUNFILES, label)
 
 
+def alive(pid):
+    """Whether a process is there and not a zombie that waits for its parent."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] not in ("Z", "X")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def wait_until(condition, failure, deadline=DEADLINE):
+    """Waits for a condition that nobody announces."""
+    end = time.monotonic() + deadline
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError(failure)
+        time.sleep(0.01)
+
+
 class Task:
     """One process, its output collected by a thread."""
 
@@ -72,6 +90,20 @@ class Task:
                     seen += 1
                 if not self._changed.wait(max(0.0, end - time.monotonic())) and time.monotonic() >= end:
                     raise AssertionError(f"{self.name} did not say '{pattern}':\n" + "\n".join(self.lines))
+
+    def wait_for_count(self, pattern, count, matches=None, deadline=DEADLINE):
+        """Waits for `count` lines that have `pattern`; puts their matches into the list `matches`."""
+        end = time.monotonic() + deadline
+        with self._changed:
+            while True:
+                found = [m for m in (re.search(pattern, line) for line in self.lines) if m]
+                if len(found) >= count:
+                    if matches is not None:
+                        matches += found
+                    return
+                if "<end of output>" in self.lines[-1:] or time.monotonic() >= end:
+                    raise AssertionError(f"{self.name} did not say '{pattern}' {count} times:\n" + "\n".join(self.lines))
+                self._changed.wait(max(0.0, end - time.monotonic()))
 
     def exit_code(self, deadline=DEADLINE):
         try:

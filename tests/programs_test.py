@@ -20,29 +20,6 @@ class FlagsTest(job.JobTest):
         self.assertEqual(len(lines), 1, task.output())
         self.assertIn(words, lines[0])
 
-    def test_illegal_worker_flags_stop_with_one_clear_line(self):
-        data = ("--data_dir=/tmp",)
-        for flags, words in [
-            ((), "--ps_hosts is missing"),
-            (self.CLUSTER, "--data_dir is missing"),
-            (self.CLUSTER + data + ("--step=3",), "did you mean --steps?"),
-            (self.CLUSTER + data + ("--steps=many",), "steps"),
-            (self.CLUSTER + data + ("stray",), "stray"),
-            (self.CLUSTER + data + ("--steps=3", "--epochs=1"), "--epochs and --steps contradict"),
-            (self.CLUSTER + data + ("--steps=0",), "--steps is not positive"),
-            (self.CLUSTER + data + ("--policy=fast",), "none of sync, async, bounded"),
-            (self.CLUSTER + data + ("--staleness=2",), "--staleness is for --policy=bounded"),
-            (self.CLUSTER + data + ("--policy=bounded", "--staleness=-1"), "negative"),
-            (self.CLUSTER + data + ("--optimizer=lion",), "none of sgd, momentum, nesterov, adam"),
-            (self.CLUSTER + data + ("--optimizer=sgd", "--momentum=0.5"), "--momentum is not for"),
-            (self.CLUSTER + data + ("--learning_rate=nan",), "--learning_rate"),
-            (self.CLUSTER + data + ("--resume",), "--resume needs --checkpoint_dir"),
-            (self.CLUSTER + data + ("--timeout=soon",), "not a duration"),
-            (self.CLUSTER[:2] + data + ("--task_index=5",), "only 1 worker tasks"),
-        ]:
-            with self.subTest(words):
-                self.expect_usage_error("worker/parley_worker", flags, words)
-
     def test_illegal_ps_flags_stop_with_one_clear_line(self):
         for flags, words in [
             (("--ps_hosts=here",) + self.CLUSTER[1:], "not host:port"),
