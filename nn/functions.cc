@@ -54,7 +54,7 @@ Variable AddBias(const Variable& x, const Variable& bias) {
   backend->AddBias(x.value(), bias.value(), y);
   return Variable::Computed(y, {x, bias}, [backend, x, bias](const Tensor& dy) {
     bias.AddGradient([&](Write write, const Tensor& db) { backend->SumRows(dy, write, db); });
-    x.PassGradient(dy);
+    x.AddGradient([&](Write write, const Tensor& dx) { backend->Scale(1, dy, write, dx); });
   });
 }
 
@@ -63,8 +63,9 @@ Variable Add(const Variable& a, const Variable& b) {
   const Tensor y(backend, a.shape());
   backend->Add(a.value(), b.value(), y);
   return Variable::Computed(y, {a, b}, [backend, a, b](const Tensor& dy) {
-    a.AddGradient([&](Write write, const Tensor& da) { backend->Scale(1, dy, write, da); });
-    b.PassGradient(dy);
+    for (const Variable& input : {a, b}) {
+      input.AddGradient([&](Write write, const Tensor& dx) { backend->Scale(1, dy, write, dx); });
+    }
   });
 }
 
@@ -108,8 +109,9 @@ Variable Mean(const Variable& x) {
 }
 
 Variable Reshape(const Variable& x, Shape shape) {
-  return Variable::Computed(x.value().Reshape(std::move(shape)), {x},
-                            [x](const Tensor& dy) { x.PassGradient(dy); });
+  return Variable::Computed(x.value().Reshape(std::move(shape)), {x}, [x](const Tensor& dy) {
+    x.AddGradient([&](Write write, const Tensor& dx) { x.backend()->Scale(1, dy, write, dx); });
+  });
 }
 
 Variable Relu(const Variable& x) { return Activate(x, Activation::kRelu); }

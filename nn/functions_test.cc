@@ -59,7 +59,6 @@ TEST_F(GradientTest, OfReshapes) {
   Check(swapped, {RandomParameter({2, 6}, seed())});
 }
 
-// Each way in which a gradient's memory could be handed to two variables that then add to it.
 TEST_F(GradientTest, OfValuesUsedMoreThanOnce) {
   Check([](const Inputs& in) { return Add(in[0], in[0]); }, {RandomParameter({3}, seed())});
   Check(

@@ -38,16 +38,6 @@ const Tensor& Variable::gradient() const {
   return node_->gradient;
 }
 
-void Variable::PassGradient(const Tensor& gradient) const {
-  if (!node_->wants_gradient) return;
-  if (!node_->gradient.defined()) {
-    node_->gradient = gradient.Reshape(shape());
-    node_->has_gradient = true;
-    return;
-  }
-  AddGradient([&](Write write, const Tensor& sum) { backend()->Scale(1, gradient, write, sum); });
-}
-
 void Variable::Bind(Tensor value, Tensor gradient) {
   CHECK(value.shape() == shape() && gradient.shape() == shape()) << shape().ToString();
   node_->value = std::move(value);

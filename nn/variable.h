@@ -58,11 +58,6 @@ class Variable {
     node_->has_gradient = true;
   }
 
-  // The same for a gradient that is the computed variable's own, only of another shape: takes its
-  // memory where it can instead of adding to a copy. The last thing that a backward function does,
-  // and for one input only.
-  void PassGradient(const Tensor& gradient) const;
-
  private:
   friend void Backward(const Variable& loss);
 
