@@ -5,8 +5,11 @@
 #include <vector>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "base/status.h"
 #include "data/read_file.h"
 #include "data/table.h"
@@ -14,7 +17,10 @@
 namespace parley::data {
 namespace {
 
-constexpr float kMaxClass = 65535;
+constexpr int kMaxClasses = 65536;
+// Far more than a table has, and few enough that a file of nothing but commas takes little memory.
+constexpr size_t kMaxColumns = size_t{1} << 20;
+constexpr absl::string_view kByteOrderMark = "\xEF\xBB\xBF";
 
 struct Record {
   int64_t line = 0;  // where it begins, from 1
@@ -25,7 +31,10 @@ struct Record {
 // and doubled quotes.
 class CsvReader {
  public:
-  CsvReader(const std::string& path, const std::string& text) : path_(path), text_(text) {}
+  CsvReader(const std::string& path, const std::string& text)
+      : path_(path),
+        text_(text),
+        at_(absl::StartsWith(text, kByteOrderMark) ? kByteOrderMark.size() : 0) {}
 
   // False at the end. Empty lines are skipped.
   absl::StatusOr<bool> Next(Record* record) {
@@ -37,6 +46,10 @@ class CsvReader {
     record->line = line_;
     record->fields.clear();
     for (;;) {
+      if (record->fields.size() == kMaxColumns) {
+        return absl::InvalidArgumentError(
+            absl::StrCat(path_, ":", record->line, ": more than ", kMaxColumns, " fields"));
+      }
       record->fields.emplace_back();
       PARLEY_RETURN_IF_ERROR(ReadField(record, &record->fields.back()));
       if (at_ < text_.size() && text_[at_] == ',') {
@@ -85,13 +98,16 @@ class CsvReader {
 
   const std::string& path_;
   const std::string& text_;
-  size_t at_ = 0;
+  size_t at_;
   int64_t line_ = 1;
 };
 
 bool IsNumber(const std::string& field, float* value) {
   return absl::SimpleAtof(absl::StripAsciiWhitespace(field), value);
 }
+
+// A field as a one-line message can hold it, whatever its bytes.
+std::string Shown(absl::string_view field) { return absl::CHexEscape(field.substr(0, 40)); }
 
 // The index of the column to predict among `names` (empty without a header) and `columns` columns.
 absl::StatusOr<size_t> FindLabelColumn(const std::string& path, const std::string& wanted,
@@ -109,15 +125,22 @@ absl::StatusOr<size_t> FindLabelColumn(const std::string& path, const std::strin
 }
 
 // Why `value` cannot be predicted, or "".
-std::string LabelFault(float value, bool classes) {
-  if (!classes || (value >= 0 && value <= kMaxClass && value == std::floor(value))) return "";
-  return "not a class (a whole number from 0 to 65535)";
+std::string LabelFault(float value, const CsvOptions& options) {
+  if (!options.classes) return "";
+  const int classes = options.num_classes > 0 ? options.num_classes : kMaxClasses;
+  if (value >= 0 && value < static_cast<float>(classes) && value == std::floor(value)) return "";
+  return absl::StrCat("not a class (a whole number from 0 to ", classes - 1, ")");
 }
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Dataset>> ReadCsvDataset(const std::string& path,
                                                         const CsvOptions& options) {
+  if (options.num_classes < 0 || options.num_classes > kMaxClasses) {
+    return absl::InvalidArgumentError(absl::StrCat(path, ": cannot be read with ",
+                                                   options.num_classes, " classes, at most ",
+                                                   kMaxClasses, " are possible"));
+  }
   PARLEY_ASSIGN_OR_RETURN(const std::string text, ReadPossiblyGzipped(path));
   CsvReader reader(path, text);
   Record record;
@@ -133,8 +156,8 @@ absl::StatusOr<std::unique_ptr<Dataset>> ReadCsvDataset(const std::string& path,
       columns = record.fields.size();
       float number;
       const bool header =
-          std::any_of(record.fields.begin(), record.fields.end(),
-                      [&](const std::string& field) { return !IsNumber(field, &number); });
+          std::none_of(record.fields.begin(), record.fields.end(),
+                       [&](const std::string& field) { return IsNumber(field, &number); });
       if (header) {
         for (const std::string& field : record.fields) {
           names.emplace_back(absl::StripAsciiWhitespace(field));
@@ -157,24 +180,26 @@ absl::StatusOr<std::unique_ptr<Dataset>> ReadCsvDataset(const std::string& path,
       float value = 0;
       std::string fault;
       if (!IsNumber(record.fields[i], &value)) {
-        fault = "not a number";
+        fault = absl::StrCat("not a number", first ? " (and a header line has none)" : "");
       } else if (!std::isfinite(value)) {
         fault = "not a finite number";
       } else if (i == label_column) {
-        fault = LabelFault(value, options.classes);
+        fault = LabelFault(value, options);
       }
       if (!fault.empty()) {
         return absl::InvalidArgumentError(absl::StrCat(
-            path, ":", record.line, ":", i + 1, ": ", names.empty() ? "" : names[i] + ": ", "\"",
-            record.fields[i].substr(0, 40), "\" is ", fault));
+            path, ":", record.line, ":", i + 1, ": ", names.empty() ? "" : Shown(names[i]) + ": ",
+            "\"", Shown(record.fields[i]), "\" is ", fault));
       }
       (i == label_column ? predicted : features).push_back(value);
     }
   }
   if (predicted.empty()) return absl::InvalidArgumentError(absl::StrCat(path, ": no rows"));
-  const int num_classes =
-      options.classes ? 1 + static_cast<int>(*std::max_element(predicted.begin(), predicted.end()))
-                      : 0;
+  int num_classes = 0;
+  if (options.classes) {
+    const float largest = *std::max_element(predicted.begin(), predicted.end());
+    num_classes = options.num_classes > 0 ? options.num_classes : 1 + static_cast<int>(largest);
+  }
   return std::make_unique<Table>(std::move(features), static_cast<int>(columns) - 1,
                                  std::move(predicted), num_classes);
 }

@@ -1,6 +1,11 @@
 #include "data/csv.h"
 
+#include <zlib.h>
+
+#include <cmath>
+#include <cstdio>
 #include <fstream>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -14,6 +19,7 @@ using ::testing::HasSubstr;
 
 absl::StatusOr<std::unique_ptr<Dataset>> Read(const std::string& text, CsvOptions options = {}) {
   const std::string path = testing::TempDir() + "/table.csv";
+  std::remove(path.c_str());  // truncating a file makes some file systems write to the disk
   std::ofstream(path, std::ios::binary) << text;
   return ReadCsvDataset(path, options);
 }
@@ -53,6 +59,9 @@ TEST(CsvTest, ABadCellIsNamedByFileLineAndColumn) {
     const char* place;
   } kCases[] = {
       {"1,2,0\n1,x,0\n", "table.csv:2:2: \"x\" is not a number"},
+      {"1,x,0\n1,2,0\n", "table.csv:1:2: \"x\" is not a number (and a header line has none)"},
+      {"1,,0\n1,2,0\n", "table.csv:1:2: \"\" is not a number"},
+      {"a,b,c\n1,\"x\ny\x01\",0\n", "table.csv:2:2: b: \"x\\ny\\x01\" is not a number"},
       {"a,b,c\n1,2,0\n1,,0\n", "table.csv:3:2: b: \"\" is not a number"},
       {"1,2,0\ninf,2,0\n", "table.csv:2:1: \"inf\" is not a finite number"},
       {"1,2,0\nnan,2,0\n", "table.csv:2:1: \"nan\" is not a finite number"},
@@ -70,6 +79,78 @@ TEST(CsvTest, ABadCellIsNamedByFileLineAndColumn) {
     const auto table = Read(c.text);
     EXPECT_EQ(table.status().code(), absl::StatusCode::kInvalidArgument) << c.text;
     EXPECT_THAT(table.status().message(), HasSubstr(c.place));
+  }
+}
+
+TEST(CsvTest, AByteOrderMarkIsNoPartOfTheFirstField) {
+  const std::string mark = "\xEF\xBB\xBF";
+  const auto bare = Read(mark + "1,2,0\n3,4,1\n");
+  ASSERT_TRUE(bare.ok()) << bare.status();
+  EXPECT_EQ((*bare)->size(), 2);
+  const auto named = Read(mark + "y,x\n1,2\n", {"y"});
+  ASSERT_TRUE(named.ok()) << named.status();
+  EXPECT_EQ((*named)->num_classes(), 2);
+}
+
+TEST(CsvTest, ReadsGzip) {
+  const std::string path = testing::TempDir() + "/table.csv.gz";
+  gzFile file = gzopen(path.c_str(), "wb");
+  gzputs(file, "1,2,0\n3,4,1\n");
+  gzclose(file);
+  const auto table = ReadCsvDataset(path, {});
+  ASSERT_TRUE(table.ok()) << table.status();
+  EXPECT_EQ((*table)->size(), 2);
+}
+
+TEST(CsvTest, ClassesAreThoseThatTheOptionsSay) {
+  CsvOptions options;
+  options.num_classes = 3;
+  const auto table = Read("1,0\n2,1\n", options);
+  ASSERT_TRUE(table.ok()) << table.status();
+  EXPECT_EQ((*table)->num_classes(), 3);
+  EXPECT_THAT(Read("1,0\n2,3\n", options).status().message(),
+              HasSubstr("table.csv:2:2: \"3\" is not a class (a whole number from 0 to 2)"));
+  for (const int nonsense : {-1, 65537}) {
+    options.num_classes = nonsense;
+    EXPECT_EQ(Read("1,0\n", options).status().code(), absl::StatusCode::kInvalidArgument);
+  }
+}
+
+TEST(CsvTest, ALineOfTooManyFieldsIsRefused) {
+  EXPECT_THAT(Read(std::string((1 << 20) + 1, ',')).status().message(),
+              HasSubstr("more than 1048576 fields"));
+}
+
+// Whatever is done to a good table, either it is refused with its name or what it gives is whole.
+TEST(CsvTest, RandomDamageNeverCrashes) {
+  const uint32_t seed = std::random_device()();
+  SCOPED_TRACE(testing::Message() << "seed " << seed);
+  std::mt19937 random(seed);
+  const std::string whole = "a,\"b, or c\",class\r\n1,2.5,0\r\n-3,\"4e1\",2\n\n7,8,1\n";
+  const std::string telling("\",\r\n\0-.e9n\x80", 11);
+  for (int i = 0; i < 3000; ++i) {
+    std::string text = whole;
+    for (int changes = 1 + static_cast<int>(random() % 5); changes > 0; --changes) {
+      const char byte =
+          random() % 2 == 0 ? telling[random() % telling.size()] : static_cast<char>(random());
+      const size_t at = random() % (text.size() + 1);
+      if (random() % 3 == 0) {
+        text.insert(at, 1, byte);
+      } else if (random() % 4 == 0) {
+        text.resize(at);
+      } else if (at < text.size()) {
+        text[at] = byte;
+      }
+    }
+    const auto table = Read(text, {"", /*classes=*/random() % 2 == 0});
+    if (!table.ok()) {
+      ASSERT_THAT(table.status().message(), HasSubstr("table.csv")) << "table " << i;
+      continue;
+    }
+    Batch batch;
+    for (int64_t row = 0; row < (*table)->size(); ++row) {
+      for (const float value : Row(**table, row, &batch)) ASSERT_TRUE(std::isfinite(value));
+    }
   }
 }
 

@@ -14,8 +14,9 @@ namespace parley::data {
 class Batch {
  public:
   int64_t step = 0;
+  int64_t epoch = 0;            // passes over the dataset finished before this step
   int size = 0;                 // examples
-  AlignedBytes features;        // float32 [size, features of an example], row-major
+  AlignedBytes features;        // float32 [size, features of an example], row-major, aligned
   std::vector<int32_t> labels;  // [size], when the dataset has classes
   std::vector<float> targets;   // [size], otherwise
 
@@ -45,7 +46,7 @@ class Dataset {
   virtual const std::vector<int>& feature_shape() const = 0;
   // 0 when there are numbers to predict instead of classes.
   virtual int num_classes() const = 0;
-  // Makes `batch` hold the examples at `indices`, each in [0, size()).
+  // Makes `batch` hold the examples at `indices`, each in [0, size()). Leaves its step and epoch.
   virtual void Fill(absl::Span<const int64_t> indices, Batch* batch) const = 0;
 };
 

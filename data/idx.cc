@@ -1,6 +1,7 @@
 #include "data/idx.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -16,8 +17,13 @@ constexpr int kMaxDimensions = 8;
 
 class IdxDataset final : public Dataset {
  public:
-  IdxDataset(IdxArray images, std::vector<uint8_t> labels, int num_classes)
-      : images_(std::move(images.values)), labels_(std::move(labels)), num_classes_(num_classes) {
+  IdxDataset(IdxArray images, std::vector<uint8_t> labels, int num_classes, float mean,
+             float stddev)
+      : images_(std::move(images.values)),
+        labels_(std::move(labels)),
+        num_classes_(num_classes),
+        mean_(mean),
+        scale_(1 / stddev) {
     feature_shape_.assign(images.shape.begin() + 1, images.shape.end());
     if (feature_shape_.size() == 2) feature_shape_.push_back(1);
     features_ = 1;
@@ -33,10 +39,15 @@ class IdxDataset final : public Dataset {
     batch->labels.resize(indices.size());
     batch->targets.clear();
     float* out = batch->feature_data();
+    // Copies: the compiler cannot know that writing `out` leaves the members as they are.
+    const float mean = mean_;
+    const float scale = scale_;
     for (size_t i = 0; i < indices.size(); ++i) {
       const size_t index = static_cast<size_t>(indices[i]);
       const uint8_t* in = images_.data() + index * features_;
-      for (size_t j = 0; j < features_; ++j) *out++ = static_cast<float>(in[j]) * (1.0f / 255.0f);
+      for (size_t j = 0; j < features_; ++j) {
+        *out++ = (static_cast<float>(in[j]) * (1.0f / 255.0f) - mean) * scale;
+      }
       batch->labels[i] = labels_[index];
     }
   }
@@ -45,6 +56,8 @@ class IdxDataset final : public Dataset {
   const std::vector<uint8_t> images_;
   const std::vector<uint8_t> labels_;
   const int num_classes_;
+  const float mean_;
+  const float scale_;  // one over the standard deviation
   std::vector<int> feature_shape_;
   size_t features_;
 };
@@ -77,6 +90,7 @@ absl::StatusOr<IdxArray> ReadIdx(const std::string& path) {
   const size_t held = bytes.size() - header;
   IdxArray array;
   size_t elements = 1;
+  bool fits = true;
   for (size_t i = 0; i < dimensions; ++i) {
     const uint8_t* at = in + 4 + 4 * i;
     const uint32_t dimension = (uint32_t{at[0]} << 24) | (uint32_t{at[1]} << 16) |
@@ -85,10 +99,11 @@ absl::StatusOr<IdxArray> ReadIdx(const std::string& path) {
       return Illegal(path, absl::StrCat("its dimension ", i, " is ", dimension));
     }
     array.shape.push_back(static_cast<int>(dimension));
-    // `elements` stays at most 2^31 times what the file holds, so the product cannot overflow.
-    if (elements <= held) elements *= dimension;
+    // Only multiplied when the product is at most what the file holds, so it cannot overflow.
+    fits = fits && elements <= held / dimension;
+    if (fits) elements *= dimension;
   }
-  if (elements > held) {
+  if (!fits) {
     return absl::DataLossError(absl::StrCat(path, ": truncated: its header says ",
                                             absl::StrJoin(array.shape, "x"), " bytes, it has ",
                                             held));
@@ -103,7 +118,14 @@ absl::StatusOr<IdxArray> ReadIdx(const std::string& path) {
 }
 
 absl::StatusOr<std::unique_ptr<Dataset>> ReadIdxDataset(const std::string& images_path,
-                                                        const std::string& labels_path) {
+                                                        const std::string& labels_path,
+                                                        const IdxOptions& options) {
+  if (options.num_classes < 0 || !std::isfinite(options.mean) || !std::isfinite(options.stddev) ||
+      !std::isfinite(1 / options.stddev) || options.stddev <= 0) {
+    return Illegal(images_path,
+                   absl::StrCat("cannot be read with ", options.num_classes, " classes, mean ",
+                                options.mean, " and standard deviation ", options.stddev));
+  }
   PARLEY_ASSIGN_OR_RETURN(IdxArray images, ReadIdx(images_path));
   if (images.shape.size() != 3 && images.shape.size() != 4) {
     return Illegal(images_path, absl::StrCat("images have 3 or 4 dimensions, this file has ",
@@ -118,8 +140,15 @@ absl::StatusOr<std::unique_ptr<Dataset>> ReadIdxDataset(const std::string& image
     return Illegal(labels_path, absl::StrCat(labels.shape[0], " labels, but ", images_path, " has ",
                                              images.shape[0], " images"));
   }
-  const int num_classes = 1 + *std::max_element(labels.values.begin(), labels.values.end());
-  return std::make_unique<IdxDataset>(std::move(images), std::move(labels.values), num_classes);
+  const auto largest = std::max_element(labels.values.begin(), labels.values.end());
+  if (options.num_classes > 0 && *largest >= options.num_classes) {
+    return Illegal(labels_path, absl::StrCat("label ", int{*largest}, " of example ",
+                                             largest - labels.values.begin(), " (from 0) is not ",
+                                             "among the classes 0 to ", options.num_classes - 1));
+  }
+  const int num_classes = options.num_classes > 0 ? options.num_classes : 1 + *largest;
+  return std::make_unique<IdxDataset>(std::move(images), std::move(labels.values), num_classes,
+                                      options.mean, options.stddev);
 }
 
 }  // namespace parley::data

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "base/status.h"
-#include "data/idx.h"
 
 namespace parley::data {
 namespace {
@@ -51,20 +51,17 @@ std::string Find(const std::string& folder, const std::string& name) {
 }
 
 absl::Status CheckAlike(const std::string& path, const TrainAndTest& both) {
-  if (both.train->feature_shape() != both.test->feature_shape()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(path, ": the test examples have another shape than those to train on"));
-  }
-  if (both.test->num_classes() > both.train->num_classes()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(path, ": the test examples have classes that those to train on have not"));
-  }
-  return absl::OkStatus();
+  if (both.train->feature_shape() == both.test->feature_shape()) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(path, ": the test examples have another shape (",
+                   absl::StrJoin(both.test->feature_shape(), "x"), ") than those to train on (",
+                   absl::StrJoin(both.train->feature_shape(), "x"), ")"));
 }
 
 }  // namespace
 
-absl::StatusOr<TrainAndTest> OpenDataset(const std::string& path, const CsvOptions& csv_options) {
+absl::StatusOr<TrainAndTest> OpenDataset(const std::string& path, const CsvOptions& csv_options,
+                                         const IdxOptions& idx_options) {
   struct stat info;
   if (stat(path.c_str(), &info) != 0) return ErrnoToStatus(errno, path);
   TrainAndTest both;
@@ -91,11 +88,15 @@ absl::StatusOr<TrainAndTest> OpenDataset(const std::string& path, const CsvOptio
   const std::string test_csv = Find(path, "test.csv");
   if (!train_images.empty() && !train_labels.empty() && !test_images.empty() &&
       !test_labels.empty()) {
-    PARLEY_ASSIGN_OR_RETURN(both.train, ReadIdxDataset(train_images, train_labels));
-    PARLEY_ASSIGN_OR_RETURN(both.test, ReadIdxDataset(test_images, test_labels));
+    PARLEY_ASSIGN_OR_RETURN(both.train, ReadIdxDataset(train_images, train_labels, idx_options));
+    IdxOptions same_classes = idx_options;
+    same_classes.num_classes = both.train->num_classes();
+    PARLEY_ASSIGN_OR_RETURN(both.test, ReadIdxDataset(test_images, test_labels, same_classes));
   } else if (!train_csv.empty() && !test_csv.empty()) {
     PARLEY_ASSIGN_OR_RETURN(both.train, ReadCsvDataset(train_csv, csv_options));
-    PARLEY_ASSIGN_OR_RETURN(both.test, ReadCsvDataset(test_csv, csv_options));
+    CsvOptions same_classes = csv_options;
+    same_classes.num_classes = both.train->num_classes();
+    PARLEY_ASSIGN_OR_RETURN(both.test, ReadCsvDataset(test_csv, same_classes));
   } else {
     return absl::NotFoundError(absl::StrCat(
         path,

@@ -19,7 +19,9 @@ std::string Folder(const std::string& name) {
   return folder;
 }
 
-void Write(const std::string& path, const std::string& text) { std::ofstream(path) << text; }
+void Write(const std::string& path, const std::string& bytes) {
+  std::ofstream(path, std::ios::binary) << bytes;
+}
 
 TEST(OpenDatasetTest, OpensFashionMnist) {
   const auto both = OpenDataset("/usr/share/datasets/fashion-mnist", {});
@@ -39,7 +41,40 @@ TEST(OpenDatasetTest, OpensAFolderOfTables) {
   Write(folder + "/test.csv", "4,5,1\n");
   EXPECT_THAT(OpenDataset(folder, {}).status().message(), HasSubstr("another shape"));
   Write(folder + "/test.csv", "4,7\n");
-  EXPECT_THAT(OpenDataset(folder, {}).status().message(), HasSubstr("classes"));
+  EXPECT_THAT(OpenDataset(folder, {}).status().message(),
+              HasSubstr("test.csv:1:2: \"7\" is not a class (a whole number from 0 to 2)"));
+  Write(folder + "/test.csv", "4,0\n");
+  const auto fewer = OpenDataset(folder, {});
+  ASSERT_TRUE(fewer.ok()) << fewer.status();
+  EXPECT_EQ(fewer->test->num_classes(), 3);
+  const auto numbers = OpenDataset(folder, {"", /*classes=*/false});
+  ASSERT_TRUE(numbers.ok()) << numbers.status();
+  EXPECT_EQ(numbers->test->num_classes(), 0);
+}
+
+TEST(OpenDatasetTest, ALabelThatTheTrainingLacksIsNamed) {
+  const std::string folder = Folder("labels");
+  // Images of 1 x 1, or labels: what a header can say in single bytes.
+  const auto idx = [](int dimensions, const std::string& values) {
+    std::string bytes("\0\0\x08", 3);
+    bytes.push_back(static_cast<char>(dimensions));
+    for (int i = 0; i < dimensions; ++i) {
+      bytes.append(3, '\0');
+      bytes.push_back(i == 0 ? static_cast<char>(values.size()) : '\1');
+    }
+    return bytes + values;
+  };
+  Write(folder + "/train-images-idx3-ubyte", idx(3, "abc"));
+  Write(folder + "/train-labels-idx1-ubyte", idx(1, std::string("\0\1\2", 3)));
+  Write(folder + "/t10k-images-idx3-ubyte", idx(3, "ab"));
+  Write(folder + "/t10k-labels-idx1-ubyte", idx(1, std::string("\1\5", 2)));
+  EXPECT_THAT(OpenDataset(folder, {}).status().message(),
+              HasSubstr("t10k-labels-idx1-ubyte: label 5 of example 1"));
+  IdxOptions six;
+  six.num_classes = 6;
+  const auto both = OpenDataset(folder, {}, six);
+  ASSERT_TRUE(both.ok()) << both.status();
+  EXPECT_EQ(both->train->num_classes(), 6);
 }
 
 TEST(OpenDatasetTest, HoldsOutEveryFifthRowOfOneTable) {

@@ -6,6 +6,8 @@
 #include <thread>
 #include <vector>
 
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "base/mutex.h"
 #include "data/dataset.h"
 #include "data/sampler.h"
@@ -13,29 +15,37 @@
 namespace parley::data {
 
 // A Prefetcher prepares one worker's batches on a thread of its own, step after step, a few ahead
-// of the one in use. Thread safety: Next is for one thread. The batch it returns stays valid, and
-// is the caller's, until the next call. Owns its thread, which the destructor ends and joins.
+// of the one in use. Thread safety: Next is for one thread. The batch it returns belongs to the
+// Prefetcher and stays as it is until Next returns another one; its buffers are then filled anew.
+// Owns its thread, which the destructor ends and joins: that takes as long as one Dataset::Fill.
 class Prefetcher {
  public:
-  // Begins with `first_step`; at most `depth` >= 1 batches wait.
+  // Begins with `first_step` >= 0; at most `depth` batches wait (less than 1 counts as 1).
   Prefetcher(std::shared_ptr<const Dataset> dataset, Sampler sampler, int worker,
              int64_t first_step, int depth = 2);
   ~Prefetcher();
   Prefetcher(const Prefetcher&) = delete;
   Prefetcher& operator=(const Prefetcher&) = delete;
 
-  // The batch of the next step. Waits until it is ready: the thread only copies memory and always
-  // gets there.
+  // The batch of the next step, once it is ready. DEADLINE_EXCEEDED, naming worker and step, when
+  // it is not within `timeout`; the batch of before is then still valid, and the next call waits
+  // for the same step. The pointer is never null.
+  absl::StatusOr<const Batch*> Next(absl::Duration timeout);
+
+  // The same without a deadline, for datasets whose Fill only copies memory and so always ends, as
+  // those of this folder.
   const Batch& Next();
 
  private:
   void Run();
+  void TakeReady() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const std::shared_ptr<const Dataset> dataset_;
   const int worker_;
-  Sampler sampler_;  // prefetching thread only
-  int64_t step_;     // prefetching thread only: the next to prepare
-  Batch current_;    // caller only
+  Sampler sampler_;    // prefetching thread only
+  int64_t step_;       // prefetching thread only: the next to prepare
+  Batch current_;      // caller only
+  int64_t next_step_;  // caller only: of the batch that Next gives next
 
   Mutex mutex_;
   CondVar changed_;

@@ -1,55 +1,77 @@
 #include "data/read_file.h"
 
-#include <sys/stat.h>
 #include <zlib.h>
 
-#include <cerrno>
+#include <algorithm>
 #include <cstdint>
-#include <cstring>
+#include <limits>
 #include <memory>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "base/status.h"
+#include "absl/strings/string_view.h"
+#include "base/env.h"
+#include "base/file.h"
 
 namespace parley::data {
 namespace {
 
 constexpr size_t kLimit = size_t{16} << 30;
 constexpr size_t kPiece = 1 << 16;
+constexpr int kGzipOnly = 16 + MAX_WBITS;  // inflateInit2: a gzip header and trailer are expected
 
-}  // namespace
+bool IsGzip(absl::string_view bytes) {
+  return bytes.size() >= 2 && bytes[0] == '\x1f' && bytes[1] == '\x8b';
+}
 
-// zlib's gz functions read plain files as they are, and of gzip files check CRC and length at the
-// end.
-absl::StatusOr<std::string> ReadPossiblyGzipped(const std::string& path) {
-  struct stat info;
-  if (stat(path.c_str(), &info) != 0) return ErrnoToStatus(errno, path);
-  if (!S_ISREG(info.st_mode)) {
-    return absl::InvalidArgumentError(absl::StrCat(path, ": not a regular file"));
+// Not zlib's gz functions: they take whatever follows a gzip member for harmless and drop it.
+absl::StatusOr<std::string> Unpack(const std::string& path, absl::string_view packed) {
+  const auto damaged = [&](absl::string_view what) {
+    return absl::DataLossError(absl::StrCat(path, ": its gzip is ", what));
+  };
+  z_stream stream = {};
+  if (inflateInit2(&stream, kGzipOnly) != Z_OK) {
+    return absl::ResourceExhaustedError(absl::StrCat(path, ": no memory to unpack it"));
   }
-  errno = 0;
-  const std::unique_ptr<gzFile_s, int (*)(gzFile)> file(gzopen(path.c_str(), "rb"), &gzclose_r);
-  if (file == nullptr) return ErrnoToStatus(errno == 0 ? ENOMEM : errno, path);
-  gzbuffer(file.get(), 1 << 17);
+  const std::unique_ptr<z_stream, int (*)(z_stream*)> end(&stream, &inflateEnd);
   std::string bytes;
+  size_t taken = 0;  // of `packed`
   for (;;) {
     const size_t size = bytes.size();
     if (size + kPiece > kLimit) {
       return absl::ResourceExhaustedError(absl::StrCat(path, ": it has more than 16 GiB"));
     }
     bytes.resize(size + kPiece);
-    const int read = gzread(file.get(), &bytes[size], kPiece);
-    bytes.resize(size + (read > 0 ? static_cast<size_t>(read) : 0));
-    if (read > 0) continue;
-    int error = Z_OK;
-    const char* message = gzerror(file.get(), &error);
-    if (error == Z_OK || error == Z_STREAM_END) return bytes;
-    if (error == Z_ERRNO) return ErrnoToStatus(errno, path);
-    return absl::DataLossError(absl::StrCat(
-        path, error == Z_BUF_ERROR ? ": its gzip is truncated" : ": its gzip is damaged: ",
-        error == Z_BUF_ERROR ? "" : message));
+    const size_t given = std::min<size_t>(packed.size() - taken, std::numeric_limits<uInt>::max());
+    stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(packed.data() + taken));
+    stream.avail_in = static_cast<uInt>(given);
+    stream.next_out = reinterpret_cast<Bytef*>(&bytes[size]);
+    stream.avail_out = kPiece;
+    const int result = inflate(&stream, Z_NO_FLUSH);
+    taken += given - stream.avail_in;
+    bytes.resize(size + kPiece - stream.avail_out);
+    if (result == Z_STREAM_END) {
+      if (taken == packed.size()) return bytes;
+      if (!IsGzip(packed.substr(taken))) {
+        return damaged(absl::StrCat("followed by ", packed.size() - taken, " bytes too many"));
+      }
+      inflateReset(&stream);
+    } else if (result == Z_BUF_ERROR) {  // no progress was possible: the room was there, so input
+      return damaged("truncated");
+    } else if (result != Z_OK) {
+      return damaged(
+          absl::StrCat("damaged: ", stream.msg == nullptr ? "unknown error" : stream.msg));
+    }
   }
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> ReadPossiblyGzipped(const std::string& path) {
+  absl::StatusOr<std::string> bytes =
+      ReadWholeFile(Env::Posix(), path, static_cast<int64_t>(kLimit));
+  if (!bytes.ok() || !IsGzip(*bytes)) return bytes;
+  return Unpack(path, *bytes);
 }
 
 }  // namespace parley::data

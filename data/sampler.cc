@@ -30,7 +30,7 @@ Sampler::Sampler(int64_t examples, int batch_size, int num_workers, uint64_t see
       steps_per_epoch_(examples / (int64_t{batch_size} * num_workers)) {}
 
 std::vector<int64_t> Sampler::Indices(int64_t step, int worker) {
-  const int64_t epoch = step / steps_per_epoch_;
+  const int64_t epoch = Epoch(step);
   if (epoch != epoch_) Permute(epoch);
   const int64_t begin =
       (step % steps_per_epoch_) * batch_size_ * num_workers_ + int64_t{worker} * batch_size_;

@@ -11,8 +11,9 @@ namespace parley::data {
 // Which examples a batch has: a pure function of (seed, step, worker), so that a run can be resumed
 // exactly. An epoch is a permutation of all examples, cut into global batches of batch_size *
 // num_workers; worker w takes the w-th piece of each. So no two workers share an example within an
-// epoch, and all are used but the tail that fills no global batch. Thread safety: none (it keeps
-// the permutation of the last epoch asked for).
+// epoch, and all are used but the tail that fills no global batch. A run may be resumed with other
+// workers: as long as batch_size * num_workers stays, so do the global batches. Thread safety: none
+// (it keeps the permutation of the last epoch asked for).
 class Sampler {
  public:
   // INVALID_ARGUMENT when a number is not positive or one global batch is more than `examples`.
@@ -20,6 +21,9 @@ class Sampler {
                                         uint64_t seed);
 
   int64_t steps_per_epoch() const { return steps_per_epoch_; }
+
+  // The epoch, from 0, that `step` >= 0 belongs to.
+  int64_t Epoch(int64_t step) const { return step / steps_per_epoch_; }
 
   // The batch_size examples of `worker`, in [0, num_workers), at `step` >= 0.
   std::vector<int64_t> Indices(int64_t step, int worker);

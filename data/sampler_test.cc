@@ -1,12 +1,8 @@
 #include "data/sampler.h"
 
-#include <algorithm>
-#include <memory>
 #include <set>
 #include <vector>
 
-#include "data/prefetcher.h"
-#include "data/table.h"
 #include "gtest/gtest.h"
 
 namespace parley::data {
@@ -55,43 +51,56 @@ TEST(SamplerTest, TheGlobalBatchDoesNotDependOnHowItIsShared) {
 }
 
 TEST(SamplerTest, RefusesABatchThatIsMoreThanAll) {
-  EXPECT_EQ(Sampler::Create(10, 6, 2, 0).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Sampler::Create(10, 6, 2, 0).status(),
+            absl::InvalidArgumentError(
+                "a batch of 6 for each of 2 workers is more than the 10 examples"));
   EXPECT_EQ(Sampler::Create(10, 0, 2, 0).status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(Sampler::Create(10, 1 << 30, 1 << 30, 0).status().code(),
             absl::StatusCode::kInvalidArgument);
   EXPECT_TRUE(Sampler::Create(10, 5, 2, 0).ok());
 }
 
-TEST(PrefetcherTest, GivesWhatTheSamplerSaysFromAnyStep) {
-  std::vector<float> features, predicted;
-  for (int i = 0; i < 60; ++i) {
-    features.push_back(static_cast<float>(i));
-    predicted.push_back(static_cast<float>(i % 3));
-  }
-  const auto table = std::make_shared<Table>(features, 1, predicted, 3);
-  for (const int64_t first_step : {0, 7}) {
-    Sampler sampler = Sampler::Create(60, 4, 2, 5).value();
-    Prefetcher prefetcher(table, Sampler::Create(60, 4, 2, 5).value(), 1, first_step);
-    for (int64_t step = first_step; step < first_step + 40; ++step) {
-      const Batch& batch = prefetcher.Next();
-      EXPECT_EQ(batch.step, step);
-      ASSERT_EQ(batch.size, 4);
-      const std::vector<int64_t> indices = sampler.Indices(step, 1);
-      for (int i = 0; i < 4; ++i) {
-        EXPECT_EQ(batch.feature_data()[i], static_cast<float>(indices[i]));
-        EXPECT_EQ(batch.labels[i], indices[i] % 3);
+TEST(SamplerTest, OneExampleForAllIsAnEpochOfOneStep) {
+  Sampler sampler = Sampler::Create(1, 1, 1, 0).value();
+  EXPECT_EQ(sampler.steps_per_epoch(), 1);
+  EXPECT_EQ(sampler.Indices(5, 0), (std::vector<int64_t>{0}));
+  EXPECT_EQ(sampler.Epoch(5), 5);
+}
+
+// A run that stops at any step and goes on with more workers misses and repeats nothing.
+TEST(SamplerTest, ResumingWithOtherWorkersGoesOnWhereItStopped) {
+  Sampler before = Sampler::Create(120, 12, 1, 4).value();
+  Sampler after = Sampler::Create(120, 3, 4, 4).value();
+  for (int64_t stop = 0; stop <= 10; ++stop) {
+    std::set<int64_t> seen;
+    for (int64_t step = 0; step < 10; ++step) {
+      Sampler& sampler = step < stop ? before : after;
+      for (int worker = 0; worker < (step < stop ? 1 : 4); ++worker) {
+        for (const int64_t index : sampler.Indices(step, worker)) {
+          EXPECT_TRUE(seen.insert(index).second) << "stopped at " << stop << ": " << index;
+        }
       }
     }
+    EXPECT_EQ(seen.size(), 120u);
   }
 }
 
-TEST(PrefetcherTest, EndsWithBatchesUnused) {
-  const auto table =
-      std::make_shared<Table>(std::vector<float>(8, 1), 1, std::vector<float>(8, 0), 1);
-  for (int i = 0; i < 20; ++i) {
-    Prefetcher prefetcher(table, Sampler::Create(8, 1, 1, 0).value(), 0, 0);
-    if (i % 2 == 0) prefetcher.Next();
+// Every place is equally likely for every example: chi-squared over 8 x 8 cells.
+TEST(SamplerTest, PermutationsAreUniform) {
+  constexpr int kExamples = 8;
+  constexpr int kEpochs = 8000;
+  Sampler sampler = Sampler::Create(kExamples, kExamples, 1, 17).value();
+  int count[kExamples][kExamples] = {};
+  for (int64_t epoch = 0; epoch < kEpochs; ++epoch) {
+    const std::vector<int64_t> order = sampler.Indices(epoch, 0);
+    for (int place = 0; place < kExamples; ++place) ++count[place][order[place]];
   }
+  double chi_squared = 0;
+  const double expected = kEpochs / kExamples;
+  for (const auto& row : count) {
+    for (const int cell : row) chi_squared += (cell - expected) * (cell - expected) / expected;
+  }
+  EXPECT_LT(chi_squared, 95);  // 49 degrees of freedom: more for one seed in ten thousand
 }
 
 }  // namespace
