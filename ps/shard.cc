@@ -12,6 +12,8 @@
 namespace parley {
 namespace {
 
+constexpr int64_t kMaxStep = int64_t{1} << 62;
+
 int64_t MachineMemory() {
   return static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGE_SIZE);
 }
@@ -307,8 +309,9 @@ absl::StatusOr<ShardState::PushPull> Shard::Decode(const Declared& declared,
     return absl::InvalidArgumentError(absl::StrCat(who, ": dtype ", v1::DType_Name(request.dtype()),
                                                    " is not supported, FLOAT32 is"));
   }
-  if (request.step() < 0 || request.pull_step() < 0) {
-    return absl::InvalidArgumentError(absl::StrCat(who, ": a step is negative"));
+  if (request.step() < 0 || request.step() > kMaxStep || request.pull_step() < 0 ||
+      request.pull_step() > kMaxStep) {
+    return absl::InvalidArgumentError(absl::StrCat(who, ": a step is negative, or over 2^62"));
   }
   if (static_cast<size_t>(request.push_size()) > declared.blocks.size() ||
       static_cast<size_t>(request.pull_size()) > declared.blocks.size()) {

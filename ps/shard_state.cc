@@ -11,6 +11,8 @@ namespace parley {
 namespace {
 
 constexpr int kMaxWaitingPerWorker = 4096;
+constexpr size_t kMaxWaitingJoins = 4096;
+constexpr size_t kMaxBarrierName = 256;
 
 }  // namespace
 
@@ -90,6 +92,10 @@ ShardState::Actions ShardState::Join(uint64_t token, int worker, uint64_t incarn
   }
   const bool held = state.presence == Presence::kLive && incarnation > state.incarnation &&
                     now < state.last_heard + options_.lease;
+  if (held && joins_.size() >= kMaxWaitingJoins) {
+    return refuse(absl::ResourceExhaustedError(
+        absl::StrCat(options_.task, ": too many tasks wait for another's place")));
+  }
   if (held) {
     // A little more than a lease, so that a holder's silence is noticed before the newcomer is
     // refused.
@@ -358,6 +364,15 @@ ShardState::Actions ShardState::Barrier(uint64_t token, int worker, uint64_t inc
     actions.answers.push_back({token, status, {}});
     return actions;
   }
+  if (name.size() > kMaxBarrierName || workers_[worker].waiting >= kMaxWaitingPerWorker) {
+    actions.answers.push_back(
+        {token,
+         absl::ResourceExhaustedError(
+             absl::StrCat(options_.task, ": worker:", worker,
+                          ": a barrier's name is too long, or too many requests are waiting")),
+         {}});
+    return actions;
+  }
   std::map<int, uint64_t>& present = barriers_[name];
   if (const auto it = present.find(worker); it != present.end()) {
     const uint64_t earlier = it->second;
@@ -391,9 +406,12 @@ void ShardState::ReviewBarriers(Actions* actions) {
 // Waiting.
 
 void ShardState::AddWaiting(uint64_t token, Waiting waiting) {
-  ++workers_[waiting.worker].waiting;
   deadlines_.emplace(waiting.deadline, token);
-  if (waiting.kind == Kind::kJoin) joins_.insert(token);
+  if (waiting.kind == Kind::kJoin) {
+    joins_.insert(token);  // a newcomer's, which does not count as the holder's
+  } else {
+    ++workers_[waiting.worker].waiting;
+  }
   waiting_.emplace(token, std::move(waiting));
 }
 
@@ -403,7 +421,7 @@ void ShardState::Finish(uint64_t token, absl::Status status, Actions* actions) {
   waiting_.erase(it);
   deadlines_.erase({waiting.deadline, token});
   joins_.erase(token);
-  --workers_[waiting.worker].waiting;
+  if (waiting.kind != Kind::kJoin) --workers_[waiting.worker].waiting;
   if (waiting.kind == Kind::kBarrier) {
     const auto barrier = barriers_.find(waiting.barrier);
     barrier->second.erase(waiting.worker);
@@ -430,7 +448,6 @@ ShardState::Actions ShardState::Tick(absl::Time now) {
   for (const auto& [token, waiting] : joins) {
     const Worker& holder = workers_[waiting.worker];
     if (holder.presence == Presence::kLive && now < holder.last_heard + options_.lease) continue;
-    --workers_[waiting.worker].waiting;
     deadlines_.erase({waiting.deadline, token});
     joins_.erase(token);
     waiting_.erase(token);

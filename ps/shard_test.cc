@@ -222,6 +222,9 @@ TEST_F(ShardTest, BadPushesAreRefusedWholeAndChangeNothing) {
   bad.set_step(-1);
   expect(absl::StatusCode::kInvalidArgument, "negative", bad, gradient);
   bad = good;
+  bad.set_pull_step(std::numeric_limits<int64_t>::max());
+  expect(absl::StatusCode::kInvalidArgument, "over 2^62", bad, gradient);
+  bad = good;
   bad.mutable_sender()->set_worker(7);
   expect(absl::StatusCode::kInvalidArgument, "worker:7", bad, gradient);
   bad = good;
