@@ -25,6 +25,7 @@ extern "C" const char* __tsan_default_suppressions() {
          "race:grpc::internal::ClientCallbackUnaryImpl::ClientCallbackUnaryImpl\n"
          "race:grpc::internal::InterceptorBatchMethodsImpl\n"
          "race:>::InternalBindStream\n"
+         "race:grpc_event_engine::experimental::ThreadPool\n"
          "race_top:^grpc::\n"
          "race_top:^void grpc::\n"
          "race_top:/usr/include/grpcpp/\n"

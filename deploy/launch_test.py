@@ -61,11 +61,15 @@ class LaunchTest(job.JobTest):
                                  r"--task_index=1 --a --b=1 --checkpoint_dir=/c")
 
     def test_a_failing_task_is_reported_and_the_others_are_stopped(self):
-        launch = self.launch("print('out of cheese', flush=True)\nif index == '1': sys.exit(3)\nsignal.pause()",
-                             "--ps=2", "--workers=3")
+        launch = self.launch("def fail(*_):\n    print('out of cheese', flush=True)\n    os._exit(3)\n"
+                             "signal.signal(signal.SIGUSR1, fail)\nprint('ready', flush=True)\n"
+                             "while True: signal.pause()", "--ps=2", "--workers=3")
+        launch.wait_for_count("ready", 3)
+        pids = self.pids(launch, 5)
+        os.kill(int(launch.wait_for(r"\[worker:1\] pid (\d+)").group(1)), signal.SIGUSR1)
         self.assertEqual(launch.exit_code(), 1)
         self.assertIn("parley launch: worker:1 failed: exit code 3; its last line: out of cheese", launch.output())
-        self.assert_gone(self.pids(launch, 5))
+        self.assert_gone(pids)
 
     def test_a_task_that_dies_by_a_signal_is_reported(self):
         launch = self.launch("os.kill(os.getpid(), signal.SIGSEGV)", "--workers=1")

@@ -16,7 +16,7 @@ TEST(GrpcStatus, EveryCodeComesBackWithItsMessage) {
 }
 
 TEST(GrpcStatus, UnknownCodesBecomeUnknown) {
-  for (const int code : {-1, 17, 1000}) {
+  for (const int code : {-1, 17, 31}) {
     const absl::Status status =
         FromGrpcStatus(grpc::Status(static_cast<grpc::StatusCode>(code), "from a later version"));
     EXPECT_EQ(status, absl::UnknownError("from a later version"));

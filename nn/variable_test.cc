@@ -21,8 +21,8 @@ TEST(VariableTest, GradientsAddUpUntilTheyAreCleared) {
 }
 
 TEST(VariableTest, WorksInBorrowedMemory) {
-  alignas(64) float value[2] = {1, 2};
-  alignas(64) float gradient[2] = {9, 9};
+  alignas(64) static float value[2] = {1, 2};
+  alignas(64) static float gradient[2] = {9, 9};
   Variable x = Variable::Parameter(Tensor(CpuBackend(), {2}));
   x.Bind(Tensor::Borrow(CpuBackend(), {2}, value), Tensor::Borrow(CpuBackend(), {2}, gradient));
   Backward(Mean(Multiply(x, x)));

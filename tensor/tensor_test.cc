@@ -41,7 +41,7 @@ TEST(TensorTest, CopiesAndReshapesShareElements) {
 }
 
 TEST(TensorTest, BorrowedMemoryIsUsedInPlaceAndNotFreed) {
-  alignas(kBufferAlignment) float memory[4] = {1, 2, 3, 4};
+  alignas(kBufferAlignment) static float memory[4] = {1, 2, 3, 4};
   {
     const Tensor tensor = Tensor::Borrow(CpuBackend(), {4}, memory);
     EXPECT_EQ(tensor.data(), memory);
@@ -57,7 +57,7 @@ TEST(TensorTest, MemoryOfATensorThatIsGoneServesTheNext) {
 }
 
 TEST(TensorDeathTest, RefusesBorrowedMemoryThatIsNotAligned) {
-  alignas(kBufferAlignment) float memory[4] = {};
+  alignas(kBufferAlignment) static float memory[4] = {};
   EXPECT_DEATH(Tensor::Borrow(CpuBackend(), {3}, memory + 1), "kBufferAlignment");
 }
 
