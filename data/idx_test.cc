@@ -202,10 +202,14 @@ TEST(IdxTest, ARealFileTruncatedOrDamagedIsRefused) {
   std::ifstream in(std::string(kFashion) + "t10k-labels-idx1-ubyte.gz", std::ios::binary);
   const std::string whole = {std::istreambuf_iterator<char>(in), {}};
   ASSERT_GT(whole.size(), 1000u);
+  Write(Path("labels"), whole);
+  const auto sound = ReadIdx(Path("labels"));
+  ASSERT_TRUE(sound.ok()) << sound.status();
   const uint32_t seed = std::random_device()();
   SCOPED_TRACE(testing::Message() << "seed " << seed);
   std::mt19937 random(seed);
   constexpr size_t kHeader = 64;  // more than the gzip header, whose time and name may be anything
+  int refused = 0;
   for (int i = 0; i < 200; ++i) {
     Write(Path("labels"), whole.substr(0, random() % whole.size()));
     ASSERT_FALSE(ReadIdx(Path("labels")).ok());
@@ -213,8 +217,16 @@ TEST(IdxTest, ARealFileTruncatedOrDamagedIsRefused) {
     const size_t at = kHeader + random() % (whole.size() - kHeader);
     flipped[at] = static_cast<char>(flipped[at] ^ (1 << (random() % 8)));
     Write(Path("labels"), flipped);
-    ASSERT_EQ(ReadIdx(Path("labels")).status().code(), absl::StatusCode::kDataLoss) << at;
+    const auto read = ReadIdx(Path("labels"));
+    if (read.ok()) {  // deflate has bits that say nothing, such as the code of a symbol that never
+                      // comes
+      ASSERT_EQ(read->values, sound->values) << at;
+      continue;
+    }
+    ++refused;
+    ASSERT_EQ(read.status().code(), absl::StatusCode::kDataLoss) << at;
   }
+  EXPECT_GT(refused, 150);
 }
 
 TEST(IdxTest, EveryFlippedBitOfAGzipIsRefusedOrHarmless) {

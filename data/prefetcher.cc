@@ -41,27 +41,13 @@ absl::StatusOr<const Batch*> Prefetcher::Next(absl::Duration timeout) {
       }
       changed_.WaitFor(&mutex_, std::min(left, absl::Hours(1)));
     }
-    TakeReady();
+    std::swap(current_, ready_.front());
+    spare_.push_back(std::move(ready_.front()));
+    ready_.pop_front();
+    ++next_step_;
   }
   changed_.NotifyAll();
   return &current_;
-}
-
-const Batch& Prefetcher::Next() {
-  {
-    MutexLock lock(&mutex_);
-    while (ready_.empty()) changed_.Wait(&mutex_);
-    TakeReady();
-  }
-  changed_.NotifyAll();
-  return current_;
-}
-
-void Prefetcher::TakeReady() {
-  std::swap(current_, ready_.front());
-  spare_.push_back(std::move(ready_.front()));
-  ready_.pop_front();
-  ++next_step_;
 }
 
 void Prefetcher::Run() {

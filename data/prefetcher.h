@@ -32,13 +32,8 @@ class Prefetcher {
   // for the same step. The pointer is never null.
   absl::StatusOr<const Batch*> Next(absl::Duration timeout);
 
-  // The same without a deadline, for datasets whose Fill only copies memory and so always ends, as
-  // those of this folder.
-  const Batch& Next();
-
  private:
   void Run();
-  void TakeReady() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const std::shared_ptr<const Dataset> dataset_;
   const int worker_;

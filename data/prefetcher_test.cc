@@ -90,19 +90,6 @@ TEST(PrefetcherTest, GivesWhatTheSamplerAndTheDatasetGiveFromAnyStep) {
   }
 }
 
-TEST(PrefetcherTest, WithoutADeadlineItGivesTheSame) {
-  const auto table = CountingTable(12);
-  Prefetcher with(table, Sampler::Create(12, 3, 1, 5).value(), 0, 0);
-  Prefetcher without(table, Sampler::Create(12, 3, 1, 5).value(), 0, 0);
-  for (int64_t step = 0; step < 9; ++step) {
-    const auto next = with.Next(absl::InfiniteDuration());
-    ASSERT_TRUE(next.ok()) << next.status();
-    const Batch& other = without.Next();
-    EXPECT_EQ(other.step, step);
-    EXPECT_EQ(other.labels, (*next)->labels);
-  }
-}
-
 TEST(PrefetcherTest, ALateBatchIsADeadlineExceededAndThenComes) {
   const auto puppet = std::make_shared<PuppetDataset>();
   Prefetcher prefetcher(puppet, Sampler::Create(12, 3, 1, 5).value(), 0, 8);

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/time/time.h"
 #include "base/status.h"
 #include "data/prefetcher.h"
 #include "data/sampler.h"
@@ -17,6 +18,8 @@ namespace parley {
 namespace {
 
 constexpr int64_t kEvaluationBatch = 500;
+// Filling a batch only copies memory: what takes this long has stopped.
+constexpr absl::Duration kBatchTimeout = absl::Minutes(1);
 
 class Task final : public SupervisedTask {
  public:
@@ -55,10 +58,10 @@ class Task final : public SupervisedTask {
   }
 
   absl::StatusOr<StepResult> ComputeGradients(int64_t) override {
-    const data::Batch& batch = prefetcher_->Next();
+    PARLEY_ASSIGN_OR_RETURN(const data::Batch* batch, prefetcher_->Next(kBatchTimeout));
     for (nn::Parameter& parameter : parameters_) parameter.variable.ClearGradient();
     StepResult result;
-    const nn::Variable loss = Loss(batch, &result);
+    const nn::Variable loss = Loss(*batch, &result);
     nn::Backward(loss);
     for (nn::Parameter& parameter : parameters_)
       parameter.variable.gradient();  // zeros where none came
