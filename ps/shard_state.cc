@@ -207,9 +207,10 @@ absl::Status ShardState::CheckPushes(const PushPull& request) {
           absl::StrCat("block ", block.number, " is in one request twice")));
     }
     block.seen = requests_;
-    if (push.base_version < 0 || push.base_version > block.applied) {
-      return refused(absl::InvalidArgumentError(
-          absl::StrCat("base_version ", push.base_version, " is not in [0, ", block.applied, "]")));
+    // Not `applied`: a pull may show a round before the thread that applied it has reported it here.
+    if (push.base_version < 0 || push.base_version > block.scheduled) {
+      return refused(absl::InvalidArgumentError(absl::StrCat(
+          "base_version ", push.base_version, " is not in [0, ", block.scheduled, "]")));
     }
     if (request.step < block.taken_below[request.worker]) continue;
     const absl::Status status = policy_->CheckPush(SnapshotOf(block), request.worker, request.step);

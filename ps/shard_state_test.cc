@@ -446,6 +446,17 @@ TEST(ShardStateTest, ABaseVersionFromTheFutureIsRefusedWhole) {
   EXPECT_THAT(cluster.rounds[0], IsEmpty());
 }
 
+TEST(ShardStateTest, ABaseVersionThatIsSeenBeforeItsRoundIsReportedAppliedIsTaken) {
+  Cluster cluster(2, AsynchronousPolicy());
+  cluster.JoinAll();
+  cluster.apply_at_once = false;
+  cluster.Push(0, 0);
+  cluster.base_version = 1;  // worker 1 pulled after the round was applied, before Applied said so
+  EXPECT_TRUE(cluster.StatusOf(cluster.Push(1, 0)).ok());
+  cluster.base_version = 3;
+  EXPECT_EQ(cluster.StatusOf(cluster.Push(1, 1)).code(), absl::StatusCode::kInvalidArgument);
+}
+
 TEST(ShardStateTest, ASecondTaskWithTheSameIndexIsRefusedWhileTheFirstIsHeard) {
   Cluster cluster(1, AsynchronousPolicy());
   cluster.JoinAll();
