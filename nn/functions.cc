@@ -22,12 +22,12 @@ void CheckImages(const Shape& x, const Window& window) {
                                  << window.padding << " on images " << x.ToString();
 }
 
-Variable Activate(const Variable& x, Activation activation) {
+Variable Activate(const Variable& x, UnaryOp op) {
   const Tensor y(x.backend(), x.shape());
-  x.backend()->Activate(activation, x.value(), y);
-  return Variable::Computed(y, {x}, [x, y, activation](const Tensor& dy) {
+  x.backend()->Unary(op, x.value(), y);
+  return Variable::Computed(y, {x}, [x, y, op](const Tensor& dy) {
     x.AddGradient([&](Write write, const Tensor& dx) {
-      x.backend()->ActivateGradient(activation, y, dy, write, dx);
+      x.backend()->UnaryGradient(op, x.value(), y, dy, write, dx);
     });
   });
 }
@@ -51,20 +51,22 @@ Variable MatMul(const Variable& x, const Variable& w) {
 Variable AddBias(const Variable& x, const Variable& bias) {
   Backend* const backend = x.backend();
   const Tensor y(backend, x.shape());
-  backend->AddBias(x.value(), bias.value(), y);
+  backend->Binary(BinaryOp::kAdd, x.value(), bias.value(), Write::kReplace, y);
   return Variable::Computed(y, {x, bias}, [backend, x, bias](const Tensor& dy) {
-    bias.AddGradient([&](Write write, const Tensor& db) { backend->SumRows(dy, write, db); });
-    x.AddGradient([&](Write write, const Tensor& dx) { backend->Scale(1, dy, write, dx); });
+    bias.AddGradient(
+        [&](Write write, const Tensor& db) { backend->Reduce(Reduction::kSum, dy, write, db); });
+    x.AddGradient([&](Write write, const Tensor& dx) { backend->Affine(1, dy, 0, write, dx); });
   });
 }
 
 Variable Add(const Variable& a, const Variable& b) {
   Backend* const backend = a.backend();
   const Tensor y(backend, a.shape());
-  backend->Add(a.value(), b.value(), y);
+  backend->Binary(BinaryOp::kAdd, a.value(), b.value(), Write::kReplace, y);
   return Variable::Computed(y, {a, b}, [backend, a, b](const Tensor& dy) {
     for (const Variable& input : {a, b}) {
-      input.AddGradient([&](Write write, const Tensor& dx) { backend->Scale(1, dy, write, dx); });
+      input.AddGradient(
+          [&](Write write, const Tensor& dx) { backend->Affine(1, dy, 0, write, dx); });
     }
   });
 }
@@ -72,21 +74,24 @@ Variable Add(const Variable& a, const Variable& b) {
 Variable Multiply(const Variable& a, const Variable& b) {
   Backend* const backend = a.backend();
   const Tensor y(backend, a.shape());
-  backend->Multiply(a.value(), b.value(), Write::kReplace, y);
+  backend->Binary(BinaryOp::kMultiply, a.value(), b.value(), Write::kReplace, y);
   return Variable::Computed(y, {a, b}, [backend, a, b](const Tensor& dy) {
-    a.AddGradient(
-        [&](Write write, const Tensor& da) { backend->Multiply(dy, b.value(), write, da); });
-    b.AddGradient(
-        [&](Write write, const Tensor& db) { backend->Multiply(dy, a.value(), write, db); });
+    a.AddGradient([&](Write write, const Tensor& da) {
+      backend->Binary(BinaryOp::kMultiply, dy, b.value(), write, da);
+    });
+    b.AddGradient([&](Write write, const Tensor& db) {
+      backend->Binary(BinaryOp::kMultiply, dy, a.value(), write, db);
+    });
   });
 }
 
 Variable Scale(const Variable& x, float factor) {
   Backend* const backend = x.backend();
   const Tensor y(backend, x.shape());
-  backend->Scale(factor, x.value(), Write::kReplace, y);
+  backend->Affine(factor, x.value(), 0, Write::kReplace, y);
   return Variable::Computed(y, {x}, [backend, x, factor](const Tensor& dy) {
-    x.AddGradient([&](Write write, const Tensor& dx) { backend->Scale(factor, dy, write, dx); });
+    x.AddGradient(
+        [&](Write write, const Tensor& dx) { backend->Affine(factor, dy, 0, write, dx); });
   });
 }
 
@@ -94,34 +99,32 @@ Variable Mean(const Variable& x) {
   Backend* const backend = x.backend();
   const float factor = 1.0f / static_cast<float>(x.value().num_elements());
   const Tensor sum(backend, {});
-  backend->Sum(x.value(), sum);
+  backend->Reduce(Reduction::kSum, x.value(), Write::kReplace, sum);
   const Tensor mean(backend, {});
-  backend->Scale(factor, sum, Write::kReplace, mean);
+  backend->Affine(factor, sum, 0, Write::kReplace, mean);
   return Variable::Computed(mean, {x}, [backend, x, factor](const Tensor& dmean) {
     x.AddGradient([&](Write write, const Tensor& dx) {
-      float each = 0;
-      backend->CopyToHost(dmean, &each);
-      const Tensor spread(backend, x.shape());
-      backend->Fill(each * factor, spread);
-      backend->Scale(1, spread, write, dx);
+      const Tensor ones(backend, x.shape());
+      backend->Fill(static_cast<double>(factor), ones);
+      backend->Binary(BinaryOp::kMultiply, ones, dmean, write, dx);
     });
   });
 }
 
 Variable Reshape(const Variable& x, Shape shape) {
   return Variable::Computed(x.value().Reshape(std::move(shape)), {x}, [x](const Tensor& dy) {
-    x.AddGradient([&](Write write, const Tensor& dx) { x.backend()->Scale(1, dy, write, dx); });
+    x.AddGradient([&](Write write, const Tensor& dx) { x.backend()->Affine(1, dy, 0, write, dx); });
   });
 }
 
-Variable Relu(const Variable& x) { return Activate(x, Activation::kRelu); }
-Variable Sigmoid(const Variable& x) { return Activate(x, Activation::kSigmoid); }
-Variable Tanh(const Variable& x) { return Activate(x, Activation::kTanh); }
+Variable Relu(const Variable& x) { return Activate(x, UnaryOp::kRelu); }
+Variable Sigmoid(const Variable& x) { return Activate(x, UnaryOp::kSigmoid); }
+Variable Tanh(const Variable& x) { return Activate(x, UnaryOp::kTanh); }
 
 Variable Softmax(const Variable& x) {
   Backend* const backend = x.backend();
   const Tensor y(backend, x.shape());
-  backend->Softmax(x.value(), y);
+  backend->Softmax(x.value(), false, y);
   return Variable::Computed(y, {x}, [backend, x, y](const Tensor& dy) {
     x.AddGradient(
         [&](Write write, const Tensor& dx) { backend->SoftmaxGradient(y, dy, write, dx); });
@@ -154,9 +157,10 @@ Variable MaxPool2d(const Variable& x, const Window& window) {
   const Tensor y(backend, out);
   const Tensor argmax(backend, out, DType::kInt32);
   backend->MaxPool2d(x.value(), window, y, argmax);
-  return Variable::Computed(y, {x}, [backend, x, argmax](const Tensor& dy) {
-    x.AddGradient(
-        [&](Write write, const Tensor& dx) { backend->MaxPool2dGradient(dy, argmax, write, dx); });
+  return Variable::Computed(y, {x}, [backend, x, argmax, window](const Tensor& dy) {
+    x.AddGradient([&](Write write, const Tensor& dx) {
+      backend->MaxPool2dGradient(dy, argmax, window, write, dx);
+    });
   });
 }
 

@@ -25,7 +25,7 @@ Variable SoftmaxCrossEntropyLoss(const Variable& logits, absl::Span<const int32_
 
 int64_t CountCorrect(const Tensor& logits, absl::Span<const int32_t> labels) {
   std::vector<float> values(static_cast<size_t>(logits.num_elements()));
-  logits.backend()->CopyToHost(logits, values.data());
+  if (!logits.backend()->CopyToHost(logits, values.data()).ok()) return 0;
   const int64_t classes = logits.shape().back();
   int64_t correct = 0;
   for (size_t row = 0; row < labels.size(); ++row) {

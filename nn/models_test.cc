@@ -66,8 +66,8 @@ TEST(ModelsTest, AnMlpLearnsToPartTwoSpirals) {
     correct = CountCorrect(logits.value(), labels);
     Backward(SoftmaxCrossEntropyLoss(logits, labels));
     for (const Parameter& parameter : model->parameters()) {
-      CpuBackend()->Scale(-0.2f, parameter.variable.gradient(), Write::kAdd,
-                          parameter.variable.value());
+      CpuBackend()->Affine(-0.2, parameter.variable.gradient(), 0, Write::kAdd,
+                           parameter.variable.value());
     }
   }
   EXPECT_EQ(correct, kPoints);

@@ -59,6 +59,12 @@ void Put(Write write, Out&& out, const In& in) {
   }
 }
 
+class DoneTransfer final : public Transfer {
+ public:
+  bool done() const override { return true; }
+  absl::Status Wait() override { return absl::OkStatus(); }
+};
+
 class Cpu final : public Backend {
  public:
   Cpu() {
@@ -78,28 +84,77 @@ class Cpu final : public Backend {
   void CopyFromHost(const void* host, const Tensor& to) override {
     if (to.bytes() > 0) std::memcpy(to.data(), host, to.bytes());
   }
-  void CopyToHost(const Tensor& from, void* host) override {
+  std::shared_ptr<void> AllocateHost(size_t bytes) override { return Allocate(bytes); }
+  absl::Status CopyToHost(const Tensor& from, void* host) override {
     if (from.bytes() > 0) std::memcpy(host, from.data(), from.bytes());
+    return absl::OkStatus();
   }
+  std::unique_ptr<Transfer> StartCopyFromHost(const void* host, const Tensor& to) override {
+    CopyFromHost(host, to);
+    return std::make_unique<DoneTransfer>();
+  }
+  std::unique_ptr<Transfer> StartCopyToHost(const Tensor& from, void* host) override {
+    CopyToHost(from, host).IgnoreError();
+    return std::make_unique<DoneTransfer>();
+  }
+  absl::Status Synchronize() override { return absl::OkStatus(); }
 
-  void Fill(float value, const Tensor& out) override { AsArray(out).setConstant(value); }
-
-  void Add(const Tensor& a, const Tensor& b, const Tensor& out) override {
-    CheckSame(a, b, out);
-    AsArray(out) = AsArray(a) + AsArray(b);
+  void Fill(double value, const Tensor& out) override {
+    AsArray(out).setConstant(static_cast<float>(value));
   }
-  void Multiply(const Tensor& a, const Tensor& b, Write write, const Tensor& out) override {
-    CheckSame(a, b, out);
-    Put(write, AsArray(out), AsArray(a) * AsArray(b));
-  }
-  void Scale(float factor, const Tensor& x, Write write, const Tensor& out) override {
+  void Cast(const Tensor&, Write, const Tensor&) override { NotYet(); }
+  void Affine(double scale, const Tensor& x, double shift, Write write,
+              const Tensor& out) override {
     CHECK_EQ(x.num_elements(), out.num_elements());
-    Put(write, AsArray(out), factor * AsArray(x));
+    Put(write, AsArray(out), static_cast<float>(scale) * AsArray(x) + static_cast<float>(shift));
   }
-  void Sum(const Tensor& x, const Tensor& out) override {
-    double sum = 0;
-    for (const float value : x.span()) sum += static_cast<double>(value);
-    out.data()[0] = static_cast<float>(sum);
+  void Binary(BinaryOp op, const Tensor& a, const Tensor& b, Write write,
+              const Tensor& out) override {
+    if (b.num_elements() == 1 && a.num_elements() != 1 && op == BinaryOp::kMultiply) {
+      Put(write, AsArray(out), AsArray(a) * b.data()[0]);
+      return;
+    }
+    if (out.shape().rank() > 0 && b.num_elements() == out.shape().back() &&
+        a.num_elements() != b.num_elements()) {
+      AsMatrix(out) =
+          AsMatrix(a).rowwise() + Eigen::Map<const Eigen::RowVectorXf>(b.data(), b.num_elements());
+      return;
+    }
+    CheckSame(a, b, out);
+    switch (op) {
+      case BinaryOp::kAdd:
+        Put(write, AsArray(out), AsArray(a) + AsArray(b));
+        break;
+      case BinaryOp::kSubtract:
+        Put(write, AsArray(out), AsArray(a) - AsArray(b));
+        break;
+      case BinaryOp::kMultiply:
+        Put(write, AsArray(out), AsArray(a) * AsArray(b));
+        break;
+      case BinaryOp::kDivide:
+        Put(write, AsArray(out), AsArray(a) / AsArray(b));
+        break;
+    }
+  }
+  void Reduce(Reduction, const Tensor& x, Write write, const Tensor& out) override {
+    if (out.num_elements() == 1) {
+      double sum = write == Write::kAdd ? static_cast<double>(out.data()[0]) : 0;
+      for (const float value : x.span()) sum += static_cast<double>(value);
+      out.data()[0] = static_cast<float>(sum);
+      return;
+    }
+    const int64_t columns = x.shape().back();
+    CHECK_EQ(columns, out.num_elements());
+    if (write == Write::kReplace) Fill(0, out);
+    const float* in = x.data();
+    float* __restrict sum = out.data();
+    for (int64_t row = 0; row < x.shape().rows(); ++row, in += columns) {
+      for (int64_t j = 0; j < columns; ++j) sum[j] += in[j];
+    }
+  }
+  absl::StatusOr<bool> AllFinite(const Tensor&) override {
+    NotYet();
+    return false;
   }
 
   void MatMul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, Write write,
@@ -119,53 +174,87 @@ class Cpu final : public Backend {
       Put(write, result.noalias(), left * right);
     }
   }
-  void AddBias(const Tensor& x, const Tensor& bias, const Tensor& out) override {
-    CHECK_EQ(x.shape().back(), bias.num_elements());
-    AsMatrix(out) = AsMatrix(x).rowwise() +
-                    Eigen::Map<const Eigen::RowVectorXf>(bias.data(), bias.num_elements());
+  void BatchMatMul(double, const Tensor&, bool, const Tensor&, bool, Write,
+                   const Tensor&) override {
+    NotYet();
   }
-  void SumRows(const Tensor& x, Write write, const Tensor& out) override {
-    const int64_t columns = x.shape().back();
-    CHECK_EQ(columns, out.num_elements());
-    if (write == Write::kReplace) Fill(0, out);
-    const float* in = x.data();
-    float* __restrict sum = out.data();
-    for (int64_t row = 0; row < x.shape().rows(); ++row, in += columns) {
-      for (int64_t j = 0; j < columns; ++j) sum[j] += in[j];
-    }
+  void Permute(const Tensor&, absl::Span<const int>, Write, const Tensor&) override { NotYet(); }
+  void ReadSlice(const Tensor&, absl::Span<const int64_t>, Write, const Tensor&) override {
+    NotYet();
   }
+  void WriteSlice(const Tensor&, absl::Span<const int64_t>, Write, const Tensor&) override {
+    NotYet();
+  }
+  void GatherRows(const Tensor&, const Tensor&, const Tensor&) override { NotYet(); }
+  void ScatterAddRows(const Tensor&, const Tensor&, Write, const Tensor&) override { NotYet(); }
+  void LogSoftmax(const Tensor&, const Tensor&) override { NotYet(); }
+  void LogSoftmaxGradient(const Tensor&, const Tensor&, Write, const Tensor&) override { NotYet(); }
+  void LayerNorm(const Tensor&, const Tensor&, const Tensor&, double, const Tensor&, const Tensor&,
+                 const Tensor&) override {
+    NotYet();
+  }
+  void LayerNormGradient(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,
+                         Write, const Tensor&) override {
+    NotYet();
+  }
+  void LayerNormParameterGradient(const Tensor&, const Tensor&, const Tensor&, const Tensor&,
+                                  const Tensor&, const Tensor&) override {
+    NotYet();
+  }
+  void BatchNorm(const Tensor&, const Tensor&, const Tensor&, double, const Tensor&, const Tensor&,
+                 const Tensor&) override {
+    NotYet();
+  }
+  void BatchNormInference(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,
+                          double, const Tensor&) override {
+    NotYet();
+  }
+  void BatchNormGradient(const Tensor&, const Tensor&, const Tensor&, const Tensor&, double,
+                         const Tensor&, Write, const Tensor&, const Tensor&,
+                         const Tensor&) override {
+    NotYet();
+  }
+  void Dropout(const Tensor&, double, uint64_t, uint64_t, Write, const Tensor&) override {
+    NotYet();
+  }
+  void AvgPool2d(const Tensor&, const Window&, const Tensor&) override { NotYet(); }
+  void AvgPool2dGradient(const Tensor&, const Window&, Write, const Tensor&) override { NotYet(); }
 
-  void Activate(Activation activation, const Tensor& x, const Tensor& y) override {
+  void Unary(UnaryOp op, const Tensor& x, const Tensor& y) override {
     CHECK_EQ(x.num_elements(), y.num_elements());
-    switch (activation) {
-      case Activation::kRelu:
+    switch (op) {
+      case UnaryOp::kRelu:
         AsArray(y) = AsArray(x).max(0.0f);
         break;
-      case Activation::kSigmoid:
+      case UnaryOp::kSigmoid:
         AsArray(y) = 1.0f / (1.0f + (-AsArray(x)).exp());
         break;
-      case Activation::kTanh:
+      case UnaryOp::kTanh:
         AsArray(y) = AsArray(x).tanh();
         break;
+      default:
+        NotYet();
     }
   }
-  void ActivateGradient(Activation activation, const Tensor& y, const Tensor& dy, Write write,
-                        const Tensor& dx) override {
+  void UnaryGradient(UnaryOp op, const Tensor&, const Tensor& y, const Tensor& dy, Write write,
+                     const Tensor& dx) override {
     CheckSame(y, dy, dx);
-    switch (activation) {
-      case Activation::kRelu:
+    switch (op) {
+      case UnaryOp::kRelu:
         Put(write, AsArray(dx), (AsArray(y) > 0.0f).select(AsArray(dy), 0.0f));
         break;
-      case Activation::kSigmoid:
+      case UnaryOp::kSigmoid:
         Put(write, AsArray(dx), AsArray(dy) * AsArray(y) * (1.0f - AsArray(y)));
         break;
-      case Activation::kTanh:
+      case UnaryOp::kTanh:
         Put(write, AsArray(dx), AsArray(dy) * (1.0f - AsArray(y).square()));
         break;
+      default:
+        NotYet();
     }
   }
 
-  void Softmax(const Tensor& x, const Tensor& y) override {
+  void Softmax(const Tensor& x, bool, const Tensor& y) override {
     CHECK_EQ(x.num_elements(), y.num_elements());
     const int64_t columns = x.shape().back();
     for (int64_t row = 0; row < x.shape().rows(); ++row) {
@@ -231,12 +320,14 @@ class Cpu final : public Backend {
                  const Tensor& argmax) override {
     CpuMaxPool2d(x, window, y, argmax);
   }
-  void MaxPool2dGradient(const Tensor& dy, const Tensor& argmax, Write write,
+  void MaxPool2dGradient(const Tensor& dy, const Tensor& argmax, const Window&, Write write,
                          const Tensor& dx) override {
     CpuMaxPool2dGradient(dy, argmax, write, dx);
   }
 
  private:
+  static void NotYet() { LOG(FATAL) << "not there yet"; }
+
   struct LogSum {
     float largest;
     float log_sum;  // log of the sum of exp(x - largest)

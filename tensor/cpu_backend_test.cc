@@ -103,7 +103,7 @@ TEST(MaxPoolTest, TakesTheFirstMaximumAndPaddingNeverWins) {
   EXPECT_EQ(argmax.int_data()[2], 1);  // the first of two
   const Tensor dy(cpu, y.shape()), dx(cpu, x.shape());
   cpu->Fill(1, dy);
-  cpu->MaxPool2dGradient(dy, argmax, Write::kReplace, dx);
+  cpu->MaxPool2dGradient(dy, argmax, window, Write::kReplace, dx);
   EXPECT_EQ(std::vector<float>(dx.span().begin(), dx.span().end()),
             (std::vector<float>{1, 4, 2, 2, 1, 2}));
 }
@@ -152,12 +152,12 @@ TEST(ElementwiseTest, AgreesWithTheDefinitions) {
                                   biased(cpu, shape), rows = Random({columns}, 6), total(cpu, {});
     const Tensor old_scaled = Random(shape, 4), old_product = Random(shape, 5),
                  old_rows = Random({columns}, 6);
-    cpu->Add(a, b, sum);
-    cpu->Scale(-2, a, Write::kAdd, scaled);
-    cpu->Multiply(a, b, Write::kAdd, product);
-    cpu->AddBias(a, bias, biased);
-    cpu->SumRows(a, Write::kAdd, rows);
-    cpu->Sum(a, total);
+    cpu->Binary(BinaryOp::kAdd, a, b, Write::kReplace, sum);
+    cpu->Affine(-2, a, 0, Write::kAdd, scaled);
+    cpu->Binary(BinaryOp::kMultiply, a, b, Write::kAdd, product);
+    cpu->Binary(BinaryOp::kAdd, a, bias, Write::kReplace, biased);
+    cpu->Reduce(Reduction::kSum, a, Write::kAdd, rows);
+    cpu->Reduce(Reduction::kSum, a, Write::kReplace, total);
     double want_total = 0;
     for (int64_t j = 0; j < columns; ++j) {
       float want_rows = old_rows.data()[j];
@@ -180,15 +180,15 @@ TEST(ActivationTest, AgreesWithTheDefinitions) {
   Backend* const cpu = CpuBackend();
   const Tensor x(cpu, {19}), y(cpu, {19});
   for (int i = 0; i < 19; ++i) x.data()[i] = 0.9f * static_cast<float>(i - 9);
-  const auto expect = [&](Activation activation, double (*definition)(double)) {
-    cpu->Activate(activation, x, y);
+  const auto expect = [&](UnaryOp activation, double (*definition)(double)) {
+    cpu->Unary(activation, x, y);
     for (int i = 0; i < 19; ++i) {
       EXPECT_NEAR(y.data()[i], definition(static_cast<double>(x.data()[i])), 1e-6) << i;
     }
   };
-  expect(Activation::kRelu, [](double v) { return v > 0 ? v : 0; });
-  expect(Activation::kSigmoid, [](double v) { return 1 / (1 + std::exp(-v)); });
-  expect(Activation::kTanh, [](double v) { return std::tanh(v); });
+  expect(UnaryOp::kRelu, [](double v) { return v > 0 ? v : 0; });
+  expect(UnaryOp::kSigmoid, [](double v) { return 1 / (1 + std::exp(-v)); });
+  expect(UnaryOp::kTanh, [](double v) { return std::tanh(v); });
 }
 
 // What diverged must be seen as such by whoever looks at the loss.
@@ -199,7 +199,7 @@ TEST(CpuBackendTest, ReluAndPoolingPassNanOn) {
         argmax(cpu, y.shape(), DType::kInt32);
     for (int i = 0; i < 36; ++i) x.data()[i] = 1;
     x.data()[place] = std::nanf("");
-    cpu->Activate(Activation::kRelu, x, positive);
+    cpu->Unary(UnaryOp::kRelu, x, positive);
     EXPECT_TRUE(std::isnan(positive.data()[place])) << place;
     cpu->MaxPool2d(x, {2, 2, 2, 0}, y, argmax);
     const int64_t window = place / 12 * 3 + place % 6 / 2;
@@ -225,13 +225,13 @@ TEST(CpuBackendTest, BitsDoNotDependOnAddresses) {
     const Tensor product(cpu, {7, 7}), column(cpu, {3 * 9 * 9, 1}), sums(cpu, {7}),
         tanh(cpu, y.shape()), weights = Random({7, 1}, 3), softmax(cpu, y.shape());
     cpu->Conv2d(x, filter, {3, 3, 1, 1}, y);
-    cpu->Activate(Activation::kTanh, y, tanh);
+    cpu->Unary(UnaryOp::kTanh, y, tanh);
     cpu->Conv2dInputGradient(tanh, filter, {3, 3, 1, 1}, Write::kReplace, dx);
     cpu->Conv2dFilterGradient(x, tanh, {3, 3, 1, 1}, Write::kReplace, dfilter);
     cpu->MatMul(y, true, tanh, false, Write::kReplace, product);
     cpu->MatMul(y, false, weights, false, Write::kReplace, column);
-    cpu->SumRows(tanh, Write::kReplace, sums);
-    cpu->Softmax(y, softmax);
+    cpu->Reduce(Reduction::kSum, tanh, Write::kReplace, sums);
+    cpu->Softmax(y, false, softmax);
     std::vector<float>& all = results.emplace_back();
     for (const Tensor& tensor : {y, tanh, dx, dfilter, product, column, sums, softmax}) {
       all.insert(all.end(), tensor.span().begin(), tensor.span().end());

@@ -12,11 +12,12 @@ Tensor::Tensor(Backend* backend, Shape shape, DType dtype)
       dtype_(dtype),
       data_(backend->Allocate(bytes())) {}
 
-Tensor Tensor::Borrow(Backend* backend, Shape shape, float* data) {
+Tensor Tensor::Borrow(Backend* backend, Shape shape, void* data, DType dtype) {
   CHECK_EQ(reinterpret_cast<uintptr_t>(data) % kBufferAlignment, 0u);
   Tensor tensor;
   tensor.backend_ = backend;
   tensor.shape_ = std::move(shape);
+  tensor.dtype_ = dtype;
   tensor.data_ = std::shared_ptr<void>(data, [](void*) {});
   return tensor;
 }

@@ -23,7 +23,7 @@ class Tensor {
   Tensor(Backend* backend, Shape shape, DType dtype = DType::kFloat32);
   // Uses memory of someone else, who keeps it alive: `data` is on the device of `backend`, aligned
   // as above.
-  static Tensor Borrow(Backend* backend, Shape shape, float* data);
+  static Tensor Borrow(Backend* backend, Shape shape, void* data, DType dtype = DType::kFloat32);
 
   bool defined() const { return backend_ != nullptr; }
   Backend* backend() const { return backend_; }
@@ -32,9 +32,13 @@ class Tensor {
   int64_t num_elements() const { return shape_.num_elements(); }
   size_t bytes() const { return static_cast<size_t>(num_elements()) * SizeOf(dtype_); }
 
-  // On the device; only a CPU tensor's may be read by the caller.
-  float* data() const { return static_cast<float*>(data_.get()); }
-  int32_t* int_data() const { return static_cast<int32_t*>(data_.get()); }
+  // On the device; only a CPU tensor's may be read by the caller. T is the C++ type of dtype().
+  template <typename T>
+  T* As() const {
+    return static_cast<T*>(data_.get());
+  }
+  float* data() const { return As<float>(); }
+  int32_t* int_data() const { return As<int32_t>(); }
   absl::Span<float> span() const { return {data(), static_cast<size_t>(num_elements())}; }
 
   // The same elements under another shape of as many.

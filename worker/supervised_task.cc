@@ -61,7 +61,7 @@ class Task final : public SupervisedTask {
     PARLEY_ASSIGN_OR_RETURN(const data::Batch* batch, prefetcher_->Next(kBatchTimeout));
     for (nn::Parameter& parameter : parameters_) parameter.variable.ClearGradient();
     StepResult result;
-    const nn::Variable loss = Loss(*batch, &result);
+    PARLEY_ASSIGN_OR_RETURN(const nn::Variable loss, Loss(*batch, &result));
     nn::Backward(loss);
     for (nn::Parameter& parameter : parameters_)
       parameter.variable.gradient();  // zeros where none came
@@ -78,7 +78,7 @@ class Task final : public SupervisedTask {
       std::iota(indices.begin(), indices.end(), begin);
       data_.test->Fill(indices, &batch);
       StepResult result;
-      Loss(batch, &result);
+      PARLEY_RETURN_IF_ERROR(Loss(batch, &result).status());
       evaluation.loss += result.loss * static_cast<double>(result.samples);
       evaluation.samples += result.samples;
       evaluation.correct += result.correct;
@@ -88,7 +88,7 @@ class Task final : public SupervisedTask {
   }
 
  private:
-  nn::Variable Loss(const data::Batch& batch, StepResult* result) {
+  absl::StatusOr<nn::Variable> Loss(const data::Batch& batch, StepResult* result) {
     std::vector<int64_t> shape = {batch.size};
     for (const int dimension : data_.train->feature_shape()) shape.push_back(dimension);
     const Tensor features(backend_, Shape(shape));
@@ -102,7 +102,7 @@ class Task final : public SupervisedTask {
       loss = nn::MeanSquaredError(output, batch.targets);
     }
     float value;
-    backend_->CopyToHost(loss.value(), &value);
+    PARLEY_RETURN_IF_ERROR(backend_->CopyToHost(loss.value(), &value));
     result->loss = static_cast<double>(value);
     result->samples = batch.size;
     return loss;
