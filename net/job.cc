@@ -1,10 +1,11 @@
 #include "net/job.h"
 
-#include <cmath>
+#include <algorithm>
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "google/protobuf/util/message_differencer.h"
+#include "net/check_optimizer.h"
 #include "net/placement.h"
 
 namespace parley {
@@ -18,32 +19,6 @@ constexpr int kMaxTasks = 1 << 14;
 
 absl::Status Invalid(absl::string_view job, absl::string_view message) {
   return absl::InvalidArgumentError(absl::StrCat("job ", job, ": ", message));
-}
-
-bool FiniteAndNonNegative(float value) { return std::isfinite(value) && value >= 0; }
-bool InUnitInterval(float value) { return value >= 0 && value < 1; }
-
-// The reason why `optimizer` is illegal, or "".
-std::string OptimizerFault(const v1::Optimizer& optimizer) {
-  if (!FiniteAndNonNegative(optimizer.learning_rate())) {
-    return absl::StrCat("learning_rate ", optimizer.learning_rate(),
-                        " is not a finite number >= 0");
-  }
-  switch (optimizer.kind_case()) {
-    case v1::Optimizer::kSgd:
-      return "";
-    case v1::Optimizer::kMomentum:
-      if (!InUnitInterval(optimizer.momentum().momentum())) return "momentum is not in [0, 1)";
-      return "";
-    case v1::Optimizer::kAdam:
-      if (!InUnitInterval(optimizer.adam().beta1())) return "beta1 is not in [0, 1)";
-      if (!InUnitInterval(optimizer.adam().beta2())) return "beta2 is not in [0, 1)";
-      if (!FiniteAndNonNegative(optimizer.adam().epsilon())) return "epsilon is not finite and > 0";
-      return "";
-    case v1::Optimizer::KIND_NOT_SET:
-      break;
-  }
-  return "no optimizer, or one this version does not know";
 }
 
 std::string PolicyFault(const v1::Policy& policy) {
@@ -91,8 +66,8 @@ absl::StatusOr<Job> Job::Create(v1::JobSpec spec) {
   if (s.block_elements() < 0) return Invalid(s.name(), "block_elements is negative");
   if (s.block_elements() == 0) s.set_block_elements(kDefaultBlockElements);
   if (s.parameters().empty()) return Invalid(s.name(), "it has no parameters");
-  if (const std::string fault = OptimizerFault(s.optimizer()); !fault.empty()) {
-    return Invalid(s.name(), fault);
+  if (const absl::Status legal = CheckOptimizer(s.optimizer()); !legal.ok()) {
+    return Invalid(s.name(), legal.message());
   }
   if (const std::string fault = PolicyFault(s.policy()); !fault.empty()) {
     return Invalid(s.name(), fault);
@@ -104,6 +79,9 @@ absl::StatusOr<Job> Job::Create(v1::JobSpec spec) {
     if (parameter.dtype() != v1::FLOAT32) {
       return absl::InvalidArgumentError(absl::StrCat(
           who, ": dtype ", v1::DType_Name(parameter.dtype()), " is not supported, FLOAT32 is"));
+    }
+    if (parameter.has_optimizer()) {
+      PARLEY_RETURN_IF_ERROR(Annotate(CheckOptimizer(parameter.optimizer()), who));
     }
     const absl::StatusOr<int64_t> elements = CountElements(parameter);
     if (!elements.ok()) return Annotate(elements.status(), who);
@@ -133,6 +111,11 @@ absl::StatusOr<Job> Job::Create(v1::JobSpec spec) {
   const std::vector<int> shard_of = PlaceBlocks(bytes, s.num_shards());
   for (size_t i = 0; i < shard_of.size(); ++i) job.blocks_[i].shard = shard_of[i];
   return job;
+}
+
+const v1::Optimizer& Job::OptimizerOf(int parameter) const {
+  const v1::ParameterSpec& spec = spec_.parameters(parameter);
+  return spec.has_optimizer() ? spec.optimizer() : spec_.optimizer();
 }
 
 std::vector<uint32_t> Job::BlocksOfShard(int shard) const {

@@ -42,6 +42,8 @@ class Job {
   const std::string& name() const { return spec_.name(); }
   const std::vector<Parameter>& parameters() const { return parameters_; }
   const std::vector<BlockInfo>& blocks() const { return blocks_; }
+  // How `parameter`, an index in parameters(), is updated: its own optimizer, or the job's.
+  const v1::Optimizer& OptimizerOf(int parameter) const;
   // The blocks of `shard`, ascending.
   std::vector<uint32_t> BlocksOfShard(int shard) const;
   // Index in parameters(); NOT_FOUND names the parameter and the job.

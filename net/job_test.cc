@@ -61,6 +61,17 @@ TEST(Job, CutsParametersIntoBlocks) {
   }
 }
 
+TEST(Job, AParametersOwnOptimizerCountsAndIsChecked) {
+  v1::JobSpec spec = LegalSpec();
+  spec.mutable_parameters(1)->mutable_optimizer()->mutable_adam();
+  const absl::StatusOr<Job> job = Job::Create(spec);
+  ASSERT_TRUE(job.ok()) << job.status();
+  EXPECT_TRUE(job->OptimizerOf(0).has_sgd());
+  EXPECT_TRUE(job->OptimizerOf(1).has_adam());
+  spec.mutable_parameters(1)->mutable_optimizer()->set_learning_rate(-1);
+  EXPECT_THAT(Job::Create(spec).status().message(), HasSubstr("parameter b: learning_rate"));
+}
+
 TEST(Job, EveryBlockHasOneShard) {
   const absl::StatusOr<Job> job = Job::Create(LegalSpec());
   ASSERT_TRUE(job.ok());
@@ -124,25 +135,25 @@ INSTANTIATE_TEST_SUITE_P(
                     "it has no parameters"},
         IllegalSpec{"NoLearningRate",
                     [](v1::JobSpec* s) { s->mutable_optimizer()->set_learning_rate(kNan); },
-                    "learning_rate nan"},
+                    "optimizer.learning_rate is nan"},
         IllegalSpec{"NegativeLearningRate",
                     [](v1::JobSpec* s) { s->mutable_optimizer()->set_learning_rate(-1); },
-                    "learning_rate -1"},
+                    "optimizer.learning_rate is -1"},
         IllegalSpec{"NoOptimizer", [](v1::JobSpec* s) { s->clear_optimizer(); }, "no optimizer"},
         IllegalSpec{
             "MomentumOfOne",
             [](v1::JobSpec* s) { s->mutable_optimizer()->mutable_momentum()->set_momentum(1); },
-            "momentum is not in [0, 1)"},
+            "optimizer.momentum.momentum is 1"},
         IllegalSpec{"Beta1",
                     [](v1::JobSpec* s) { s->mutable_optimizer()->mutable_adam()->set_beta1(-1); },
-                    "beta1 is not in [0, 1)"},
+                    "optimizer.adam.beta1 is -1"},
         IllegalSpec{"Beta2",
                     [](v1::JobSpec* s) { s->mutable_optimizer()->mutable_adam()->set_beta2(kNan); },
-                    "beta2 is not in [0, 1)"},
+                    "optimizer.adam.beta2 is nan"},
         IllegalSpec{
             "Epsilon",
             [](v1::JobSpec* s) { s->mutable_optimizer()->mutable_adam()->set_epsilon(kInfinity); },
-            "epsilon is not finite"},
+            "optimizer.adam.epsilon is inf"},
         IllegalSpec{"NoPolicy", [](v1::JobSpec* s) { s->clear_policy(); }, "no policy"},
         IllegalSpec{
             "NegativeStaleness",

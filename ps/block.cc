@@ -65,6 +65,12 @@ void Block::Apply(const Optimizer& optimizer, absl::Span<const Payload> gradient
   Publish(std::move(next), version);
 }
 
+void Block::Skip() {
+  MutexLock lock(&mutex_);
+  ++current_.version;
+  current_.skipped = true;
+}
+
 BlockSnapshot Block::Snapshot() const {
   MutexLock lock(&mutex_);
   return current_;

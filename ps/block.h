@@ -17,8 +17,9 @@ namespace parley {
 // A block's values as they were at one version. Keeps its bytes alive, not the Block.
 struct BlockSnapshot {
   std::shared_ptr<const float> values;
-  size_t size = 0;      // elements
-  int64_t version = 0;  // rounds applied
+  size_t size = 0;       // elements
+  int64_t version = 0;   // rounds applied
+  bool skipped = false;  // the last of them changed nothing
 
   absl::Span<const float> span() const { return {values.get(), size}; }
 };
@@ -30,8 +31,8 @@ struct BlockCut {
 };
 
 // A Block is one contiguous piece of a parameter with its slots.
-// Thread safety: only the owning thread calls Apply and Cut; Snapshot is safe from any thread.
-// Invariants: (1) the version rises by exactly one a round.
+// Thread safety: only the owning thread calls Apply, Skip and Cut; Snapshot is safe from any
+// thread. Invariants: (1) the version rises by exactly one a round.
 //             (2) values and slots belong to the same version, as the owning thread sees them.
 //             (3) published values never change: a round is written into another buffer. Two
 //             buffers are kept, and more
@@ -49,6 +50,9 @@ class Block {
   // Applies the next round: the mean of `gradients`, summed in their order (see ReduceAndUpdate),
   // each of size() float32. At least one; `optimizer` has as many slots as this block.
   void Apply(const Optimizer& optimizer, absl::Span<const Payload> gradients);
+
+  // A round that changes nothing but the version; called like Apply.
+  void Skip();
 
   BlockSnapshot Snapshot() const;
   BlockCut Cut() const;

@@ -36,14 +36,14 @@ absl::Status Damaged(const std::string& path, absl::string_view why) {
 // stays below the file's size, so none overflows.
 absl::Status CheckArrays(const ShardLayout& layout, const std::string& path, int64_t file_size) {
   constexpr int64_t kMaxSlots = 64;
-  if (layout.header.num_slots() < 0 || layout.header.num_slots() > kMaxSlots) {
-    return Damaged(path, "its number of slots is absurd");
-  }
-  const int64_t arrays = 1 + layout.header.num_slots();
   int64_t room = file_size - layout.arrays_begin;
   if (room < 0) return Damaged(path, "it ends within its header");
   for (const v1::ShardHeader::Block& block : layout.header.blocks()) {
     if (block.size() <= 0 || block.offset() < 0) return Damaged(path, "a block has no elements");
+    if (block.num_slots() < 0 || block.num_slots() > kMaxSlots) {
+      return Damaged(path, "a block's number of slots is absurd");
+    }
+    const int64_t arrays = 1 + block.num_slots();
     if (block.size() > room || ArrayBytes(block.size()) > room / arrays) {
       return Damaged(path, absl::StrCat("it ends within block ", block.block(), " of parameter ",
                                         block.parameter()));

@@ -33,7 +33,7 @@ struct ShardLayout {
 };
 
 // Reads the header of the shard file `file`, which errors call `path`. When OK, the header's
-// checksum agrees, every block has size > 0 and offset >= 0, num_slots >= 0, and the arrays end
+// checksum agrees, every block has size > 0, offset >= 0 and num_slots >= 0, and the arrays end
 // exactly where the file does. DATA_LOSS otherwise; FAILED_PRECONDITION for another version of the
 // format. Allocates no more than the file's size for it.
 absl::StatusOr<ShardLayout> ReadShardHeader(const ReadableFile& file, const std::string& path);

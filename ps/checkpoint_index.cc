@@ -19,10 +19,6 @@ absl::Status CheckHeader(const v1::ShardHeader& header, const CheckpointIndex& i
                                             header.step(), ", the manifest takes it for ps:", shard,
                                             "'s of step ", index.step()));
   }
-  if (header.num_slots() != index.num_slots()) {
-    return absl::DataLossError(
-        absl::StrCat("it has ", header.num_slots(), " slots, not ", index.num_slots()));
-  }
   const std::string difference = DescribeDifference(index.job().spec(), header.spec());
   if (!difference.empty()) {
     return absl::DataLossError(
@@ -32,12 +28,17 @@ absl::Status CheckHeader(const v1::ShardHeader& header, const CheckpointIndex& i
 }
 
 // Whether `block` is a piece of `parameter`, which it names.
-absl::Status CheckBlock(const v1::ShardHeader::Block& block, const Job::Parameter& parameter,
+absl::Status CheckBlock(const v1::ShardHeader::Block& block, int parameter_index,
                         const CheckpointIndex& index) {
   const v1::JobSpec& spec = index.job().spec();
+  const Job::Parameter& parameter = index.job().parameters()[parameter_index];
   const std::string who = absl::StrCat("block ", block.block(), " of parameter ", parameter.name);
   if (block.offset() > parameter.size || block.size() > parameter.size - block.offset()) {
     return absl::DataLossError(absl::StrCat(who, " reaches beyond the parameter"));
+  }
+  if (block.num_slots() != index.num_slots(parameter_index)) {
+    return absl::DataLossError(absl::StrCat(who, " has ", block.num_slots(), " slots, not ",
+                                            index.num_slots(parameter_index)));
   }
   bool sound = block.version() >= 0 && block.clocks_size() == spec.num_workers();
   for (const int64_t clock : block.clocks()) sound = sound && clock >= 0;
@@ -61,9 +62,13 @@ absl::StatusOr<CheckpointIndex> CheckpointIndex::Open(Env* env, const std::strin
   const std::string who = absl::StrCat("the checkpoint of step ", manifest.step(), " in ", folder);
   absl::StatusOr<Job> job = Job::Create(manifest.spec());
   if (!job.ok()) return absl::DataLossError(absl::StrCat(who, ": ", job.status().message()));
-  PARLEY_ASSIGN_OR_RETURN(const std::unique_ptr<Optimizer> optimizer,
-                          NewOptimizer(job->spec().optimizer()));
-  CheckpointIndex index(*std::move(job), manifest.step(), optimizer->num_slots());
+  std::vector<int> num_slots;
+  for (size_t i = 0; i < job->parameters().size(); ++i) {
+    PARLEY_ASSIGN_OR_RETURN(const std::unique_ptr<Optimizer> optimizer,
+                            NewOptimizer(job->OptimizerOf(static_cast<int>(i))));
+    num_slots.push_back(optimizer->num_slots());
+  }
+  CheckpointIndex index(*std::move(job), manifest.step(), std::move(num_slots));
   for (int shard = 0; shard < manifest.shards_size(); ++shard) {
     PARLEY_RETURN_IF_ERROR(index.AddFile(env, folder, manifest, shard));
   }
@@ -96,14 +101,14 @@ absl::Status CheckpointIndex::AddFile(Env* env, const std::string& folder,
     if (!parameter.ok()) {
       return absl::DataLossError(absl::StrCat(path, ": ", parameter.status().message()));
     }
-    PARLEY_RETURN_IF_ERROR(Annotate(CheckBlock(block, job_.parameters()[*parameter], *this), path));
+    PARLEY_RETURN_IF_ERROR(Annotate(CheckBlock(block, *parameter, *this), path));
     pieces_[*parameter].push_back({shard,
                                    begin,
                                    block.offset(),
                                    block.size(),
                                    block.version(),
                                    {block.clocks().begin(), block.clocks().end()}});
-    begin += (1 + num_slots_) * ArrayBytes(block.size());
+    begin += (1 + block.num_slots()) * ArrayBytes(block.size());
   }
   files_.push_back({path, *std::move(file), named.crc32c()});
   return absl::OkStatus();

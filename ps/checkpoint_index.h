@@ -24,7 +24,7 @@ namespace parley {
 class CheckpointIndex {
  public:
   // One block as it was saved. Its arrays stand in file `file` from `begin` on, ArrayBytes(size)
-  // each: the values, then num_slots() slots.
+  // each: the values, then the slots.
   struct Piece {
     int file;
     int64_t begin;   // in bytes
@@ -48,16 +48,17 @@ class CheckpointIndex {
   // The job that saved it.
   const Job& job() const { return job_; }
   int64_t step() const { return step_; }
-  int num_slots() const { return num_slots_; }
+  // Of a parameter of job().
+  int num_slots(int parameter) const { return num_slots_[parameter]; }
   const std::vector<File>& files() const { return files_; }
   // Of a parameter of job(), by offset.
   const std::vector<Piece>& pieces(int parameter) const { return pieces_[parameter]; }
 
  private:
-  CheckpointIndex(Job job, int64_t step, int num_slots)
+  CheckpointIndex(Job job, int64_t step, std::vector<int> num_slots)
       : job_(std::move(job)),
         step_(step),
-        num_slots_(num_slots),
+        num_slots_(std::move(num_slots)),
         pieces_(job_.parameters().size()) {}
 
   absl::Status AddFile(Env* env, const std::string& folder, const v1::Manifest& manifest,
@@ -66,8 +67,8 @@ class CheckpointIndex {
 
   Job job_;
   int64_t step_;
-  int num_slots_;
-  std::vector<File> files_;  // by shard
+  std::vector<int> num_slots_;  // by parameter
+  std::vector<File> files_;     // by shard
   std::vector<std::vector<Piece>> pieces_;
 };
 

@@ -69,6 +69,8 @@ void PrintContents(const CheckpointIndex& index, const std::string& manifest_fil
   out << "checkpoint " << manifest_file << " of job " << spec.name() << "\n\n";
   std::vector<std::vector<std::string>> rows = {{"parameter", "shape", "dtype", "bytes"}};
   int64_t elements = 0;
+  int64_t slot_elements = 0;
+  int slots = 0;
   int64_t lowest = std::numeric_limits<int64_t>::max();
   int64_t highest = 0;
   for (int i = 0; i < spec.parameters_size(); ++i) {
@@ -77,6 +79,8 @@ void PrintContents(const CheckpointIndex& index, const std::string& manifest_fil
     rows.push_back({parameter.name(), absl::StrCat("[", absl::StrJoin(parameter.shape(), ","), "]"),
                     v1::DType_Name(parameter.dtype()), absl::StrCat(size * sizeof(float))});
     elements += size;
+    slot_elements += index.num_slots(i) * size;
+    slots = std::max(slots, index.num_slots(i));
     for (const CheckpointIndex::Piece& piece : index.pieces(i)) {
       lowest = std::min(lowest, piece.version);
       highest = std::max(highest, piece.version);
@@ -84,8 +88,7 @@ void PrintContents(const CheckpointIndex& index, const std::string& manifest_fil
   }
   PrintTable(rows, out);
   out << "\nparameters: " << spec.parameters_size() << ", " << elements * sizeof(float)
-      << " bytes; slots: " << index.num_slots() << ", "
-      << index.num_slots() * elements * sizeof(float) << " bytes\n"
+      << " bytes; slots: " << slots << ", " << slot_elements * sizeof(float) << " bytes\n"
       << "step: " << index.step() << "; round: " << lowest;
   if (highest != lowest) out << " to " << highest;
   out << "\noptimizer: " << OptimizerName(spec.optimizer())

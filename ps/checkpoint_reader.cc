@@ -29,20 +29,12 @@ struct Overlap {
 
 struct Source {
   const CheckpointIndex::Piece* piece;
+  int num_slots;
   std::vector<Overlap> overlaps;
 };
 
 // Of one file, the saved blocks that are needed, by the place of their first array.
 using SourcesOfFile = std::map<int64_t, Source>;
-
-absl::Status CheckOptimizer(const Job& job, const Job& saved) {
-  const v1::Optimizer& now = job.spec().optimizer();
-  const v1::Optimizer& then = saved.spec().optimizer();
-  if (now.kind_case() == then.kind_case()) return absl::OkStatus();
-  return absl::FailedPreconditionError(absl::StrCat(
-      "job ", job.name(),
-      " has another kind of optimizer than its checkpoint, whose slots it cannot use"));
-}
 
 // The index in `saved` of parameter `parameter` of `job`.
 absl::StatusOr<int> MatchParameter(const Job& job, int parameter, const Job& saved) {
@@ -58,6 +50,11 @@ absl::StatusOr<int> MatchParameter(const Job& job, int parameter, const Job& sav
     return absl::FailedPreconditionError(
         absl::StrCat("parameter ", now.name(), " has shape [", absl::StrJoin(now.shape(), ","),
                      "], in the checkpoint [", absl::StrJoin(then.shape(), ","), "]"));
+  }
+  if (job.OptimizerOf(parameter).kind_case() != saved.OptimizerOf(*found).kind_case()) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "parameter ", now.name(),
+        " has another kind of optimizer than in the checkpoint, whose slots it cannot use"));
   }
   return found;
 }
@@ -81,7 +78,7 @@ void MergeClocks(const std::vector<const CheckpointIndex::Piece*>& pieces, size_
 void Plan(const CheckpointIndex& index, int saved_parameter, const BlockInfo& info,
           size_t num_workers, RestoredBlock* block, std::vector<SourcesOfFile>* sources) {
   block->values = FloatBuffer(static_cast<size_t>(info.size));
-  for (int i = 0; i < index.num_slots(); ++i) {
+  for (int i = 0; i < index.num_slots(saved_parameter); ++i) {
     block->slots.emplace_back(static_cast<size_t>(info.size));
   }
   const std::vector<CheckpointIndex::Piece>& pieces = index.pieces(saved_parameter);
@@ -98,6 +95,7 @@ void Plan(const CheckpointIndex& index, int saved_parameter, const BlockInfo& in
     const int64_t to = std::min(end, piece->offset + piece->size);
     Source& source = (*sources)[piece->file][piece->begin];
     source.piece = &*piece;
+    source.num_slots = index.num_slots(saved_parameter);
     source.overlaps.push_back({block, from - piece->offset, from - info.offset, to - from});
     used.push_back(&*piece);
   }
@@ -121,8 +119,7 @@ void CopyOverlaps(const std::vector<Overlap>& overlaps, int array, int64_t begin
 
 // Reads the file from end to end, copies what is needed, and checks at the end that what was read
 // is what was written.
-absl::Status CopyFromFile(const CheckpointIndex::File& file, int num_slots,
-                          const SourcesOfFile& sources) {
+absl::Status CopyFromFile(const CheckpointIndex::File& file, const SourcesOfFile& sources) {
   std::vector<char> bytes(static_cast<size_t>(std::min(kPieceBytes, file.file->size())));
   uint32_t crc = 0;
   int64_t place = 0;
@@ -141,7 +138,7 @@ absl::Status CopyFromFile(const CheckpointIndex::File& file, int num_slots,
   for (const auto& [begin, source] : sources) {
     PARLEY_RETURN_IF_ERROR(read_to(begin, skip));
     const int64_t array_bytes = ArrayBytes(source.piece->size);
-    for (int array = 0; array <= num_slots; ++array) {
+    for (int array = 0; array <= source.num_slots; ++array) {
       const int64_t array_begin = begin + array * array_bytes;
       PARLEY_RETURN_IF_ERROR(read_to(array_begin + array_bytes, [&](int64_t at, int64_t size) {
         constexpr int64_t kElement = sizeof(float);
@@ -176,7 +173,6 @@ absl::StatusOr<std::vector<RestoredBlock>> RestoreBlocks(Env* env, const std::st
   PARLEY_ASSIGN_OR_RETURN(const CheckpointIndex index,
                           CheckpointIndex::Open(env, folder, manifest));
   const auto in_file = [&](const absl::Status& status) { return Annotate(status, manifest_file); };
-  PARLEY_RETURN_IF_ERROR(in_file(CheckOptimizer(job, index.job())));
 
   const std::vector<uint32_t> numbers = job.BlocksOfShard(shard);
   std::vector<RestoredBlock> blocks(numbers.size());  // `sources` points into it
@@ -194,7 +190,7 @@ absl::StatusOr<std::vector<RestoredBlock>> RestoreBlocks(Env* env, const std::st
   }
   for (size_t i = 0; i < sources.size(); ++i) {
     if (sources[i].empty()) continue;
-    PARLEY_RETURN_IF_ERROR(CopyFromFile(index.files()[i], index.num_slots(), sources[i]));
+    PARLEY_RETURN_IF_ERROR(CopyFromFile(index.files()[i], sources[i]));
   }
   return blocks;
 }

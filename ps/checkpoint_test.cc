@@ -57,6 +57,10 @@ FloatBuffer Piece(const Job& job, const BlockInfo& info, int array, int64_t step
   return buffer;
 }
 
+int NumSlots(const Job& job, int parameter) {
+  return NewOptimizer(job.OptimizerOf(parameter)).value()->num_slots();
+}
+
 class CheckpointTest : public testing::Test {
  protected:
   using Clocks = std::vector<int64_t>;
@@ -73,13 +77,13 @@ class CheckpointTest : public testing::Test {
     v1::Manifest manifest;
     *manifest.mutable_spec() = job.spec();
     manifest.set_step(step);
-    const int num_slots = NewOptimizer(spec.optimizer()).value()->num_slots();
     const bool synchronous = spec.policy().has_synchronous();
     for (int shard = 0; shard < spec.num_shards(); ++shard) {
       std::vector<SavedBlock> saved;
       for (const uint32_t number : job.BlocksOfShard(shard)) {
         const BlockInfo& info = job.blocks()[number];
         std::vector<FloatBuffer> slots;
+        const int num_slots = NumSlots(job, info.parameter);
         for (int i = 1; i <= num_slots; ++i) slots.push_back(Piece(job, info, i, step));
         const Block block(Piece(job, info, 0, step), std::move(slots),
                           synchronous ? step : VersionOf(number));
@@ -128,9 +132,11 @@ class CheckpointTest : public testing::Test {
         const BlockInfo& info = job.blocks()[numbers[i]];
         ASSERT_EQ(block.number, numbers[i]);
         ASSERT_EQ(block.values.span(), Piece(job, info, 0, step).span());
-        ASSERT_EQ(block.slots.size(), 2u);
-        ASSERT_EQ(block.slots[0].span(), Piece(job, info, 1, step).span());
-        ASSERT_EQ(block.slots[1].span(), Piece(job, info, 2, step).span());
+        const int num_slots = NumSlots(job, info.parameter);
+        ASSERT_EQ(block.slots.size(), static_cast<size_t>(num_slots));
+        for (int slot = 0; slot < num_slots; ++slot) {
+          ASSERT_EQ(block.slots[slot].span(), Piece(job, info, 1 + slot, step).span());
+        }
         ASSERT_EQ(block.clocks.size(), static_cast<size_t>(spec.num_workers()));
         ++restored;
       }
@@ -163,6 +169,21 @@ TEST_F(CheckpointTest, RestoresIntoAnyNumberOfShardsAndAnyBlocks) {
       }
     }
   }
+}
+
+TEST_F(CheckpointTest, ParametersMayHaveOptimizersOfTheirOwn) {
+  v1::JobSpec spec = Spec(2, 64);
+  spec.mutable_parameters(0)->mutable_optimizer()->mutable_sgd();
+  spec.mutable_parameters(2)->mutable_optimizer()->mutable_momentum();
+  MustWrite(spec, 1);
+  ExpectRestores(spec, 1);
+  spec.set_num_shards(3);
+  spec.set_block_elements(10);
+  ExpectRestores(spec, 1);
+  spec.mutable_parameters(2)->clear_optimizer();
+  const absl::Status other = RestoreAll(spec, 1);
+  EXPECT_TRUE(absl::IsFailedPrecondition(other)) << other;
+  EXPECT_TRUE(absl::StrContains(other.message(), "w1")) << other;
 }
 
 TEST_F(CheckpointTest, RestoresArraysLongerThanOneRead) {
@@ -359,9 +380,9 @@ TEST_F(WrongHeaderTest, IsRefused) {
       {"step", [](v1::ShardHeader* h) { h->set_step(3); }},
       {"shard", [](v1::ShardHeader* h) { h->set_shard_index(1); }},
       {"job", [](v1::ShardHeader* h) { h->mutable_spec()->set_seed(77); }},
-      {"no slots", [](v1::ShardHeader* h) { h->set_num_slots(0); }},
-      {"absurd slots", [](v1::ShardHeader* h) { h->set_num_slots(2147483647); }},
-      {"negative slots", [](v1::ShardHeader* h) { h->set_num_slots(-1); }},
+      {"no slots", [](v1::ShardHeader* h) { h->mutable_blocks(0)->set_num_slots(0); }},
+      {"absurd slots", [](v1::ShardHeader* h) { h->mutable_blocks(0)->set_num_slots(2147483647); }},
+      {"negative slots", [](v1::ShardHeader* h) { h->mutable_blocks(0)->set_num_slots(-1); }},
       {"unknown parameter", [](v1::ShardHeader* h) { h->mutable_blocks(0)->set_parameter("x"); }},
       {"huge block", [](v1::ShardHeader* h) { h->mutable_blocks(0)->set_size(int64_t{1} << 62); }},
       {"largest block", [](v1::ShardHeader* h) { h->mutable_blocks(0)->set_size(INT64_MAX); }},

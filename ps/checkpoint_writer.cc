@@ -7,20 +7,16 @@
 #include "base/status.h"
 #include "net/checkpoint_folder.h"
 #include "ps/checkpoint_format.h"
-#include "ps/optimizer.h"
 
 namespace parley {
 namespace {
 
 absl::StatusOr<v1::ShardHeader> MakeHeader(const Job& job, int shard, int64_t step,
                                            absl::Span<const SavedBlock> blocks) {
-  PARLEY_ASSIGN_OR_RETURN(const std::unique_ptr<Optimizer> optimizer,
-                          NewOptimizer(job.spec().optimizer()));
   v1::ShardHeader header;
   *header.mutable_spec() = job.spec();
   header.set_shard_index(shard);
   header.set_step(step);
-  header.set_num_slots(optimizer->num_slots());
   for (const SavedBlock& saved : blocks) {
     const BlockInfo& info = job.blocks()[saved.number];
     const std::string& parameter = job.parameters()[info.parameter].name;
@@ -36,6 +32,7 @@ absl::StatusOr<v1::ShardHeader> MakeHeader(const Job& job, int shard, int64_t st
     block->set_offset(info.offset);
     block->set_size(info.size);
     block->set_version(version);
+    block->set_num_slots(static_cast<int>(saved.cut.slots.size()));
     if (saved.clocks.empty()) {
       for (int i = 0; i < job.spec().num_workers(); ++i) block->add_clocks(version);
     } else {

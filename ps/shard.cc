@@ -136,15 +136,20 @@ absl::StatusOr<std::unique_ptr<Shard::Declared>> Shard::MakeDeclared(
   auto declared = std::make_unique<Declared>(std::move(job));
   const Job& kept = declared->job;
   PARLEY_ASSIGN_OR_RETURN(declared->policy, NewPolicy(kept.spec().policy()));
-  PARLEY_ASSIGN_OR_RETURN(declared->optimizer, NewOptimizer(kept.spec().optimizer()));
+  for (size_t i = 0; i < kept.parameters().size(); ++i) {
+    PARLEY_ASSIGN_OR_RETURN(std::unique_ptr<Optimizer> optimizer,
+                            NewOptimizer(kept.OptimizerOf(static_cast<int>(i))));
+    declared->optimizers.push_back(std::move(optimizer));
+  }
   declared->numbers = kept.BlocksOfShard(options_.shard_index);
   declared->local.assign(kept.blocks().size(), -1);
 
   // Two copies of the values, of which one is being written, and the slots.
-  int64_t elements = 0;
-  for (const uint32_t number : declared->numbers) elements += kept.blocks()[number].size;
-  const int64_t needed =
-      elements * static_cast<int64_t>(sizeof(float)) * (2 + declared->optimizer->num_slots());
+  int64_t needed = 0;
+  for (const uint32_t number : declared->numbers) {
+    needed += kept.blocks()[number].size * static_cast<int64_t>(sizeof(float)) *
+              (2 + declared->OptimizerOf(number).num_slots());
+  }
   const int64_t limit = options_.memory_limit > 0 ? options_.memory_limit : MachineMemory();
   if (needed > limit) {
     return absl::ResourceExhaustedError(
@@ -329,13 +334,16 @@ absl::StatusOr<ShardState::PushPull> Shard::Decode(const Declared& declared,
   result.incarnation = request.sender().incarnation();
   result.step = request.step();
   result.sequence = request.sequence();
+  result.skip = request.skip();
   result.pull_step = request.pull_step();
   result.deadline = DeadlineIn(request.wait_ms());
   size_t offset = 0;
   for (const v1::PushPullRequest::Push& push : request.push()) {
     PARLEY_ASSIGN_OR_RETURN(const size_t block, find(push.block()));
     const size_t bytes =
-        static_cast<size_t>(declared.job.blocks()[push.block()].size) * sizeof(float);
+        request.skip()
+            ? 0
+            : static_cast<size_t>(declared.job.blocks()[push.block()].size) * sizeof(float);
     if (bytes > payload.size() - offset) {
       return absl::InvalidArgumentError(absl::StrCat(
           who, ", parameter ",
@@ -396,7 +404,9 @@ void Shard::PushPull(v1::PushPullRequest request, Payload payload, Done<PushPull
         }
         for (const size_t block : pulls) {
           const BlockSnapshot snapshot = declared->blocks[block]->Snapshot();
-          reply.response.add_pulled()->set_version(snapshot.version);
+          v1::PushPullResponse::Pulled* pulled = reply.response.add_pulled();
+          pulled->set_version(snapshot.version);
+          pulled->set_skipped(snapshot.skipped);
           reply.payload.Append(snapshot.values.get(), snapshot.size * sizeof(float),
                                snapshot.values);
         }
@@ -450,7 +460,12 @@ std::vector<Shard::Ready> Shard::CarryOut(Declared* declared, ShardState::Action
 }
 
 void Shard::ApplyRound(Declared* declared, const ShardState::Round& round) {
-  declared->blocks[round.block]->Apply(*declared->optimizer, round.gradients);
+  Block& block = *declared->blocks[round.block];
+  if (round.gradients.empty()) {
+    block.Skip();
+  } else {
+    block.Apply(declared->OptimizerOf(declared->numbers[round.block]), round.gradients);
+  }
   std::vector<Ready> ready;
   {
     MutexLock lock(&mutex_);

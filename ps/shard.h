@@ -76,11 +76,15 @@ class Shard final : public ParameterServer {
     explicit Declared(Job declared_job) : job(std::move(declared_job)) {}
     Job job;
     std::unique_ptr<Policy> policy;
-    std::unique_ptr<Optimizer> optimizer;
-    std::vector<uint32_t> numbers;               // of the shard's blocks in the job
-    std::vector<int> local;                      // by number: index in blocks, or -1
-    std::vector<std::unique_ptr<Block>> blocks;  // written by their owner threads only
-    std::unique_ptr<ShardState> state;           // guarded by mutex_
+    std::vector<std::unique_ptr<Optimizer>> optimizers;  // by parameter
+    std::vector<uint32_t> numbers;                       // of the shard's blocks in the job
+    std::vector<int> local;                              // by number: index in blocks, or -1
+    std::vector<std::unique_ptr<Block>> blocks;          // written by their owner threads only
+    std::unique_ptr<ShardState> state;                   // guarded by mutex_
+
+    const Optimizer& OptimizerOf(uint32_t number) const {
+      return *optimizers[job.blocks()[number].parameter];
+    }
   };
 
   using AnswerDone = absl::AnyInvocable<void(ShardState::Answer)>;

@@ -15,7 +15,8 @@ absl::Status Shard::MakeBlocks(const std::string& checkpoint, Declared* declared
                                std::vector<ShardState::BlockClocks>* clocks) const {
   if (checkpoint.empty()) {
     for (const uint32_t number : declared->numbers) {
-      declared->blocks.push_back(Block::Initialized(declared->job, number, *declared->optimizer));
+      declared->blocks.push_back(
+          Block::Initialized(declared->job, number, declared->OptimizerOf(number)));
     }
     return absl::OkStatus();
   }

@@ -207,7 +207,8 @@ absl::Status ShardState::CheckPushes(const PushPull& request) {
           absl::StrCat("block ", block.number, " is in one request twice")));
     }
     block.seen = requests_;
-    // Not `applied`: a pull may show a round before the thread that applied it has reported it here.
+    // Not `applied`: a pull may show a round before the thread that applied it has reported it
+    // here.
     if (push.base_version < 0 || push.base_version > block.scheduled) {
       return refused(absl::InvalidArgumentError(absl::StrCat(
           "base_version ", push.base_version, " is not in [0, ", block.scheduled, "]")));
@@ -233,6 +234,7 @@ SequenceWindow::Answer ShardState::TakePushes(PushPull& request, Actions* action
     worker.pushed = true;
     worker.step = request.step;
     block.gradients[request.worker] = std::move(push.gradient);
+    block.skipped |= request.skip;
     CloseIfComplete(push.block, actions);
     AnswerWaiters(block, actions);
   }
@@ -253,6 +255,8 @@ void ShardState::CloseIfComplete(size_t index, Actions* actions) {
     in_round.pushed = false;
     in_round.clock = std::max(in_round.clock, in_round.step + 1);
   }
+  if (block.skipped) round.gradients.clear();
+  block.skipped = false;
   ++block.scheduled;
   actions->rounds.push_back(std::move(round));
 }

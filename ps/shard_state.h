@@ -54,7 +54,8 @@ class ShardState {
     std::vector<int64_t> clocks;  // by worker: see WorkerInRound; empty means all at `version`
   };
 
-  // Close this round: apply the mean of the gradients to the block.
+  // Close this round: apply the mean of the gradients to the block; or, when a worker skipped its
+  // step, there are none, and only the version goes up.
   struct Round {
     size_t block;  // index in the shard's blocks
     std::vector<Payload> gradients;
@@ -84,6 +85,7 @@ class ShardState {
     uint64_t incarnation;
     int64_t step;
     uint64_t sequence;  // > 0 when there are pushes
+    bool skip = false;  // the pushes have no gradients
     std::vector<Push> pushes;
     std::vector<size_t> pulls;  // indices in the shard's blocks
     int64_t pull_step;
@@ -150,6 +152,7 @@ class ShardState {
     int64_t scheduled = 0;
     std::vector<WorkerInRound> workers;
     std::vector<Payload> gradients;  // of the open round, by worker; empty where !pushed
+    bool skipped = false;            // by a worker in the open round
     // A gradient of a step below this one was taken from an earlier incarnation, or before a
     // restore.
     std::vector<int64_t> taken_below;  // by worker

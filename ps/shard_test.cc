@@ -121,6 +121,56 @@ class ShardTest : public testing::Test {
   Shard shard_{ShardOptions{}};
 };
 
+TEST_F(ShardTest, AParameterMayHaveAnOptimizerOfItsOwn) {
+  v1::JobSpec spec = Spec(1);
+  spec.mutable_parameters(1)->mutable_optimizer()->mutable_momentum()->set_momentum(0.5f);
+  spec.mutable_parameters(1)->mutable_optimizer()->set_learning_rate(0.25f);
+  ASSERT_TRUE(Declare(spec).ok());
+  ASSERT_TRUE(Join(0, spec, 10000).ok());
+  ASSERT_TRUE(PushPullAll(0, 0, 1.0f).ok());
+  ASSERT_TRUE(PushPullAll(0, 1, 1.0f).ok());
+  std::vector<float> expected(kElements, 0.0f);  // two steps of 0.5
+  expected.back() = 1.0f - 0.25f - 0.25f * 1.5f;
+  EXPECT_EQ(Values(), expected);
+}
+
+TEST_F(ShardTest, ASkippedStepOfOneWorkerChangesNothingAndAllHearOfIt) {
+  ASSERT_TRUE(Declare(Spec(2)).ok());
+  ASSERT_TRUE(Join(0, Spec(2), 10000).ok());
+  ASSERT_TRUE(Join(1, Spec(2), 10000).ok());
+  const auto step = [&](int64_t number, bool skip) {
+    std::vector<std::thread> threads;
+    std::vector<absl::StatusOr<ParameterServer::PushPullReply>> replies(2);
+    for (int worker = 0; worker < 2; ++worker) {
+      threads.emplace_back([&, worker] {
+        v1::PushPullRequest request = Request(worker, number);
+        for (uint32_t block = 0; block < kBlocks; ++block) {
+          request.add_push()->set_block(block);
+          request.add_pull(block);
+        }
+        const bool skips = skip && worker == 1;
+        request.set_skip(skips);
+        replies[worker] = Send(std::move(request),
+                               skips ? Payload() : PayloadOf(std::vector<float>(kElements, 1.0f)));
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    for (const auto& reply : replies) {
+      ASSERT_TRUE(reply.ok()) << reply.status();
+      for (const auto& pulled : reply->response.pulled()) {
+        EXPECT_EQ(pulled.version(), number + 1);
+        EXPECT_EQ(pulled.skipped(), skip);
+      }
+    }
+  };
+  step(0, false);
+  EXPECT_EQ(Values(), std::vector<float>(kElements, 0.5f));
+  step(1, true);
+  EXPECT_EQ(Values(), std::vector<float>(kElements, 0.5f));
+  step(2, false);
+  EXPECT_EQ(Values(), std::vector<float>(kElements, 0.0f));
+}
+
 TEST_F(ShardTest, TrainsWithTwoWorkersOnTheirThreads) {
   ASSERT_TRUE(Declare(Spec(2)).ok());
   constexpr int kSteps = 50;
