@@ -22,7 +22,7 @@ absl::StatusOr<std::unique_ptr<Optimizer>> NewOptimizer(const v1::Optimizer& spe
       if (spec.adam().epsilon() != 0) config.epsilon = spec.adam().epsilon();
       return NewAdam(config);
     }
-    case v1::Optimizer::KIND_NOT_SET:
+    default:
       break;
   }
   return absl::InvalidArgumentError("no optimizer, or one this version does not know");
