@@ -1,10 +1,15 @@
 """@cuda: the CUDA toolkit where one is found, by CUDA_HOME or by nvcc on the PATH, and nothing otherwise.
 
-//:found.bzl says which, as CUDA_FOUND. PARLEY_CUDA=required (--config=cuda) makes a missing toolkit an error, and
-PARLEY_CUDA=no builds without one that is there.
+//:found.bzl says which, as CUDA_FOUND: the compiler, the run-time and cuBLAS. CUDNN_FOUND and NCCL_FOUND tell of those two.
+PARLEY_CUDA=required (--config=cuda) makes a missing toolkit an error, and PARLEY_CUDA=no builds without one that is there.
+
+Only the run-time is linked, statically. cuBLAS, cuDNN and NCCL are opened when a program first uses them
+(cuda/dynamic_library.h), so here only their headers count.
 """
 
 _BUILD = """
+exports_files(["bin/nvcc"])
+
 cc_library(
     name = "cudart",
     srcs = ["lib64/libcudart_static.a"],
@@ -15,6 +20,19 @@ cc_library(
 )
 """
 
+_FOUND = """CUDA_FOUND = {cuda}
+CUDNN_FOUND = {cudnn}
+NCCL_FOUND = {nccl}
+
+# Where the toolkit is, and where its libraries are, if they are nowhere on the loader's path.
+CUDA_HOME = "{home}"
+CUDA_LIBRARIES = "{home}/lib64"
+"""
+
+def _has_header(ctx, home, name):
+    folders = [home + "/include", "/usr/local/include", "/usr/include", "/usr/include/x86_64-linux-gnu"]
+    return any([ctx.path(folder + "/" + name).exists for folder in folders])
+
 def _cuda_configure_impl(ctx):
     wish = ctx.os.environ.get("PARLEY_CUDA", "auto")
     home = ctx.os.environ.get("CUDA_HOME", "")
@@ -22,14 +40,23 @@ def _cuda_configure_impl(ctx):
         nvcc = ctx.which("nvcc")
         if nvcc:
             home = str(nvcc.realpath.dirname.dirname)
-    found = wish != "no" and home != "" and ctx.path(home + "/lib64/libcudart_static.a").exists
+
+    needed = ["bin/nvcc", "lib64/libcudart_static.a", "include/cublas_v2.h"]
+    missing = [name for name in needed if home and not ctx.path(home + "/" + name).exists]
+    found = wish != "no" and home != "" and not missing
     if wish == "required" and not found:
-        fail("no CUDA toolkit: set CUDA_HOME, or put nvcc on the PATH")
+        fail("no CUDA toolkit: " + (home + " has no " + ", ".join(missing) if home else
+                                    "set CUDA_HOME, or put nvcc on the PATH"))
     if found:
-        ctx.symlink(home + "/include", "include")
-        ctx.symlink(home + "/lib64", "lib64")
+        for name in ["bin", "include", "lib64"]:
+            ctx.symlink(home + "/" + name, name)
     ctx.file("BUILD.bazel", "exports_files([\"found.bzl\"])\n" + (_BUILD if found else ""))
-    ctx.file("found.bzl", "CUDA_FOUND = %s\n" % found)
+    ctx.file("found.bzl", _FOUND.format(
+        cuda = found,
+        cudnn = found and _has_header(ctx, home, "cudnn.h"),
+        nccl = found and _has_header(ctx, home, "nccl.h"),
+        home = home if found else "",
+    ))
 
 cuda_configure = repository_rule(
     implementation = _cuda_configure_impl,
