@@ -11,26 +11,27 @@
 #include "base/crc32c.h"
 #include "base/file.h"
 #include "base/status.h"
+#include "google/protobuf/descriptor.h"
 #include "net/checkpoint_folder.h"
 #include "ps/checkpoint_index.h"
 
 namespace parley {
 namespace {
 
-std::string OptimizerName(const v1::Optimizer& optimizer) {
-  const std::string rate = absl::StrCat(" with learning rate ", optimizer.learning_rate());
-  switch (optimizer.kind_case()) {
-    case v1::Optimizer::kSgd:
-      return "sgd" + rate;
-    case v1::Optimizer::kMomentum:
-      return absl::StrCat(optimizer.momentum().nesterov() ? "nesterov" : "momentum", rate,
-                          ", momentum ", optimizer.momentum().momentum());
-    case v1::Optimizer::kAdam:
-      return "adam" + rate;
-    case v1::Optimizer::KIND_NOT_SET:
-      break;
+// "adam with learning rate 0.1"; what else is not the default follows as the spec says it:
+// "momentum with learning rate 0.1, momentum { momentum: 0.9 }".
+std::string OptimizerName(v1::Optimizer optimizer) {
+  const google::protobuf::FieldDescriptor* const kind =
+      optimizer.GetReflection()->GetOneofFieldDescriptor(
+          optimizer, v1::Optimizer::descriptor()->FindOneofByName("kind"));
+  if (kind == nullptr) return "unknown";
+  std::string name = absl::StrCat(kind->name(), " with learning rate ", optimizer.learning_rate());
+  optimizer.clear_learning_rate();
+  if (optimizer.GetReflection()->GetMessage(optimizer, kind).ByteSizeLong() == 0) {
+    optimizer.clear_kind();
   }
-  return "unknown";
+  if (optimizer.ByteSizeLong() > 0) absl::StrAppend(&name, ", ", optimizer.ShortDebugString());
+  return name;
 }
 
 std::string PolicyName(const v1::Policy& policy) {
