@@ -29,7 +29,11 @@ class Shape {
     return elements;
   }
   // Elements of all dimensions but the last: how many rows the tensor has as a matrix.
-  int64_t rows() const { return rank() == 0 || back() == 0 ? 1 : num_elements() / back(); }
+  int64_t rows() const {
+    int64_t rows = 1;
+    for (size_t i = 0; i + 1 < rank(); ++i) rows *= dimensions_[i];
+    return rows;
+  }
 
   std::string ToString() const { return absl::StrCat("[", absl::StrJoin(dimensions_, ", "), "]"); }
   std::vector<int64_t> ToVector() const { return {dimensions_.begin(), dimensions_.end()}; }

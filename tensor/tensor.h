@@ -41,6 +41,9 @@ class Tensor {
   int32_t* int_data() const { return As<int32_t>(); }
   absl::Span<float> span() const { return {data(), static_cast<size_t>(num_elements())}; }
 
+  // Whether no other tensor shares these elements.
+  bool unique() const { return data_.use_count() == 1; }
+
   // The same elements under another shape of as many.
   Tensor Reshape(Shape shape) const;
 

@@ -17,6 +17,7 @@ TEST(ShapeTest, CountsElementsAndRows) {
   EXPECT_EQ((Shape{2, 3, 4}).rows(), 6);
   EXPECT_EQ((Shape{0, 4}).num_elements(), 0);
   EXPECT_EQ((Shape{0, 4}).rows(), 0);
+  EXPECT_EQ((Shape{4, 0}).rows(), 4);
   EXPECT_EQ((Shape{2, 3, 4}).ToString(), "[2, 3, 4]");
   EXPECT_EQ(Shape(std::vector<int64_t>{2, 3}), (Shape{2, 3}));
   EXPECT_NE((Shape{2, 3}), (Shape{3, 2}));
