@@ -142,7 +142,7 @@ uint32_t RunPlainly(const Setting& setting) {
     EXPECT_TRUE(tasks.back()->Start(parameters, gradients.back(), 0).ok());
   }
   for (int64_t step = 0; step < setting.steps; ++step) {
-    for (const auto& task : tasks) EXPECT_TRUE(task->ComputeGradients(step).ok());
+    for (const auto& task : tasks) EXPECT_TRUE(task->ComputeGradients(step, [](int) {}).ok());
     for (size_t i = 0; i < parameters.size(); ++i) {
       for (size_t j = 0; j < parameters[i].size(); ++j) {
         float sum = gradients[0][i][j];

@@ -34,6 +34,7 @@ struct ClientState {
   uint64_t next_operation ABSL_GUARDED_BY(mutex) = 1;
   absl::Status failure ABSL_GUARDED_BY(mutex);           // why no call may begin any more
   std::vector<int64_t> versions ABSL_GUARDED_BY(mutex);  // by block: of the values pulled last
+  std::vector<bool> skipped ABSL_GUARDED_BY(mutex);      // by block: their last round was
 };
 
 std::future<absl::Status> ReadyFuture(absl::Status status) {
@@ -61,6 +62,7 @@ class ClientImpl final : public Client {
     joined_.resize(sessions_.size(), false);
     MutexLock lock(&state_->mutex);
     state_->versions.resize(job_.blocks().size(), 0);
+    state_->skipped.resize(job_.blocks().size(), false);
   }
 
   ~ClientImpl() override {
@@ -81,14 +83,25 @@ class ClientImpl final : public Client {
   int64_t first_step() const override { return first_step_; }
 
   std::future<absl::Status> PullAsync(int64_t step, std::vector<Target> targets) override {
-    return Transfer(absl::StrCat("pull of step ", step), step, step, {}, targets);
+    return Transfer(absl::StrCat("pull of step ", step), step, step, {}, targets, false);
   }
   std::future<absl::Status> PushAsync(int64_t step, std::vector<Gradient> gradients) override {
-    return Transfer(absl::StrCat("step ", step), step, step, gradients, {});
+    return Transfer(absl::StrCat("step ", step), step, step, gradients, {}, false);
   }
   std::future<absl::Status> PushPullAsync(int64_t step, std::vector<Gradient> gradients,
                                           std::vector<Target> targets) override {
-    return Transfer(absl::StrCat("step ", step), step, step + 1, gradients, targets);
+    return Transfer(absl::StrCat("step ", step), step, step + 1, gradients, targets, false);
+  }
+  std::future<absl::Status> SkipAsync(int64_t step, std::vector<Target> targets) override {
+    return Transfer(absl::StrCat("step ", step), step, step + 1, {}, targets, true);
+  }
+  bool WasSkipped(int parameter) const override {
+    const Job::Parameter& info = job_.parameters()[parameter];
+    MutexLock lock(&state_->mutex);
+    for (int i = 0; i < info.num_blocks; ++i) {
+      if (state_->skipped[info.first_block + i]) return true;
+    }
+    return false;
   }
 
   absl::Status Barrier(absl::string_view name, absl::Duration timeout) override;
@@ -127,7 +140,7 @@ class ClientImpl final : public Client {
   absl::Status CheckFinite(const std::vector<Gradient>& gradients) const;
   std::future<absl::Status> Transfer(const std::string& what, int64_t step, int64_t pull_step,
                                      const std::vector<Gradient>& gradients,
-                                     const std::vector<Target>& targets);
+                                     const std::vector<Target>& targets, bool skip);
   void SendRequest(const PlannedRequest& planned, uint64_t id, int64_t step, int64_t pull_step,
                    const std::shared_ptr<const void>& loan, Timer::Time deadline,
                    const std::shared_ptr<Operation>& operation);
@@ -260,7 +273,7 @@ absl::Status ClientImpl::CheckFinite(const std::vector<Gradient>& gradients) con
 std::future<absl::Status> ClientImpl::Transfer(const std::string& what, int64_t step,
                                                int64_t pull_step,
                                                const std::vector<Gradient>& gradients,
-                                               const std::vector<Target>& targets) {
+                                               const std::vector<Target>& targets, bool skip) {
   const Timer::Time deadline = Timer::After(options_.timeout);
   const std::string name = absl::StrCat(task_, " ", what);
   std::vector<const float*> sources;
@@ -276,8 +289,12 @@ std::future<absl::Status> ClientImpl::Transfer(const std::string& what, int64_t 
   }();
   if (!legal.ok()) return ReadyFuture(Annotate(legal, name));
 
-  const std::vector<PlannedRequest> plan =
+  std::vector<PlannedRequest> plan =
       PlanRequests(job_, sources, places, options_.request_bytes, SessionOptions().max_in_flight);
+  if (skip) {
+    std::vector<PlannedRequest> skips = PlanSkip(job_);
+    plan.insert(plan.begin(), skips.begin(), skips.end());
+  }
   if (plan.empty()) return ReadyFuture(absl::OkStatus());
 
   uint64_t id;
@@ -324,10 +341,11 @@ void ClientImpl::SendRequest(const PlannedRequest& planned, uint64_t id, int64_t
   std::vector<uint32_t> pulled;
   request.set_step(step);
   request.set_pull_step(pull_step);
+  request.set_skip(planned.skip);
   {
     MutexLock lock(&state_->mutex);
     for (const PlannedBlock& block : planned.blocks) {
-      if (block.gradient != nullptr) {
+      if (block.gradient != nullptr || planned.skip) {
         v1::PushPullRequest::Push* push = request.add_push();
         push->set_block(block.block);
         push->set_base_version(state_->versions[block.block]);
@@ -346,7 +364,9 @@ void ClientImpl::SendRequest(const PlannedRequest& planned, uint64_t id, int64_t
         if (response.ok()) {
           MutexLock lock(&state->mutex);
           for (size_t i = 0; i < pulled.size(); ++i) {
-            state->versions[pulled[i]] = response->pulled(static_cast<int>(i)).version();
+            const v1::PushPullResponse::Pulled& answer = response->pulled(static_cast<int>(i));
+            state->versions[pulled[i]] = answer.version();
+            state->skipped[pulled[i]] = answer.skipped();
           }
         }
         operation->Ended(response.status());

@@ -41,14 +41,14 @@ struct ClientOptions {
 // After an error of a push in a synchronous job the job cannot go on: Leave(status) tells the
 // others why.
 //
-// Thread safety: safe from any thread, but the pushes of one step must come from one call, and
-// steps in order. Owns a thread for heartbeats, retries and deadlines. Buffers given to a call must
-// stay alive, gradients unchanged and targets untouched, until it or its future is done; after an
-// error a target's contents are unspecified. Gradients travel uncopied, and a future is not ready
-// while a transport or a shard in this process may read them; a synchronous job's gradients whose
-// parameter the same call does not pull are copied, for a shard keeps those until the round is
-// complete. Only an error that says "may still be read" leaves gradients with a shard: they must
-// outlive that shard.
+// Thread safety: safe from any thread, but a parameter's gradients must come in the order of their
+// steps. Those of one step may come in several calls, each with other parameters. Owns a thread for
+// heartbeats, retries and deadlines. Buffers given to a call must stay alive, gradients unchanged
+// and targets untouched, until it or its future is done; after an error a target's contents are
+// unspecified. Gradients travel uncopied, and a future is not ready while a transport or a shard in
+// this process may read them; a synchronous job's gradients whose parameter the same call does not
+// pull are copied, for a shard keeps those until the round is complete. Only an error that says
+// "may still be read" leaves gradients with a shard: they must outlive that shard.
 //
 // Time: a future is ready within `timeout` and a few seconds; so is every other call.
 class Client {
@@ -94,6 +94,12 @@ class Client {
   // PushAsync of `step`, then PullAsync of step + 1, in one trip for each block.
   virtual std::future<absl::Status> PushPullAsync(int64_t step, std::vector<Gradient> gradients,
                                                   std::vector<Target> targets) = 0;
+
+  // A push of `step` without gradients, for all parameters: the rounds that it belongs to change
+  // nothing, whatever the other workers push. Then PullAsync of step + 1.
+  virtual std::future<absl::Status> SkipAsync(int64_t step, std::vector<Target> targets) = 0;
+  // Whether the last round that the values of `parameter` pulled last have seen was skipped.
+  virtual bool WasSkipped(int parameter) const = 0;
 
   absl::Status Pull(int64_t step, std::vector<Target> targets) {
     return PullAsync(step, std::move(targets)).get();

@@ -14,7 +14,7 @@ void Group(int shard, const std::vector<PlannedBlock>& blocks, size_t request_by
   for (const PlannedBlock& block : blocks) {
     const size_t block_bytes = static_cast<size_t>(block.size) * sizeof(float);
     if (!open || bytes + block_bytes > request_bytes) {
-      plan->push_back({shard, {}});
+      plan->push_back({shard, {}, false});
       bytes = 0;
       open = true;
     }
@@ -60,6 +60,18 @@ std::vector<PlannedRequest> PlanRequests(const Job& job, absl::Span<const float*
     }
     Group(shard, pushes, request_bytes, &plan);
     Group(shard, pulls, request_bytes, &plan);
+  }
+  return plan;
+}
+
+std::vector<PlannedRequest> PlanSkip(const Job& job) {
+  std::vector<PlannedRequest> plan;
+  for (int shard = 0; shard < job.spec().num_shards(); ++shard) {
+    PlannedRequest request{shard, {}, /*skip=*/true};
+    for (const uint32_t number : job.BlocksOfShard(shard)) {
+      request.blocks.push_back({number, job.blocks()[number].size, nullptr, nullptr});
+    }
+    if (!request.blocks.empty()) plan.push_back(std::move(request));
   }
   return plan;
 }

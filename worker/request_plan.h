@@ -22,6 +22,7 @@ struct PlannedBlock {
 struct PlannedRequest {
   int shard;
   std::vector<PlannedBlock> blocks;
+  bool skip = false;  // pushes all its blocks without gradients
 };
 
 // Cuts a call's parameters into requests. `gradients` and `targets` have one pointer for each of
@@ -36,6 +37,9 @@ struct PlannedRequest {
 std::vector<PlannedRequest> PlanRequests(const Job& job, absl::Span<const float* const> gradients,
                                          absl::Span<float* const> targets, size_t request_bytes,
                                          size_t max_fused);
+
+// One request to each shard that has blocks: a push of all of them without gradients. Pure.
+std::vector<PlannedRequest> PlanSkip(const Job& job);
 
 // The first index of a NaN or an infinity, or -1. Reads at memory speed.
 int64_t FindNotFinite(absl::Span<const float> values);

@@ -11,6 +11,7 @@
 #include "data/sampler.h"
 #include "net/job.h"
 #include "nn/loss.h"
+#include "nn/metrics.h"
 #include "nn/models.h"
 #include "tensor/cpu_backend.h"
 
@@ -57,7 +58,7 @@ class Task final : public SupervisedTask {
     return absl::OkStatus();
   }
 
-  absl::StatusOr<StepResult> ComputeGradients(int64_t) override {
+  absl::StatusOr<StepResult> ComputeGradients(int64_t, GradientReady) override {
     PARLEY_ASSIGN_OR_RETURN(const data::Batch* batch, prefetcher_->Next(kBatchTimeout));
     for (nn::Parameter& parameter : parameters_) parameter.variable.ClearGradient();
     StepResult result;

@@ -60,7 +60,7 @@ struct Started {
 
   // Returns the loss before it.
   double SgdStep(int64_t step, float rate) {
-    const auto result = task->ComputeGradients(step);
+    const auto result = task->ComputeGradients(step, [](int) {});
     EXPECT_TRUE(result.ok()) << result.status();
     for (size_t i = 0; i < parameters.size(); ++i) {
       for (size_t j = 0; j < parameters[i].size(); ++j) {
@@ -133,20 +133,20 @@ TEST(SupervisedTaskTest, AStepsGradientsDependOnTheStepAndTheParametersAlone) {
   const data::TrainAndTest data = MakeData(false);
   Started through(Options("mlp", 4, 1, 2), data, 0);
   for (int64_t step = 0; step < 8; ++step) {  // beyond the first epoch
-    ASSERT_TRUE(through.task->ComputeGradients(step).ok());
+    ASSERT_TRUE(through.task->ComputeGradients(step, [](int) {}).ok());
   }
   Started resumed(Options("mlp", 4, 1, 2), data, 7);
-  ASSERT_TRUE(resumed.task->ComputeGradients(7).ok());
+  ASSERT_TRUE(resumed.task->ComputeGradients(7, [](int) {}).ok());
   EXPECT_EQ(resumed.AllGradients(), through.AllGradients());
 
   Started other(Options("mlp", 4, 0, 2), data, 7);
-  ASSERT_TRUE(other.task->ComputeGradients(7).ok());
+  ASSERT_TRUE(other.task->ComputeGradients(7, [](int) {}).ok());
   EXPECT_NE(other.AllGradients(), through.AllGradients());  // it has other examples
 }
 
 TEST(SupervisedTaskTest, OverwritesEveryGradient) {
   Started started(Options("mlp", 4, 0, 1), MakeData(false), 0);
-  ASSERT_TRUE(started.task->ComputeGradients(0).ok());
+  ASSERT_TRUE(started.task->ComputeGradients(0, [](int) {}).ok());
   for (const float value : started.AllGradients()) ASSERT_LT(std::fabs(value), 1e6f);
 }
 

@@ -110,14 +110,42 @@ absl::StatusOr<TrainingSummary> Trainer::Train() {
 }
 
 absl::Status Trainer::Step(int64_t step) {
-  absl::StatusOr<StepResult> result = task_->ComputeGradients(step);
-  if (!result.ok()) {
-    return Annotate(result.status(), absl::StrCat("worker:", client_->worker(), " step ", step));
-  }
+  const std::string who = absl::StrCat("worker:", client_->worker(), " step ", step);
   // Nobody but the chief needs the parameters that the last step makes.
   const bool pulls = step + 1 < options_.steps || is_chief();
-  PARLEY_RETURN_IF_ERROR(Await(pulls ? client_->PushPullAsync(step, Gradients(), Targets())
-                                     : client_->PushAsync(step, Gradients())));
+  std::vector<std::future<absl::Status>> calls;
+  std::vector<bool> announced(gradients_.size(), false);
+  std::vector<int> ready;  // and not sent
+  int64_t ready_bytes = 0;
+  const auto push_ready = [&] {
+    if (!ready.empty()) calls.push_back(Push(step, pulls, ready));
+    ready.clear();
+    ready_bytes = 0;
+  };
+  absl::StatusOr<StepResult> result = task_->ComputeGradients(step, [&](int parameter) {
+    announced[parameter] = true;
+    ready.push_back(parameter);
+    ready_bytes += static_cast<int64_t>(gradients_[parameter].size() * sizeof(float));
+    if (ready_bytes >= options_.push_bytes) push_ready();
+  });
+  if (result.ok() && result->skip) {
+    if (std::find(announced.begin(), announced.end(), true) != announced.end()) {
+      result = absl::InternalError("a step that is skipped had a gradient ready");
+    } else {
+      calls.push_back(client_->SkipAsync(step, pulls ? Targets() : std::vector<Client::Target>()));
+    }
+  } else if (result.ok()) {
+    for (size_t i = 0; i < gradients_.size(); ++i) {
+      if (!announced[i]) ready.push_back(static_cast<int>(i));
+    }
+    push_ready();
+  }
+  // Also when the task failed: its gradients are being read.
+  absl::Status sent = absl::OkStatus();
+  for (std::future<absl::Status>& call : calls) sent.Update(Await(std::move(call)));
+  if (!result.ok()) return Annotate(result.status(), who);
+  PARLEY_RETURN_IF_ERROR(sent);
+  task_->StepEnded(step, WasSkipped(*result));
   samples_ += result->samples;
   const absl::Duration elapsed = options_.env->Now() - started_ - aside_;
   const int64_t done = step + 1 - first_step_;
@@ -132,6 +160,15 @@ absl::Status Trainer::Step(int64_t step) {
   progress_.remaining = elapsed / done * (options_.steps - step - 1);
   if (options_.observer != nullptr) options_.observer->OnStep(progress_);
   return absl::OkStatus();
+}
+
+bool Trainer::WasSkipped(const StepResult& result) const {
+  if (result.skip) return true;
+  if (!client_->job().spec().policy().has_synchronous()) return false;
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    if (client_->WasSkipped(static_cast<int>(i))) return true;
+  }
+  return false;
 }
 
 absl::Status Trainer::EvaluateNow(Evaluation* evaluation) {
@@ -194,11 +231,16 @@ std::vector<Client::Target> Trainer::Targets() {
   return targets;
 }
 
-std::vector<Client::Gradient> Trainer::Gradients() const {
+std::future<absl::Status> Trainer::Push(int64_t step, bool pulls,
+                                        const std::vector<int>& parameters) {
   std::vector<Client::Gradient> gradients;
-  for (size_t i = 0; i < gradients_.size(); ++i)
-    gradients.push_back({static_cast<int>(i), gradients_[i]});
-  return gradients;
+  std::vector<Client::Target> targets;
+  for (const int parameter : parameters) {
+    gradients.push_back({parameter, gradients_[parameter]});
+    if (pulls) targets.push_back({parameter, parameters_[parameter]});
+  }
+  return pulls ? client_->PushPullAsync(step, std::move(gradients), std::move(targets))
+               : client_->PushAsync(step, std::move(gradients));
 }
 
 }  // namespace parley

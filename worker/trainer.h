@@ -55,6 +55,8 @@ struct TrainerOptions {
   std::string checkpoint_folder;
   int64_t checkpoint_every = 0;
   int keep_checkpoints = 2;  // >= 2
+  // Gradients that are ready while others are being computed travel when this many bytes are.
+  int64_t push_bytes = int64_t{1} << 20;
   // How long the chief waits at the end for the other workers.
   absl::Duration finish_timeout = absl::Minutes(10);
   // Asked often; a true ends training with CANCELLED "interrupted". May be empty.
@@ -64,7 +66,8 @@ struct TrainerOptions {
 };
 
 // A Trainer runs a TrainingTask against the shards, from the client's first step to the last. A
-// step is: compute, then push the gradients and pull the parameters of the next step in one trip.
+// step is: compute, and push the gradients and pull the parameters of the next step in one trip,
+// beginning with those that are ready while others are being computed.
 // The chief also evaluates, saves checkpoints, and waits at the end for the others, so that what it
 // evaluates last is the job's result. Thread safety: none. Owns the parameters' and gradients'
 // buffers; client and task must outlive it.
@@ -88,6 +91,8 @@ class Trainer {
   absl::Status CheckTask() const;
   absl::Status Prepare();
   absl::Status Step(int64_t step);
+  // Whether the step changed nothing.
+  bool WasSkipped(const StepResult& result) const;
   absl::Status EvaluateNow(Evaluation* evaluation);
   absl::Status Save(int64_t step);
   absl::Status Finish(TrainingSummary* summary);
@@ -95,7 +100,8 @@ class Trainer {
   // Waits for a call of the client. When training is to stop, leaves first, which ends the call.
   absl::Status Await(std::future<absl::Status> call);
   std::vector<Client::Target> Targets();
-  std::vector<Client::Gradient> Gradients() const;
+  // Pushes the gradients of `parameters` and, with `pulls`, pulls their next values.
+  std::future<absl::Status> Push(int64_t step, bool pulls, const std::vector<int>& parameters);
   bool is_chief() const { return client_->worker() == 0; }
 
   Client* const client_;

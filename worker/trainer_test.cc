@@ -59,7 +59,7 @@ class FakeTask : public TrainingTask {
     return start_status;
   }
 
-  absl::StatusOr<StepResult> ComputeGradients(int64_t step) override {
+  absl::StatusOr<StepResult> ComputeGradients(int64_t step, GradientReady ready) override {
     if (step == failing_step) return absl::DataLossError("bad batch");
     for (size_t i = 0; i < values_.size(); ++i) {
       for (size_t j = 0; j < values_[i].size(); ++j) {
@@ -67,7 +67,12 @@ class FakeTask : public TrainingTask {
       }
     }
     if (on_step) on_step(step);
-    return StepResult{/*loss=*/0.5, /*samples=*/8, /*correct=*/6};
+    for (const int parameter : ready_early) ready(parameter);
+    return StepResult{/*loss=*/0.5, /*samples=*/8, /*correct=*/6, /*skip=*/step == skipped_step};
+  }
+
+  void StepEnded(int64_t step, bool skipped) override {
+    ended.push_back(absl::StrCat(step, skipped ? " skipped" : ""));
   }
 
   absl::StatusOr<Evaluation> Evaluate() override {
@@ -79,6 +84,9 @@ class FakeTask : public TrainingTask {
   std::vector<v1::ParameterSpec> parameters_ = ParametersOf(MakeSpec());
   absl::Status start_status, evaluate_status;
   int64_t failing_step = -1;
+  int64_t skipped_step = -1;
+  std::vector<int> ready_early;
+  std::vector<std::string> ended;
   std::function<void(int64_t)> on_step;
   int64_t started_with = -1;
   std::vector<float> evaluated;  // a parameter's value at each evaluation
@@ -169,6 +177,46 @@ TEST(TrainerTest, GradientsAreOfTheParametersOfTheirStep) {
   for (const absl::Span<float> parameter : trainer.parameters()) {
     EXPECT_EQ(reinterpret_cast<uintptr_t>(parameter.data()) % kBufferAlignment, 0u);
   }
+}
+
+TEST(TrainerTest, GradientsThatAreReadyEarlyTravelAtOnceAndTheRestAtTheEnd) {
+  FakeClient client(MakeJob(), 1, 0);
+  FakeTask task;
+  task.ready_early = {1};
+  TrainerOptions options = Steps(2, 10);
+  options.push_bytes = 4;
+  ASSERT_TRUE(Trainer(&client, &task, options).Run().ok());
+  EXPECT_THAT(client.calls(),
+              ElementsAre("pull 0", "push_pull 0", "push_pull 0", "push 1", "push 1", "leave OK"));
+  EXPECT_THAT(client.pushed(), ElementsAre(ElementsAre(0), ElementsAre(0, 0), ElementsAre(101),
+                                           ElementsAre(101, 101)));
+}
+
+TEST(TrainerTest, SmallGradientsWaitForOthersToTravelWith) {
+  FakeClient client(MakeJob(), 1, 0);
+  FakeTask task;
+  task.ready_early = {1};
+  ASSERT_TRUE(Trainer(&client, &task, Steps(1, 10)).Run().ok());
+  EXPECT_THAT(client.pushed(), ElementsAre(ElementsAre(0, 0, 0)));
+}
+
+TEST(TrainerTest, ASkippedStepPushesNothingAndTheTaskHearsOfIt) {
+  FakeClient client(MakeJob(), 1, 0);
+  FakeTask task;
+  task.skipped_step = 1;
+  ASSERT_TRUE(Trainer(&client, &task, Steps(4, 10)).Run().ok());
+  EXPECT_THAT(client.calls(),
+              ElementsAre("pull 0", "push_pull 0", "skip 1", "push_pull 2", "push 3", "leave OK"));
+  EXPECT_THAT(task.ended, ElementsAre("0", "1 skipped", "2", "3"));
+}
+
+TEST(TrainerTest, AStepWhoseGradientIsUnderWayCannotBeSkipped) {
+  FakeClient client(MakeJob(), 1, 0);
+  FakeTask task;
+  task.skipped_step = 0;
+  task.ready_early = {0};
+  EXPECT_EQ(Trainer(&client, &task, Steps(4, 10)).Run().status().code(),
+            absl::StatusCode::kInternal);
 }
 
 TEST(TrainerTest, SavesBetweenThePullOfAStepAndItsPushAndAtTheEnd) {

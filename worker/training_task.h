@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
@@ -16,6 +17,8 @@ struct StepResult {
   double loss = 0;  // mean over the samples
   int64_t samples = 0;
   int64_t correct = 0;  // predicted right; 0 where that means nothing
+  // The gradients are of no use (a float16 one overflowed): the step must change nothing.
+  bool skip = false;
 };
 
 struct Evaluation {
@@ -28,6 +31,10 @@ struct Evaluation {
     return samples == 0 ? 0 : static_cast<double>(correct) / static_cast<double>(samples);
   }
 };
+
+// Says that the gradient of a parameter is complete, and its values not read any more in this step:
+// it may travel, and the values of the next step may arrive, while others are being computed.
+using GradientReady = absl::FunctionRef<void(int parameter)>;
 
 // What a user trains: parameters, and a function from these to gradients. Trainer drives it. A task
 // knows nothing of shards, and Trainer nothing of models. Thread safety: called by one thread, the
@@ -46,8 +53,14 @@ class TrainingTask {
                              absl::Span<const absl::Span<float>> gradients, int64_t first_step) = 0;
 
   // Reads the parameters and overwrites all gradients with those of the mean loss over this
-  // worker's batch of `step`. Steps come in order, without gaps.
-  virtual absl::StatusOr<StepResult> ComputeGradients(int64_t step) = 0;
+  // worker's batch of `step`. Steps come in order, without gaps. Calls `ready` for a parameter, at
+  // most once, where that can be before the end; those that it was not called for are complete on
+  // return. A step that is skipped has called it for none.
+  virtual absl::StatusOr<StepResult> ComputeGradients(int64_t step, GradientReady ready) = 0;
+
+  // The step is over. Skipped: it changed nothing, because this worker or, in a synchronous job,
+  // any worker skipped it.
+  virtual void StepEnded(int64_t /*step*/, bool /*skipped*/) {}
 
   // How good the parameters are on data that is not trained on.
   virtual absl::StatusOr<Evaluation> Evaluate() = 0;

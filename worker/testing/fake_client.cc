@@ -59,6 +59,7 @@ std::future<absl::Status> FakeClient::Call(const std::string& call) {
 
 void FakeClient::Keep(const std::vector<Gradient>& gradients) {
   MutexLock lock(&mutex_);
+  skipped_ = false;
   std::vector<float>& all = pushed_.emplace_back();
   for (const Gradient& gradient : gradients) {
     all.insert(all.end(), gradient.values.begin(), gradient.values.end());
@@ -86,6 +87,20 @@ std::future<absl::Status> FakeClient::PushPullAsync(int64_t step, std::vector<Gr
   Keep(gradients);
   FillWith(step + 1, targets);
   return Call(absl::StrCat("push_pull ", step));
+}
+
+std::future<absl::Status> FakeClient::SkipAsync(int64_t step, std::vector<Target> targets) {
+  FillWith(step + 1, targets);
+  {
+    MutexLock lock(&mutex_);
+    skipped_ = true;
+  }
+  return Call(absl::StrCat("skip ", step));
+}
+
+bool FakeClient::WasSkipped(int) const {
+  MutexLock lock(&mutex_);
+  return skipped_;
 }
 
 absl::Status FakeClient::Barrier(absl::string_view name, absl::Duration) {

@@ -16,8 +16,8 @@
 namespace parley {
 
 // A Client without shards, for the tests of what uses one. It writes down each call as a line,
-//   "pull 0", "push_pull 3", "push 4", "checkpoint 2 keep 3", "barrier finish", "status", "leave
-//   OK"
+//   "pull 0", "push_pull 3", "push 4", "skip 5", "checkpoint 2 keep 3", "barrier finish", "status",
+//   "leave OK"
 // and answers at once; a pull of step s fills its targets with s. Thread safety: safe from any
 // thread.
 class FakeClient final : public Client {
@@ -42,6 +42,9 @@ class FakeClient final : public Client {
   std::future<absl::Status> PushAsync(int64_t step, std::vector<Gradient> gradients) override;
   std::future<absl::Status> PushPullAsync(int64_t step, std::vector<Gradient> gradients,
                                           std::vector<Target> targets) override;
+  std::future<absl::Status> SkipAsync(int64_t step, std::vector<Target> targets) override;
+  // What the last SkipAsync or push made it.
+  bool WasSkipped(int parameter) const override;
   absl::Status Barrier(absl::string_view name, absl::Duration timeout) override;
   absl::StatusOr<std::string> SaveCheckpoint(int64_t step, const std::string& folder,
                                              int keep) override;
@@ -62,6 +65,7 @@ class FakeClient final : public Client {
   mutable Mutex mutex_;
   CondVar changed_;
   std::vector<std::string> calls_ ABSL_GUARDED_BY(mutex_);
+  bool skipped_ ABSL_GUARDED_BY(mutex_) = false;
   std::vector<std::vector<float>> pushed_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, absl::Status> failures_ ABSL_GUARDED_BY(mutex_);
   std::set<std::string> holds_ ABSL_GUARDED_BY(mutex_);
