@@ -15,6 +15,7 @@
 namespace parley::data {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 absl::StatusOr<std::unique_ptr<Dataset>> Read(const std::string& text, CsvOptions options = {}) {
@@ -116,6 +117,91 @@ TEST(CsvTest, ClassesAreThoseThatTheOptionsSay) {
   }
 }
 
+TEST(CsvTest, CategoriesBecomeIdsInTheOrderOfTheirFirstLines) {
+  CsvOptions options;
+  options.label_column = "y";
+  options.categorical = {{"sky"}, {"1", 100}};
+  CsvOptions learned;
+  const std::string path = testing::TempDir() + "/categories.csv";
+  std::ofstream(path) << "street,x,y,sky\n\"Main, St.\",0.5,1, grey\nHigh,1.5,0,blue\n"
+                         "Main St,2.5,1,\n\"Main, St.\",3.5,0,grey \n";
+  const auto table = ReadCsvDataset(path, options, &learned);
+  ASSERT_TRUE(table.ok()) << table.status();
+  EXPECT_EQ((*table)->feature_shape(), (std::vector<int>{1}));
+  EXPECT_THAT((*table)->vocabularies(), ElementsAre(4, 100));
+  Batch batch;
+  (*table)->Fill({0, 1, 2, 3}, &batch);
+  ASSERT_EQ(batch.ids.size(), 8u);
+  EXPECT_EQ((std::vector<int32_t>{batch.ids[0], batch.ids[2], batch.ids[4], batch.ids[6]}),
+            (std::vector<int32_t>{1, 2, 3, 1}));
+  EXPECT_EQ(batch.ids[1], batch.ids[7]);  // the same street
+  EXPECT_NE(batch.ids[1], batch.ids[5]);  // another one, and by luck no collision
+  for (const int32_t id : batch.ids) EXPECT_TRUE(id >= 0 && id < 100) << id;
+  EXPECT_EQ(batch.labels, (std::vector<int32_t>{1, 0, 1, 0}));
+  EXPECT_EQ(batch.feature_data()[2], 2.5f);
+
+  EXPECT_EQ(learned.categorical[0].values, (std::vector<std::string>{"grey", "blue", ""}));
+  EXPECT_EQ(learned.num_classes, 2);
+  std::ofstream(path) << "street,x,y,sky\nHigh,1,0,blue\nHigh,1,0,green\n";
+  const auto other = ReadCsvDataset(path, learned);
+  ASSERT_TRUE(other.ok()) << other.status();
+  Batch more;
+  (*other)->Fill({0, 1}, &more);
+  EXPECT_EQ(more.ids, (std::vector<int32_t>{2, batch.ids[3], 0, batch.ids[3]}));
+  EXPECT_EQ((*other)->vocabularies(), (*table)->vocabularies());
+}
+
+// So that ids stay what they are in checkpoints, on every machine. The hash of "a" is published
+// with the function: 0xaf63dc4c8601ec8c.
+TEST(CsvTest, TheHashOfACategoryIsFnv1a) {
+  CsvOptions options;
+  options.categorical = {{"1", 1 << 24}};
+  const auto table = Read("a,0\n", options);
+  ASSERT_TRUE(table.ok()) << table.status();
+  EXPECT_EQ((*table)->feature_shape(), (std::vector<int>{0}));
+  Batch batch;
+  (*table)->Fill({0}, &batch);
+  EXPECT_EQ(batch.ids, (std::vector<int32_t>{0x01ec8c}));
+}
+
+TEST(CsvTest, ACategoricalColumnThatCannotBeIsRefused) {
+  const struct {
+    CategoricalColumn column;
+    const char* words;
+  } kCases[] = {
+      {{"z"}, "no column z"},
+      {{"3"}, "no column 3"},
+      {{"y"}, "column y is the one to predict"},
+      {{"x", -1}, "column x cannot have -1 categories"},
+      {{"x", (1 << 24) + 1}, "column x cannot have 16777217 categories"},
+  };
+  for (const auto& c : kCases) {
+    CsvOptions options;
+    options.categorical = {c.column};
+    EXPECT_THAT(Read("x,y\n1,0\n", options).status().message(), HasSubstr(c.words));
+  }
+  CsvOptions twice;
+  twice.categorical = {{"x"}, {"1"}};
+  EXPECT_THAT(Read("x,y\n1,0\n", twice).status().message(), HasSubstr("categorical twice"));
+}
+
+TEST(CsvTest, AFlagNamesCategoricalColumns) {
+  const auto columns = ParseCategoricalColumns("city, street:1000,2:5,a:b:7");
+  ASSERT_TRUE(columns.ok()) << columns.status();
+  ASSERT_EQ(columns->size(), 4u);
+  EXPECT_EQ((*columns)[0].column, "city");
+  EXPECT_EQ((*columns)[0].buckets, 0);
+  EXPECT_EQ((*columns)[1].column, "street");
+  EXPECT_EQ((*columns)[1].buckets, 1000);
+  EXPECT_EQ((*columns)[3].column, "a:b");
+  EXPECT_TRUE(ParseCategoricalColumns("")->empty());
+  for (const char* bad : {"city:", "city:0", "city:-4", "city:x", "a,,b", ",", ":7",
+                          "city:16777217", "city:99999999999999"}) {
+    EXPECT_EQ(ParseCategoricalColumns(bad).status().code(), absl::StatusCode::kInvalidArgument)
+        << bad;
+  }
+}
+
 TEST(CsvTest, ALineOfTooManyFieldsIsRefused) {
   EXPECT_THAT(Read(std::string((1 << 20) + 1, ',')).status().message(),
               HasSubstr("more than 1048576 fields"));
@@ -142,7 +228,9 @@ TEST(CsvTest, RandomDamageNeverCrashes) {
         text[at] = byte;
       }
     }
-    const auto table = Read(text, {"", /*classes=*/random() % 2 == 0});
+    CsvOptions options = {"", /*classes=*/random() % 2 == 0};
+    if (random() % 2 == 0) options.categorical = {{"1"}, {"2", 10}};
+    const auto table = Read(text, options);
     if (!table.ok()) {
       ASSERT_THAT(table.status().message(), HasSubstr("table.csv")) << "table " << i;
       continue;

@@ -1,7 +1,5 @@
 #include "data/idx.h"
 
-#include <algorithm>
-#include <cmath>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -14,53 +12,6 @@ namespace {
 
 constexpr int kUnsignedByte = 8;
 constexpr int kMaxDimensions = 8;
-
-class IdxDataset final : public Dataset {
- public:
-  IdxDataset(IdxArray images, std::vector<uint8_t> labels, int num_classes, float mean,
-             float stddev)
-      : images_(std::move(images.values)),
-        labels_(std::move(labels)),
-        num_classes_(num_classes),
-        mean_(mean),
-        scale_(1 / stddev) {
-    feature_shape_.assign(images.shape.begin() + 1, images.shape.end());
-    if (feature_shape_.size() == 2) feature_shape_.push_back(1);
-    features_ = 1;
-    for (const int dimension : feature_shape_) features_ *= static_cast<size_t>(dimension);
-  }
-
-  int64_t size() const override { return static_cast<int64_t>(labels_.size()); }
-  const std::vector<int>& feature_shape() const override { return feature_shape_; }
-  int num_classes() const override { return num_classes_; }
-
-  void Fill(absl::Span<const int64_t> indices, Batch* batch) const override {
-    batch->Resize(indices.size(), features_);
-    batch->labels.resize(indices.size());
-    batch->targets.clear();
-    float* out = batch->feature_data();
-    // Copies: the compiler cannot know that writing `out` leaves the members as they are.
-    const float mean = mean_;
-    const float scale = scale_;
-    for (size_t i = 0; i < indices.size(); ++i) {
-      const size_t index = static_cast<size_t>(indices[i]);
-      const uint8_t* in = images_.data() + index * features_;
-      for (size_t j = 0; j < features_; ++j) {
-        *out++ = (static_cast<float>(in[j]) * (1.0f / 255.0f) - mean) * scale;
-      }
-      batch->labels[i] = labels_[index];
-    }
-  }
-
- private:
-  const std::vector<uint8_t> images_;
-  const std::vector<uint8_t> labels_;
-  const int num_classes_;
-  const float mean_;
-  const float scale_;  // one over the standard deviation
-  std::vector<int> feature_shape_;
-  size_t features_;
-};
 
 absl::Status Illegal(const std::string& path, const std::string& what) {
   return absl::InvalidArgumentError(absl::StrCat(path, ": ", what));
@@ -119,13 +70,8 @@ absl::StatusOr<IdxArray> ReadIdx(const std::string& path) {
 
 absl::StatusOr<std::unique_ptr<Dataset>> ReadIdxDataset(const std::string& images_path,
                                                         const std::string& labels_path,
-                                                        const IdxOptions& options) {
-  if (options.num_classes < 0 || !std::isfinite(options.mean) || !std::isfinite(options.stddev) ||
-      !std::isfinite(1 / options.stddev) || options.stddev <= 0) {
-    return Illegal(images_path,
-                   absl::StrCat("cannot be read with ", options.num_classes, " classes, mean ",
-                                options.mean, " and standard deviation ", options.stddev));
-  }
+                                                        const ImageOptions& options) {
+  PARLEY_RETURN_IF_ERROR(CheckImageOptions(images_path, options));
   PARLEY_ASSIGN_OR_RETURN(IdxArray images, ReadIdx(images_path));
   if (images.shape.size() != 3 && images.shape.size() != 4) {
     return Illegal(images_path, absl::StrCat("images have 3 or 4 dimensions, this file has ",
@@ -140,15 +86,10 @@ absl::StatusOr<std::unique_ptr<Dataset>> ReadIdxDataset(const std::string& image
     return Illegal(labels_path, absl::StrCat(labels.shape[0], " labels, but ", images_path, " has ",
                                              images.shape[0], " images"));
   }
-  const auto largest = std::max_element(labels.values.begin(), labels.values.end());
-  if (options.num_classes > 0 && *largest >= options.num_classes) {
-    return Illegal(labels_path, absl::StrCat("label ", int{*largest}, " of example ",
-                                             largest - labels.values.begin(), " (from 0) is not ",
-                                             "among the classes 0 to ", options.num_classes - 1));
-  }
-  const int num_classes = options.num_classes > 0 ? options.num_classes : 1 + *largest;
-  return std::make_unique<IdxDataset>(std::move(images), std::move(labels.values), num_classes,
-                                      options.mean, options.stddev);
+  std::vector<int> shape(images.shape.begin() + 1, images.shape.end());
+  if (shape.size() == 2) shape.push_back(1);
+  return NewImageDataset(std::move(images.values), shape, std::move(labels.values), labels_path,
+                         options);
 }
 
 }  // namespace parley::data

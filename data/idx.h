@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "data/dataset.h"
+#include "data/images.h"
 
 namespace parley::data {
 
@@ -24,22 +25,13 @@ struct IdxArray {
 // IDX file of unsigned bytes.
 absl::StatusOr<IdxArray> ReadIdx(const std::string& path);
 
-struct IdxOptions {
-  // How many classes there are: a label is 0 to num_classes - 1. 0: one more than the largest
-  // label. A job that knows the number should say it, for then a damaged label is found.
-  int num_classes = 0;
-  // A feature is (byte / 255 - mean) / stddev. As they are, features are in [0, 1].
-  float mean = 0;
-  float stddev = 1;
-};
-
 // Images [n, height, width] or [n, height, width, channels] with labels [n]. Features are float32
-// of shape {height, width, channels}; in memory an image stays bytes, and becomes float32 when it
-// is put into a batch. INVALID_ARGUMENT when the files do not belong together: exchanged, or of
-// different lengths; when a label is out of range; or when an option makes no sense.
+// of shape {height, width, channels}. INVALID_ARGUMENT when the files do not belong together:
+// exchanged, or of different lengths; when a label is out of range; or when an option makes no
+// sense.
 absl::StatusOr<std::unique_ptr<Dataset>> ReadIdxDataset(const std::string& images_path,
                                                         const std::string& labels_path,
-                                                        const IdxOptions& options = {});
+                                                        const ImageOptions& options = {});
 
 }  // namespace parley::data
 

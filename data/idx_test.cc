@@ -89,7 +89,7 @@ TEST(IdxTest, ReadsFashionMnist) {
 TEST(IdxTest, FeaturesAreNormalisedAsAsked) {
   Write(Path("images"), kImages);
   Write(Path("labels"), kLabels);
-  IdxOptions options;
+  ImageOptions options;
   options.mean = 0.25f;
   options.stddev = 0.5f;
   const auto dataset = ReadIdxDataset(Path("images"), Path("labels"), options);
@@ -135,7 +135,7 @@ TEST(IdxTest, BatchesAreAlignedWhateverTheirSize) {
 TEST(IdxTest, ALabelOutOfRangeIsNamed) {
   Write(Path("images"), kImages);
   Write(Path("labels"), Idx({2}, std::string("\x01\x07", 2)));
-  IdxOptions options;
+  ImageOptions options;
   options.num_classes = 7;
   const auto refused = ReadIdxDataset(Path("images"), Path("labels"), options);
   EXPECT_EQ(refused.status().code(), absl::StatusCode::kInvalidArgument);

@@ -4,6 +4,7 @@
 
 #include <fstream>
 #include <string>
+#include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -11,6 +12,7 @@
 namespace parley::data {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 std::string Folder(const std::string& name) {
@@ -52,6 +54,38 @@ TEST(OpenDatasetTest, OpensAFolderOfTables) {
   EXPECT_EQ(numbers->test->num_classes(), 0);
 }
 
+TEST(OpenDatasetTest, TheTestHasTheCategoriesOfTheTraining) {
+  const std::string folder = Folder("categories");
+  Write(folder + "/train.csv", "red,1,0\nblue,2,1\nred,3,2\n");
+  Write(folder + "/test.csv", "green,4,1\nblue,5,0\n");
+  CsvOptions options;
+  options.categorical = {{"1"}};
+  const auto both = OpenDataset(folder, options);
+  ASSERT_TRUE(both.ok()) << both.status();
+  EXPECT_THAT(both->train->vocabularies(), ElementsAre(3));
+  EXPECT_THAT(both->test->vocabularies(), ElementsAre(3));
+  Batch batch;
+  both->test->Fill({0, 1}, &batch);
+  EXPECT_EQ(batch.ids, (std::vector<int32_t>{0, 2}));
+}
+
+TEST(OpenDatasetTest, OpensCifar10) {
+  const std::string folder = Folder("cifar");
+  for (const char* name : {"1", "2", "3", "4", "5"}) {
+    Write(folder + "/data_batch_" + name + ".bin",
+          std::string(1, *name - '0') + std::string(3072, *name));
+  }
+  EXPECT_THAT(OpenDataset(folder, {}).status().message(), HasSubstr("test_batch.bin"));
+  Write(folder + "/test_batch.bin", std::string(2 * 3073, '\0'));
+  const auto both = OpenDataset(folder, {});
+  ASSERT_TRUE(both.ok()) << both.status();
+  EXPECT_EQ(both->train->size(), 5);
+  EXPECT_EQ(both->test->size(), 2);
+  Batch batch;
+  both->train->Fill({0, 4}, &batch);
+  EXPECT_EQ(batch.labels, (std::vector<int32_t>{1, 5}));
+}
+
 TEST(OpenDatasetTest, ALabelThatTheTrainingLacksIsNamed) {
   const std::string folder = Folder("labels");
   // Images of 1 x 1, or labels: what a header can say in single bytes.
@@ -70,7 +104,7 @@ TEST(OpenDatasetTest, ALabelThatTheTrainingLacksIsNamed) {
   Write(folder + "/t10k-labels-idx1-ubyte", idx(1, std::string("\1\5", 2)));
   EXPECT_THAT(OpenDataset(folder, {}).status().message(),
               HasSubstr("t10k-labels-idx1-ubyte: label 5 of example 1"));
-  IdxOptions six;
+  ImageOptions six;
   six.num_classes = 6;
   const auto both = OpenDataset(folder, {}, six);
   ASSERT_TRUE(both.ok()) << both.status();
