@@ -14,6 +14,11 @@ namespace parley::nn {
 std::unique_ptr<Module> NewConv2d(Backend* backend, const std::string& name, const Window& window,
                                   int64_t inputs, int64_t outputs, const Initializer& initializer);
 
+// The same without a bias: batch normalisation, which has one, follows.
+std::unique_ptr<Module> NewConv2dWithoutBias(Backend* backend, const std::string& name,
+                                             const Window& window, int64_t inputs, int64_t outputs,
+                                             const Initializer& initializer);
+
 }  // namespace parley::nn
 
 #endif  // PARLEY_NN_LAYERS_CONV2D_H_

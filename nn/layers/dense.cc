@@ -1,6 +1,7 @@
 #include "nn/layers/dense.h"
 
-#include "nn/functions.h"
+#include "nn/elementwise.h"
+#include "nn/matrix.h"
 
 namespace parley::nn {
 namespace {
@@ -14,8 +15,8 @@ class Dense final : public Module {
         bias_{name + "/bias", Initializer::Zeros(),
               Variable::Parameter(Tensor(backend, {outputs}))} {}
 
-  Variable Forward(const Variable& x) override {
-    return AddBias(MatMul(x, kernel_.variable), bias_.variable);
+  Variable Forward(const Variable& x, const ForwardContext&) override {
+    return AddBias(MatMul(x, Cast(kernel_.variable, x.dtype())), Cast(bias_.variable, x.dtype()));
   }
   std::vector<Parameter> parameters() const override { return {kernel_, bias_}; }
 

@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "nn/functions.h"
+#include "nn/layout.h"
 
 namespace parley::nn {
 namespace {
@@ -11,7 +11,7 @@ class FunctionLayer final : public Module {
  public:
   explicit FunctionLayer(std::function<Variable(const Variable&)> function)
       : function_(std::move(function)) {}
-  Variable Forward(const Variable& x) override { return function_(x); }
+  Variable Forward(const Variable& x, const ForwardContext&) override { return function_(x); }
 
  private:
   const std::function<Variable(const Variable&)> function_;
@@ -23,17 +23,11 @@ std::unique_ptr<Module> NewFunctionLayer(std::function<Variable(const Variable&)
   return std::make_unique<FunctionLayer>(std::move(function));
 }
 
-std::unique_ptr<Module> NewRelu() { return NewFunctionLayer(Relu); }
-std::unique_ptr<Module> NewSigmoid() { return NewFunctionLayer(Sigmoid); }
-std::unique_ptr<Module> NewTanh() { return NewFunctionLayer(Tanh); }
-std::unique_ptr<Module> NewSoftmax() { return NewFunctionLayer(Softmax); }
-std::unique_ptr<Module> NewMaxPool2d(const Window& window) {
-  return NewFunctionLayer([window](const Variable& x) { return MaxPool2d(x, window); });
-}
 std::unique_ptr<Module> NewFlatten() {
   return NewFunctionLayer([](const Variable& x) {
-    const int64_t batch = x.shape()[0];
-    return Reshape(x, {batch, batch == 0 ? 0 : x.value().num_elements() / batch});
+    int64_t rest = 1;
+    for (size_t i = 1; i < x.shape().rank(); ++i) rest *= x.shape()[i];
+    return Reshape(x, {x.shape()[0], rest});
   });
 }
 

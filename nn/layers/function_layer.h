@@ -11,12 +11,6 @@ namespace parley::nn {
 // A layer without parameters, made of a function: NewFunctionLayer(Relu).
 std::unique_ptr<Module> NewFunctionLayer(std::function<Variable(const Variable&)> function);
 
-// The layers without parameters that models are made of.
-std::unique_ptr<Module> NewRelu();
-std::unique_ptr<Module> NewSigmoid();
-std::unique_ptr<Module> NewTanh();
-std::unique_ptr<Module> NewSoftmax();
-std::unique_ptr<Module> NewMaxPool2d(const Window& window);
 // [batch, ...] -> [batch, the rest]
 std::unique_ptr<Module> NewFlatten();
 

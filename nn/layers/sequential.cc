@@ -9,9 +9,9 @@ class Sequential final : public Module {
  public:
   explicit Sequential(std::vector<std::unique_ptr<Module>> layers) : layers_(std::move(layers)) {}
 
-  Variable Forward(const Variable& x) override {
+  Variable Forward(const Variable& x, const ForwardContext& context) override {
     Variable y = x;
-    for (const auto& layer : layers_) y = layer->Forward(y);
+    for (const auto& layer : layers_) y = layer->Forward(y, context);
     return y;
   }
   std::vector<Parameter> parameters() const override {

@@ -1,33 +1,43 @@
 #include "nn/layers/sequential.h"
 
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "gtest/gtest.h"
-#include "nn/init.h"
-#include "nn/layers/conv2d.h"
+#include "nn/elementwise.h"
 #include "nn/layers/dense.h"
 #include "nn/layers/function_layer.h"
-#include "nn/testing/gradient_check.h"
 #include "tensor/cpu_backend.h"
 
 namespace parley::nn {
 namespace {
 
-TEST_F(GradientTest, OfAModelOfLayers) {
+std::unique_ptr<Module> Shift(double scale, double shift) {
+  return NewFunctionLayer([=](const Variable& x) { return Affine(x, scale, shift); });
+}
+
+TEST(SequentialTest, LayersFollowEachOther) {
   std::vector<std::unique_ptr<Module>> layers;
-  layers.push_back(
-      NewConv2d(CpuBackend(), "conv", {3, 3, 1, 1}, 2, 3, Initializer::Normal(0, 0.3f)));
-  layers.push_back(NewTanh());
-  layers.push_back(NewFlatten());
-  layers.push_back(NewDense(CpuBackend(), "dense", 4 * 4 * 3, 2, Initializer::Normal(0, 0.3f)));
-  layers.push_back(NewSoftmax());
-  const std::unique_ptr<Module> model = NewSequential(std::move(layers));
-  InitializeParameters(model.get(), seed());
-  Inputs inputs = {RandomParameter({2, 4, 4, 2}, seed())};
-  for (const Parameter& parameter : model->parameters()) inputs.push_back(parameter.variable);
-  Check([&](const Inputs& in) { return model->Forward(in[0]); }, inputs);
+  layers.push_back(Shift(2, 0));
+  layers.push_back(Shift(1, 3));
+  const Tensor x(CpuBackend(), {1});
+  x.data()[0] = 5;
+  EXPECT_EQ(NewSequential(std::move(layers))->Forward(Variable::Input(x)).value().data()[0], 13);
+}
+
+TEST(SequentialTest, ParametersAreInTheOrderOfTheLayers) {
+  std::vector<std::unique_ptr<Module>> layers;
+  for (const char* name : {"b", "a"}) {
+    layers.push_back(NewDense(CpuBackend(), name, 2, 2, Initializer::Zeros()));
+    layers.push_back(Shift(1, 0));
+  }
+  std::vector<std::string> names;
+  for (const Parameter& each : NewSequential(std::move(layers))->parameters()) {
+    names.push_back(each.name);
+  }
+  EXPECT_EQ(names, (std::vector<std::string>{"b/kernel", "b/bias", "a/kernel", "a/bias"}));
 }
 
 }  // namespace
