@@ -13,6 +13,7 @@
 #include "gtest/gtest.h"
 #include "nn/init.h"
 #include "nn/loss.h"
+#include "nn/metrics.h"
 #include "tensor/cpu_backend.h"
 
 namespace parley::nn {
