@@ -11,8 +11,9 @@
 #include "base/mutex.h"
 #include "glog/logging.h"
 #include "tensor/cpu_conv2d.h"
+#include "tensor/cpu_matmul.h"
 #include "tensor/cpu_matrix.h"
-#include "tensor/cpu_max_pool2d.h"
+#include "tensor/cpu_pool2d.h"
 
 namespace parley {
 namespace {
@@ -159,24 +160,11 @@ class Cpu final : public Backend {
 
   void MatMul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, Write write,
               const Tensor& out) override {
-    const MatrixMap left = AsMatrix(a), right = AsMatrix(b);
-    MatrixMap result = AsMatrix(out);
-    CHECK_EQ(transpose_a ? left.cols() : left.rows(), result.rows());
-    CHECK_EQ(transpose_b ? right.rows() : right.cols(), result.cols());
-    CHECK_EQ(transpose_a ? left.rows() : left.cols(), transpose_b ? right.cols() : right.rows());
-    if (transpose_a && transpose_b) {
-      Put(write, result.noalias(), left.transpose() * right.transpose());
-    } else if (transpose_a) {
-      Put(write, result.noalias(), left.transpose() * right);
-    } else if (transpose_b) {
-      Put(write, result.noalias(), left * right.transpose());
-    } else {
-      Put(write, result.noalias(), left * right);
-    }
+    CpuMatMul(a, transpose_a, b, transpose_b, write, out);
   }
-  void BatchMatMul(double, const Tensor&, bool, const Tensor&, bool, Write,
-                   const Tensor&) override {
-    NotYet();
+  void BatchMatMul(double scale, const Tensor& a, bool transpose_a, const Tensor& b,
+                   bool transpose_b, Write write, const Tensor& out) override {
+    CpuBatchMatMul(scale, a, transpose_a, b, transpose_b, write, out);
   }
   void Permute(const Tensor&, absl::Span<const int>, Write, const Tensor&) override { NotYet(); }
   void ReadSlice(const Tensor&, absl::Span<const int64_t>, Write, const Tensor&) override {
@@ -217,8 +205,6 @@ class Cpu final : public Backend {
   void Dropout(const Tensor&, double, uint64_t, uint64_t, Write, const Tensor&) override {
     NotYet();
   }
-  void AvgPool2d(const Tensor&, const Window&, const Tensor&) override { NotYet(); }
-  void AvgPool2dGradient(const Tensor&, const Window&, Write, const Tensor&) override { NotYet(); }
 
   void Unary(UnaryOp op, const Tensor& x, const Tensor& y) override {
     CHECK_EQ(x.num_elements(), y.num_elements());
@@ -320,9 +306,16 @@ class Cpu final : public Backend {
                  const Tensor& argmax) override {
     CpuMaxPool2d(x, window, y, argmax);
   }
-  void MaxPool2dGradient(const Tensor& dy, const Tensor& argmax, const Window&, Write write,
+  void MaxPool2dGradient(const Tensor& dy, const Tensor& argmax, const Window& window, Write write,
                          const Tensor& dx) override {
-    CpuMaxPool2dGradient(dy, argmax, write, dx);
+    CpuMaxPool2dGradient(dy, argmax, window, write, dx);
+  }
+  void AvgPool2d(const Tensor& x, const Window& window, const Tensor& y) override {
+    CpuAvgPool2d(x, window, y);
+  }
+  void AvgPool2dGradient(const Tensor& dy, const Window& window, Write write,
+                         const Tensor& dx) override {
+    CpuAvgPool2dGradient(dy, window, write, dx);
   }
 
  private:

@@ -5,9 +5,10 @@
 
 namespace parley {
 
-// Convolution on the CPU, as a matrix product of patches (Chellapilla et al., 2006): a patch is the
-// window of x that one output pixel sees, a row of [window height * window width * channels]. Some
-// images at a time, so that their patches stay in the second-level cache. Meanings as in Backend.
+// Convolution on the CPU. Products are made straight from the images (cpu_tile.h): the left side of
+// a tile is given by pointers to pixels (Dukhan, "The Indirect Convolution Algorithm", 2019), so no
+// patches are copied, and pixels that see the same part of the window share tiles, so padding costs
+// nothing. Meanings as in Backend.
 
 void CpuConv2d(const Tensor& x, const Tensor& filter, const Window& window, const Tensor& y);
 void CpuConv2dInputGradient(const Tensor& dy, const Tensor& filter, const Window& window,

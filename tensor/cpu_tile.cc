@@ -1,0 +1,151 @@
+#include "tensor/cpu_tile.h"
+
+#include <immintrin.h>
+
+#include "glog/logging.h"
+
+namespace parley {
+namespace {
+
+template <typename W>
+struct Simd;
+
+template <>
+struct Simd<float> {
+  using Vector = __m256;
+  static constexpr int kLanes = 8;
+  static Vector Zero() { return _mm256_setzero_ps(); }
+  static Vector Load(const float* from) { return _mm256_loadu_ps(from); }
+  static Vector Repeat(const float* from) { return _mm256_broadcast_ss(from); }
+  static Vector Repeat(float value) { return _mm256_set1_ps(value); }
+  static Vector MultiplyAdd(Vector a, Vector b, Vector c) { return _mm256_fmadd_ps(a, b, c); }
+  static Vector Multiply(Vector a, Vector b) { return _mm256_mul_ps(a, b); }
+  static Vector Add(Vector a, Vector b) { return _mm256_add_ps(a, b); }
+  static void Store(float* to, Vector v) { _mm256_storeu_ps(to, v); }
+  // The first `lanes` lanes.
+  static __m256i Mask(int lanes) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(lanes), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+  }
+  static Vector Load(const float* from, __m256i mask) { return _mm256_maskload_ps(from, mask); }
+  static void Store(float* to, __m256i mask, Vector v) { _mm256_maskstore_ps(to, mask, v); }
+};
+
+template <>
+struct Simd<double> {
+  using Vector = __m256d;
+  static constexpr int kLanes = 4;
+  static Vector Zero() { return _mm256_setzero_pd(); }
+  static Vector Load(const double* from) { return _mm256_loadu_pd(from); }
+  static Vector Repeat(const double* from) { return _mm256_broadcast_sd(from); }
+  static Vector Repeat(double value) { return _mm256_set1_pd(value); }
+  static Vector MultiplyAdd(Vector a, Vector b, Vector c) { return _mm256_fmadd_pd(a, b, c); }
+  static Vector Multiply(Vector a, Vector b) { return _mm256_mul_pd(a, b); }
+  static Vector Add(Vector a, Vector b) { return _mm256_add_pd(a, b); }
+  static void Store(double* to, Vector v) { _mm256_storeu_pd(to, v); }
+  static __m256i Mask(int lanes) {
+    return _mm256_cmpgt_epi64(_mm256_set1_epi64x(lanes), _mm256_setr_epi64x(0, 1, 2, 3));
+  }
+  static Vector Load(const double* from, __m256i mask) { return _mm256_maskload_pd(from, mask); }
+  static void Store(double* to, __m256i mask, Vector v) { _mm256_maskstore_pd(to, mask, v); }
+};
+
+// kVectors: of a panel's row, those that hold columns at all. kUnit: the innermost step in a is 1.
+template <typename W, int kRows, int kVectors, bool kUnit>
+inline void Product(int columns, const TileWalk& walk, const W* const* a, const W* b, W scale,
+                    Write write, W* const* c) {
+  using S = Simd<W>;
+  using Vector = typename S::Vector;
+  const W* row[kRows];
+  for (int i = 0; i < kRows; ++i) row[i] = a[i];
+  Vector sum[kRows][kVectors];
+  for (int i = 0; i < kRows; ++i) {
+    for (int v = 0; v < kVectors; ++v) sum[i][v] = S::Zero();
+  }
+  const int64_t step = kUnit ? 1 : walk.a_step[2];
+  for (int64_t outer = 0; outer < walk.count[0]; ++outer) {
+    for (int64_t middle = 0; middle < walk.count[1]; ++middle) {
+      int64_t at = outer * walk.a_step[0] + middle * walk.a_step[1];
+      const W* panel = b + outer * walk.b_step[0] + middle * walk.b_step[1];
+      for (int64_t inner = walk.count[2]; inner > 0; --inner) {
+        Vector right[kVectors];
+        for (int v = 0; v < kVectors; ++v) right[v] = S::Load(panel + v * S::kLanes);
+        for (int i = 0; i < kRows; ++i) {
+          const Vector left = S::Repeat(row[i] + at);
+          for (int v = 0; v < kVectors; ++v) {
+            sum[i][v] = S::MultiplyAdd(left, right[v], sum[i][v]);
+          }
+        }
+        panel += kTileColumns<W>;
+        at += step;
+      }
+    }
+  }
+  if (scale != 1) {
+    for (int i = 0; i < kRows; ++i) {
+      for (int v = 0; v < kVectors; ++v) sum[i][v] = S::Multiply(S::Repeat(scale), sum[i][v]);
+    }
+  }
+  if (columns == kVectors * S::kLanes) {
+    for (int i = 0; i < kRows; ++i) {
+      for (int v = 0; v < kVectors; ++v) {
+        W* const to = c[i] + v * S::kLanes;
+        S::Store(to, write == Write::kAdd ? S::Add(S::Load(to), sum[i][v]) : sum[i][v]);
+      }
+    }
+    return;
+  }
+  for (int i = 0; i < kRows; ++i) {
+    for (int v = 0; v < kVectors; ++v) {
+      const __m256i mask = S::Mask(columns - v * S::kLanes);
+      W* const to = c[i] + v * S::kLanes;
+      S::Store(to, mask, write == Write::kAdd ? S::Add(S::Load(to, mask), sum[i][v]) : sum[i][v]);
+    }
+  }
+}
+
+template <typename W, int kRows>
+void RowsProduct(int columns, const TileWalk& walk, const W* const* a, const W* b, W scale,
+                 Write write, W* const* c) {
+  const bool unit = walk.a_step[2] == 1;
+  if (columns > Simd<W>::kLanes) {
+    if (unit) {
+      Product<W, kRows, 2, true>(columns, walk, a, b, scale, write, c);
+    } else {
+      Product<W, kRows, 2, false>(columns, walk, a, b, scale, write, c);
+    }
+  } else if (unit) {
+    Product<W, kRows, 1, true>(columns, walk, a, b, scale, write, c);
+  } else {
+    Product<W, kRows, 1, false>(columns, walk, a, b, scale, write, c);
+  }
+}
+
+}  // namespace
+
+template <typename W>
+void TileProduct(int rows, int columns, const TileWalk& walk, const W* const* a, const W* b,
+                 W scale, Write write, W* const* c) {
+  switch (rows) {
+    case 1:
+      return RowsProduct<W, 1>(columns, walk, a, b, scale, write, c);
+    case 2:
+      return RowsProduct<W, 2>(columns, walk, a, b, scale, write, c);
+    case 3:
+      return RowsProduct<W, 3>(columns, walk, a, b, scale, write, c);
+    case 4:
+      return RowsProduct<W, 4>(columns, walk, a, b, scale, write, c);
+    case 5:
+      return RowsProduct<W, 5>(columns, walk, a, b, scale, write, c);
+    case 6:
+      return RowsProduct<W, 6>(columns, walk, a, b, scale, write, c);
+    default:
+      LOG(FATAL) << "a tile of " << rows << " rows";
+  }
+}
+
+template void TileProduct<float>(int, int, const TileWalk&, const float* const*, const float*,
+                                 float, Write, float* const*);
+template void TileProduct<double>(int, int, const TileWalk&, const double* const*, const double*,
+                                  double, Write, double* const*);
+
+}  // namespace parley
