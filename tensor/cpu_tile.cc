@@ -2,6 +2,9 @@
 
 #include <immintrin.h>
 
+#include <type_traits>
+#include <utility>
+
 #include "glog/logging.h"
 
 namespace parley {
@@ -49,18 +52,26 @@ struct Simd<double> {
   static void Store(double* to, __m256i mask, Vector v) { _mm256_maskstore_pd(to, mask, v); }
 };
 
+// body(0), body(1), ... with constants: an array of which every index is one stays in registers.
+template <typename Body, size_t... kIndices>
+[[gnu::always_inline]] inline void Unrolled(Body body, std::index_sequence<kIndices...>) {
+  (body(std::integral_constant<size_t, kIndices>()), ...);
+}
+template <size_t kCount, typename Body>
+[[gnu::always_inline]] inline void Unrolled(Body body) {
+  Unrolled(body, std::make_index_sequence<kCount>());
+}
+
 // kVectors: of a panel's row, those that hold columns at all. kUnit: the innermost step in a is 1.
-template <typename W, int kRows, int kVectors, bool kUnit>
+template <typename W, size_t kRows, size_t kVectors, bool kUnit>
 inline void Product(int columns, const TileWalk& walk, const W* const* a, const W* b, W scale,
                     Write write, W* const* c) {
   using S = Simd<W>;
   using Vector = typename S::Vector;
   const W* row[kRows];
-  for (int i = 0; i < kRows; ++i) row[i] = a[i];
-  Vector sum[kRows][kVectors];
-  for (int i = 0; i < kRows; ++i) {
-    for (int v = 0; v < kVectors; ++v) sum[i][v] = S::Zero();
-  }
+  Vector sum[kRows * kVectors];
+  Unrolled<kRows>([&](auto i) { row[i] = a[i]; });
+  Unrolled<kRows * kVectors>([&](auto i) { sum[i] = S::Zero(); });
   const int64_t step = kUnit ? 1 : walk.a_step[2];
   for (int64_t outer = 0; outer < walk.count[0]; ++outer) {
     for (int64_t middle = 0; middle < walk.count[1]; ++middle) {
@@ -68,42 +79,36 @@ inline void Product(int columns, const TileWalk& walk, const W* const* a, const 
       const W* panel = b + outer * walk.b_step[0] + middle * walk.b_step[1];
       for (int64_t inner = walk.count[2]; inner > 0; --inner) {
         Vector right[kVectors];
-        for (int v = 0; v < kVectors; ++v) right[v] = S::Load(panel + v * S::kLanes);
-        for (int i = 0; i < kRows; ++i) {
+        Unrolled<kVectors>([&](auto v) { right[v] = S::Load(panel + v * S::kLanes); });
+        Unrolled<kRows>([&](auto i) {
           const Vector left = S::Repeat(row[i] + at);
-          for (int v = 0; v < kVectors; ++v) {
-            sum[i][v] = S::MultiplyAdd(left, right[v], sum[i][v]);
-          }
-        }
+          Unrolled<kVectors>([&](auto v) {
+            sum[i * kVectors + v] = S::MultiplyAdd(left, right[v], sum[i * kVectors + v]);
+          });
+        });
         panel += kTileColumns<W>;
         at += step;
       }
     }
   }
   if (scale != 1) {
-    for (int i = 0; i < kRows; ++i) {
-      for (int v = 0; v < kVectors; ++v) sum[i][v] = S::Multiply(S::Repeat(scale), sum[i][v]);
-    }
+    Unrolled<kRows * kVectors>([&](auto i) { sum[i] = S::Multiply(S::Repeat(scale), sum[i]); });
   }
-  if (columns == kVectors * S::kLanes) {
-    for (int i = 0; i < kRows; ++i) {
-      for (int v = 0; v < kVectors; ++v) {
-        W* const to = c[i] + v * S::kLanes;
-        S::Store(to, write == Write::kAdd ? S::Add(S::Load(to), sum[i][v]) : sum[i][v]);
-      }
-    }
+  if (columns == static_cast<int>(kVectors) * S::kLanes) {
+    Unrolled<kRows * kVectors>([&](auto i) {
+      W* const to = c[i / kVectors] + i % kVectors * S::kLanes;
+      S::Store(to, write == Write::kAdd ? S::Add(S::Load(to), sum[i]) : sum[i]);
+    });
     return;
   }
-  for (int i = 0; i < kRows; ++i) {
-    for (int v = 0; v < kVectors; ++v) {
-      const __m256i mask = S::Mask(columns - v * S::kLanes);
-      W* const to = c[i] + v * S::kLanes;
-      S::Store(to, mask, write == Write::kAdd ? S::Add(S::Load(to, mask), sum[i][v]) : sum[i][v]);
-    }
-  }
+  Unrolled<kRows * kVectors>([&](auto i) {
+    const __m256i mask = S::Mask(columns - static_cast<int>(i % kVectors) * S::kLanes);
+    W* const to = c[i / kVectors] + i % kVectors * S::kLanes;
+    S::Store(to, mask, write == Write::kAdd ? S::Add(S::Load(to, mask), sum[i]) : sum[i]);
+  });
 }
 
-template <typename W, int kRows>
+template <typename W, size_t kRows>
 void RowsProduct(int columns, const TileWalk& walk, const W* const* a, const W* b, W scale,
                  Write write, W* const* c) {
   const bool unit = walk.a_step[2] == 1;
