@@ -98,7 +98,7 @@ absl::Status CheckKind(const v1::Optimizer& optimizer) {
     case v1::Optimizer::kNadam: {
       const float beta1 = optimizer.nadam().beta1();
       return Fields("optimizer.nadam")
-          .Allow(beta1 >= 0 && beta1 <= 0.9999f, "beta1", beta1, "numbers in [0, 0.9999]")
+          .Allow(beta1 >= 0 && beta1 <= 0.999f, "beta1", beta1, "numbers in [0, 0.999]")
           .BelowOne("beta2", optimizer.nadam().beta2())
           .PositiveOrDefault("epsilon", optimizer.nadam().epsilon())
           .PositiveOrDefault("momentum_decay", optimizer.nadam().momentum_decay())

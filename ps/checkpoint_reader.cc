@@ -13,6 +13,7 @@
 #include "net/checkpoint_folder.h"
 #include "ps/checkpoint_format.h"
 #include "ps/checkpoint_index.h"
+#include "ps/optimizer.h"
 
 namespace parley {
 namespace {
@@ -36,6 +37,11 @@ struct Source {
 // Of one file, the saved blocks that are needed, by the place of their first array.
 using SourcesOfFile = std::map<int64_t, Source>;
 
+absl::StatusOr<std::string> SlotsOf(const v1::Optimizer& spec) {
+  PARLEY_ASSIGN_OR_RETURN(const std::unique_ptr<Optimizer> optimizer, NewOptimizer(spec));
+  return absl::StrJoin(optimizer->slot_names(), ",");
+}
+
 // The index in `saved` of parameter `parameter` of `job`.
 absl::StatusOr<int> MatchParameter(const Job& job, int parameter, const Job& saved) {
   const v1::ParameterSpec& now = job.spec().parameters(parameter);
@@ -55,6 +61,13 @@ absl::StatusOr<int> MatchParameter(const Job& job, int parameter, const Job& sav
     return absl::FailedPreconditionError(absl::StrCat(
         "parameter ", now.name(),
         " has another kind of optimizer than in the checkpoint, whose slots it cannot use"));
+  }
+  PARLEY_ASSIGN_OR_RETURN(const std::string slots, SlotsOf(job.OptimizerOf(parameter)));
+  PARLEY_ASSIGN_OR_RETURN(const std::string saved_slots, SlotsOf(saved.OptimizerOf(*found)));
+  if (slots != saved_slots) {
+    return absl::FailedPreconditionError(absl::StrCat("parameter ", now.name(),
+                                                      " has an optimizer with the slots [", slots,
+                                                      "], in the checkpoint [", saved_slots, "]"));
   }
   return found;
 }

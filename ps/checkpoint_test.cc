@@ -264,6 +264,13 @@ TEST_F(CheckpointTest, ErrorsNameTheParameterThatDoesNotFit) {
   spec.mutable_optimizer()->mutable_momentum();
   EXPECT_TRUE(absl::IsFailedPrecondition(RestoreAll(spec, 7)));
 
+  spec = Spec(1, 16);
+  spec.mutable_optimizer()->mutable_adam()->set_amsgrad(true);
+  status = RestoreAll(spec, 7);
+  EXPECT_TRUE(absl::IsFailedPrecondition(status));
+  EXPECT_TRUE(absl::StrContains(status.message(), "[m,v,largest_v], in the checkpoint [m,v]"))
+      << status;
+
   // A subset of the parameters, and other hyperparameters, are no hindrance.
   spec = Spec(2, 16);
   spec.mutable_parameters()->RemoveLast();

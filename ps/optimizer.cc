@@ -1,31 +1,113 @@
 #include "ps/optimizer.h"
 
+#include <utility>
+
 #include "absl/status/status.h"
+#include "base/status.h"
+#include "ps/optimizers/accumulated.h"
+#include "ps/optimizers/adadelta.h"
+#include "ps/optimizers/adagrad.h"
 #include "ps/optimizers/adam.h"
+#include "ps/optimizers/adamax.h"
+#include "ps/optimizers/ftrl.h"
+#include "ps/optimizers/lion.h"
 #include "ps/optimizers/momentum.h"
+#include "ps/optimizers/nadam.h"
+#include "ps/optimizers/regularized.h"
+#include "ps/optimizers/rmsprop.h"
+#include "ps/optimizers/scheduled.h"
 #include "ps/optimizers/sgd.h"
 
 namespace parley {
+namespace {
 
-absl::StatusOr<std::unique_ptr<Optimizer>> NewOptimizer(const v1::Optimizer& spec) {
+// Zero stands for the default.
+void Set(float value, float* field) {
+  if (value != 0) *field = value;
+}
+
+absl::StatusOr<std::unique_ptr<Optimizer>> NewKind(const v1::Optimizer& spec) {
   switch (spec.kind_case()) {
     case v1::Optimizer::kSgd:
-      return NewSgd(spec.learning_rate());
+      return NewSgd();
     case v1::Optimizer::kMomentum:
-      return NewMomentum(
-          {spec.learning_rate(), spec.momentum().momentum(), spec.momentum().nesterov()});
+      return NewMomentum({spec.momentum().momentum(), spec.momentum().nesterov()});
     case v1::Optimizer::kAdam: {
       AdamConfig config;
-      config.learning_rate = spec.learning_rate();
-      if (spec.adam().beta1() != 0) config.beta1 = spec.adam().beta1();
-      if (spec.adam().beta2() != 0) config.beta2 = spec.adam().beta2();
-      if (spec.adam().epsilon() != 0) config.epsilon = spec.adam().epsilon();
+      Set(spec.adam().beta1(), &config.beta1);
+      Set(spec.adam().beta2(), &config.beta2);
+      Set(spec.adam().epsilon(), &config.epsilon);
+      config.amsgrad = spec.adam().amsgrad();
       return NewAdam(config);
     }
-    default:
+    case v1::Optimizer::kAdagrad: {
+      AdagradConfig config;
+      config.initial_accumulator = spec.adagrad().initial_accumulator();
+      config.rate_decay = spec.adagrad().rate_decay();
+      Set(spec.adagrad().epsilon(), &config.epsilon);
+      return NewAdagrad(config);
+    }
+    case v1::Optimizer::kAdadelta: {
+      AdadeltaConfig config;
+      Set(spec.adadelta().rho(), &config.rho);
+      Set(spec.adadelta().epsilon(), &config.epsilon);
+      return NewAdadelta(config);
+    }
+    case v1::Optimizer::kRmsprop: {
+      RmspropConfig config;
+      Set(spec.rmsprop().alpha(), &config.alpha);
+      Set(spec.rmsprop().epsilon(), &config.epsilon);
+      config.momentum = spec.rmsprop().momentum();
+      config.centered = spec.rmsprop().centered();
+      return NewRmsprop(config);
+    }
+    case v1::Optimizer::kAdamax: {
+      AdamaxConfig config;
+      Set(spec.adamax().beta1(), &config.beta1);
+      Set(spec.adamax().beta2(), &config.beta2);
+      Set(spec.adamax().epsilon(), &config.epsilon);
+      return NewAdamax(config);
+    }
+    case v1::Optimizer::kNadam: {
+      NadamConfig config;
+      Set(spec.nadam().beta1(), &config.beta1);
+      Set(spec.nadam().beta2(), &config.beta2);
+      Set(spec.nadam().epsilon(), &config.epsilon);
+      Set(spec.nadam().momentum_decay(), &config.momentum_decay);
+      return NewNadam(config);
+    }
+    case v1::Optimizer::kFtrl: {
+      FtrlConfig config;
+      Set(spec.ftrl().beta(), &config.beta);
+      config.l1 = spec.ftrl().l1();
+      config.l2 = spec.ftrl().l2();
+      return NewFtrl(config);
+    }
+    case v1::Optimizer::kLion: {
+      LionConfig config;
+      Set(spec.lion().beta1(), &config.beta1);
+      Set(spec.lion().beta2(), &config.beta2);
+      return NewLion(config);
+    }
+    case v1::Optimizer::KIND_NOT_SET:
       break;
   }
   return absl::InvalidArgumentError("no optimizer, or one this version does not know");
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Optimizer>> NewOptimizer(const v1::Optimizer& spec) {
+  PARLEY_ASSIGN_OR_RETURN(std::unique_ptr<Optimizer> optimizer, NewKind(spec));
+  if (spec.clip_value() > 0 || spec.l1() > 0 || spec.l2() > 0 || spec.weight_decay() > 0) {
+    optimizer = NewRegularized({spec.clip_value(), spec.l1(), spec.l2(), spec.weight_decay()},
+                               std::move(optimizer));
+  }
+  optimizer = NewScheduled(spec.learning_rate(), spec.schedule(), std::move(optimizer));
+  if (spec.accumulate_rounds() > 1) {
+    optimizer = NewAccumulated(spec.accumulate_rounds(), std::move(optimizer));
+  }
+  return optimizer;
 }
 
 }  // namespace parley

@@ -3,30 +3,40 @@
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "proto/job.pb.h"
 
 namespace parley {
 
 // What an update depends on besides the elements themselves: the same for every element of a
-// block's round. A thing that only some optimizers read (a norm of the parameter, a scheduled
-// learning rate) is a field here.
+// block's round.
 struct UpdateContext {
-  int64_t round = 1;  // which update of the block this is, from 1
+  // From 1. To what NewOptimizer makes: which round of the block this is. An optimizer inside
+  // another one (see ps/optimizers/accumulated.h) sees the number of the update.
+  int64_t round = 1;
+  // Set by what NewOptimizer makes, from the declared rate and schedule; what its caller gives
+  // does not count.
+  float learning_rate = 0;
 };
 
-// An Optimizer is a pure function over (parameter, slots, gradient, round). It works element by
+// An Optimizer is a pure function over (parameter, slots, gradient, context). It works element by
 // element, so a block may be handed over in tiles of any size and the bits are the same; float32
 // arithmetic, each operation rounded (no fused multiply-add), in the order that the optimizer's
-// header states. Thread safety: stateless; safe from any thread.
+// header states. What depends on the context alone is computed in float64, with operations that
+// give the same bits on every machine, and rounded once to float32. Thread safety: stateless; safe
+// from any thread.
 class Optimizer {
  public:
   virtual ~Optimizer() = default;
 
-  // How many float32 values it keeps beside each element. They start as zeros.
-  virtual int num_slots() const = 0;
+  // The float32 arrays that it keeps beside each element, by name. They start as zeros. Optimizers
+  // of one kind and equal names understand each other's slots.
+  virtual std::vector<absl::string_view> slot_names() const = 0;
+  int num_slots() const { return static_cast<int>(slot_names().size()); }
 
   // Reads `gradient` and `values`, writes `new_values`, and updates the num_slots() arrays `slots`
   // in place; each has gradient.size() float32 elements. None of these overlap.
@@ -35,8 +45,9 @@ class Optimizer {
                       absl::Span<float* const> slots) const = 0;
 };
 
-// INVALID_ARGUMENT when `spec` names no optimizer that this version knows. The numbers in it are
-// taken as they are: Job::Create refuses those out of range.
+// The optimizer that `spec` declares, with its options around it. INVALID_ARGUMENT when `spec`
+// names no kind that this version knows. The numbers in it are taken as they are: CheckOptimizer
+// refuses those out of range.
 absl::StatusOr<std::unique_ptr<Optimizer>> NewOptimizer(const v1::Optimizer& spec);
 
 }  // namespace parley

@@ -15,7 +15,7 @@ namespace {
 // Hands on the gradient that it is given.
 class Recorder final : public Optimizer {
  public:
-  int num_slots() const override { return 1; }
+  std::vector<absl::string_view> slot_names() const override { return {"sum"}; }
   void Update(const UpdateContext& context, absl::Span<const float> gradient,
               absl::Span<const float> values, absl::Span<float> new_values,
               absl::Span<float* const> slots) const override {

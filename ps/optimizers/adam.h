@@ -8,10 +8,10 @@
 namespace parley {
 
 struct AdamConfig {
-  float learning_rate = 0.001f;
   float beta1 = 0.9f;    // in [0, 1)
   float beta2 = 0.999f;  // in [0, 1)
   float epsilon = 1e-8f;
+  bool amsgrad = false;
 };
 
 // Adam (Kingma and Ba, ICLR 2015, algorithm 1), as torch.optim.Adam computes it; two slots, m and
@@ -19,8 +19,9 @@ struct AdamConfig {
 //   m <- beta1 * m + (1 - beta1) * g
 //   v <- beta2 * v + (1 - beta2) * g * g
 //   p <- p - learning_rate / (1 - beta1^t) * (m / (sqrt(v) * (1 / sqrt(1 - beta2^t)) + epsilon))
-// with t the round. What depends on t alone is computed in float64 and rounded once to float32; the
-// rest is float32.
+// with t the round. With amsgrad (Reddi, Kale and Kumar, ICLR 2018), a third slot, largest_v, and
+//   largest_v <- max(largest_v, v)
+// in the place of v in the last line.
 std::unique_ptr<Optimizer> NewAdam(const AdamConfig& config);
 
 }  // namespace parley

@@ -7,16 +7,16 @@ class Momentum final : public Optimizer {
  public:
   explicit Momentum(const MomentumConfig& config) : config_(config) {}
 
-  int num_slots() const override { return 1; }
+  std::vector<absl::string_view> slot_names() const override { return {"v"}; }
 
-  void Update(const UpdateContext&, absl::Span<const float> gradient,
+  void Update(const UpdateContext& context, absl::Span<const float> gradient,
               absl::Span<const float> values, absl::Span<float> new_values,
               absl::Span<float* const> slots) const override {
     const float* __restrict g = gradient.data();
     const float* __restrict p = values.data();
     float* __restrict out = new_values.data();
     float* __restrict v = slots[0];
-    const float learning_rate = config_.learning_rate;
+    const float learning_rate = context.learning_rate;
     const float momentum = config_.momentum;
     if (config_.nesterov) {
       for (size_t i = 0; i < gradient.size(); ++i) {

@@ -8,7 +8,6 @@
 namespace parley {
 
 struct MomentumConfig {
-  float learning_rate = 0.01f;
   float momentum = 0.9f;  // in [0, 1)
   bool nesterov = false;
 };

@@ -5,28 +5,21 @@ namespace {
 
 class Sgd final : public Optimizer {
  public:
-  explicit Sgd(float learning_rate) : learning_rate_(learning_rate) {}
+  std::vector<absl::string_view> slot_names() const override { return {}; }
 
-  int num_slots() const override { return 0; }
-
-  void Update(const UpdateContext&, absl::Span<const float> gradient,
+  void Update(const UpdateContext& context, absl::Span<const float> gradient,
               absl::Span<const float> values, absl::Span<float> new_values,
               absl::Span<float* const>) const override {
     const float* __restrict g = gradient.data();
     const float* __restrict p = values.data();
     float* __restrict out = new_values.data();
-    const float learning_rate = learning_rate_;
+    const float learning_rate = context.learning_rate;
     for (size_t i = 0; i < gradient.size(); ++i) out[i] = p[i] - learning_rate * g[i];
   }
-
- private:
-  const float learning_rate_;
 };
 
 }  // namespace
 
-std::unique_ptr<Optimizer> NewSgd(float learning_rate) {
-  return std::make_unique<Sgd>(learning_rate);
-}
+std::unique_ptr<Optimizer> NewSgd() { return std::make_unique<Sgd>(); }
 
 }  // namespace parley

@@ -8,7 +8,7 @@
 namespace parley {
 
 // Stochastic gradient descent (Robbins and Monro, 1951): p <- p - learning_rate * g. No slots.
-std::unique_ptr<Optimizer> NewSgd(float learning_rate);
+std::unique_ptr<Optimizer> NewSgd();
 
 }  // namespace parley
 

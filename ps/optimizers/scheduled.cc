@@ -1,0 +1,39 @@
+#include "ps/optimizers/scheduled.h"
+
+#include <utility>
+
+#include "ps/schedule.h"
+
+namespace parley {
+namespace {
+
+class Scheduled final : public Optimizer {
+ public:
+  Scheduled(float learning_rate, const v1::Schedule& schedule, std::unique_ptr<Optimizer> inner)
+      : learning_rate_(learning_rate), schedule_(schedule), inner_(std::move(inner)) {}
+
+  std::vector<absl::string_view> slot_names() const override { return inner_->slot_names(); }
+
+  void Update(const UpdateContext& context, absl::Span<const float> gradient,
+              absl::Span<const float> values, absl::Span<float> new_values,
+              absl::Span<float* const> slots) const override {
+    UpdateContext scheduled = context;
+    scheduled.learning_rate =
+        static_cast<float>(learning_rate_ * ScheduleFactor(schedule_, context.round));
+    inner_->Update(scheduled, gradient, values, new_values, slots);
+  }
+
+ private:
+  const float learning_rate_;
+  const v1::Schedule schedule_;
+  const std::unique_ptr<Optimizer> inner_;
+};
+
+}  // namespace
+
+std::unique_ptr<Optimizer> NewScheduled(float learning_rate, const v1::Schedule& schedule,
+                                        std::unique_ptr<Optimizer> inner) {
+  return std::make_unique<Scheduled>(learning_rate, schedule, std::move(inner));
+}
+
+}  // namespace parley
