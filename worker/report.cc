@@ -36,9 +36,14 @@ std::string FormatNumber(const absl::FormatSpec<double>& format, double value) {
 }
 
 std::string FormatEvaluation(const Evaluation& evaluation) {
-  const std::string loss = absl::StrFormat("test loss %.4f", evaluation.loss);
-  if (!evaluation.has_accuracy) return loss;
-  return absl::StrFormat("test accuracy %.4f, %s", evaluation.accuracy(), loss);
+  std::string line = absl::StrFormat("test loss %.4f", evaluation.loss);
+  if (evaluation.has_accuracy) {
+    line = absl::StrFormat("test accuracy %.4f, %s", evaluation.accuracy(), line);
+  }
+  for (const auto& [name, value] : evaluation.metrics) {
+    absl::StrAppendFormat(&line, ", %s %.4f", name, value);
+  }
+  return line;
 }
 
 }  // namespace
@@ -60,6 +65,9 @@ std::string FormatTable(const RunDescription& run, const TrainingSummary& summar
                       absl::StrFormat("%.2f%%", 100 * summary.evaluation.accuracy()));
   }
   rows.emplace_back("test loss", absl::StrFormat("%.4f", summary.evaluation.loss));
+  for (const auto& [name, value] : summary.evaluation.metrics) {
+    rows.emplace_back(absl::StrCat("test ", name), absl::StrFormat("%.4f", value));
+  }
   rows.emplace_back("training time",
                     absl::StrFormat("%.1f s", absl::ToDoubleSeconds(summary.seconds)));
   rows.emplace_back("samples/s per worker", absl::StrFormat("%.0f", summary.samples_per_second));
@@ -83,6 +91,7 @@ std::string FormatJson(const RunDescription& run, const TrainingSummary& summary
   };
   add("accuracy", evaluation.has_accuracy ? FormatNumber("%.6f", evaluation.accuracy()) : "null");
   add("loss", FormatNumber("%.9g", evaluation.loss));
+  for (const auto& [name, value] : evaluation.metrics) add(name, FormatNumber("%.6f", value));
   add("seconds", FormatNumber("%.3f", absl::ToDoubleSeconds(summary.seconds)));
   add("samples_per_second_per_worker", FormatNumber("%.1f", summary.samples_per_second));
   add("bytes_pulled", absl::StrCat(total.bytes_pulled()));

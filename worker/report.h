@@ -29,7 +29,8 @@ std::string FormatProgress(const Progress& progress, int workers, bool classes);
 // The short table at the end, each line beginning with "| ".
 std::string FormatTable(const RunDescription& run, const TrainingSummary& summary);
 
-// The same as one JSON object: accuracy (null without classes), loss, seconds,
+// The same as one JSON object: accuracy (null without classes), loss, each of the evaluation's
+// further measures under its name (perplexity, auc), seconds,
 // samples_per_second_per_worker, bytes_pulled, bytes_pushed, staleness_mean, staleness_max, steps,
 // epochs, workers, shards, policy, model, seed. A number that is not finite is null. Policy and
 // model are names of Parley's, which need no escapes.

@@ -1,5 +1,6 @@
 #include "worker/report.h"
 
+#include <cmath>
 #include <limits>
 #include <sstream>
 
@@ -66,7 +67,10 @@ TEST(ReportTest, JsonHasTheSame) {
       "\"seed\": 1}\n");
   TrainingSummary numbers = Summary();
   numbers.evaluation.has_accuracy = false;
+  numbers.evaluation.metrics = {{"perplexity", 7.25}, {"auc", std::nan("")}};
   EXPECT_THAT(FormatJson({}, numbers), HasSubstr("\"accuracy\": null"));
+  EXPECT_THAT(FormatJson({}, numbers), HasSubstr("\"perplexity\": 7.250000, \"auc\": null, "));
+  EXPECT_THAT(FormatTable({}, numbers), HasSubstr("test perplexity             7.2500"));
 }
 
 TEST(ReportTest, JsonOfADivergedJobIsStillJson) {
@@ -85,6 +89,9 @@ TEST(ReportTest, ATerminalGetsOneLiveLineAndAFilePlainLines) {
     report->OnStep(Halfway());
     report->OnEvaluation(Halfway(), Summary().evaluation, absl::Seconds(1));
   }
+  Evaluation text{2.0, 100, 0, false, {{"perplexity", 7.389}}};
+  plain.OnEvaluation(Halfway(), text, absl::Seconds(1));
+  EXPECT_THAT(file.str(), HasSubstr("done: test loss 2.0000, perplexity 7.3890 (evaluated"));
   EXPECT_THAT(terminal.str(), HasSubstr("\r\033[Kprogress: epoch 1/5"));
   EXPECT_THAT(terminal.str(),
               HasSubstr("\r\033[Kepoch 1/5 done: test accuracy 0.9123, test loss 0.2500"));

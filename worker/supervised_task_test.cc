@@ -9,6 +9,8 @@
 #include "base/aligned_buffer.h"
 #include "base/initializer.h"
 #include "base/testing/temp_folder.h"
+#include "data/open_dataset.h"
+#include "data/text.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "net/job.h"
@@ -62,6 +64,8 @@ struct Started {
   double SgdStep(int64_t step, float rate) {
     const auto result = task->ComputeGradients(step, [](int) {});
     EXPECT_TRUE(result.ok()) << result.status();
+    task->StepEnded(step, result->skip);
+    if (result->skip) return result->loss;
     for (size_t i = 0; i < parameters.size(); ++i) {
       for (size_t j = 0; j < parameters[i].size(); ++j) {
         parameters[i][j] -= rate * gradients[i][j];
@@ -169,12 +173,169 @@ TEST(SupervisedTaskTest, ItsParametersMakeALegalJob) {
   EXPECT_TRUE(Job::Create(spec).ok()) << Job::Create(spec).status();
 }
 
+data::TrainAndTest MakeText(int time) {
+  std::string text;
+  for (int i = 0; i < 200; ++i) text += "the quick brown fox ";
+  TempFolder folder;
+  std::ofstream(folder.File("text")) << text;
+  auto data = data::OpenText(folder.File("text"), time);
+  EXPECT_TRUE(data.ok()) << data.status();
+  return *data;
+}
+
+TEST(SupervisedTaskTest, LearnsTextByteByByte) {
+  for (const char* model : {"lstm", "transformer"}) {
+    SupervisedTaskOptions options = Options(model, 4, 0, 1);
+    options.layers = 1;
+    options.width = 16;
+    if (options.model == "transformer") options.heads = 2;
+    Started started(options, MakeText(20), 0);
+    const auto before = started.task->Evaluate();
+    ASSERT_TRUE(before.ok()) << before.status();
+    EXPECT_FALSE(before->has_accuracy);
+    EXPECT_EQ(before->samples, 19 * 20);  // windows of 20 in 400 bytes, the last has no next byte
+    ASSERT_EQ(before->metrics.size(), 1u);
+    EXPECT_EQ(before->metrics[0].first, "perplexity");
+    EXPECT_NEAR(before->metrics[0].second, std::exp(before->loss), 1e-6 * std::exp(before->loss));
+    EXPECT_NEAR(before->loss, std::log(256.0), 1.0);
+    for (int64_t step = 0; step < 40; ++step) started.SgdStep(step, 0.5f);
+    EXPECT_LT(started.task->Evaluate()->loss, 0.7 * before->loss) << model;
+  }
+}
+
+// Which of two colours, on a number that says nothing, is it?
+data::TrainAndTest MakeColours() {
+  TempFolder folder;
+  std::ofstream file(folder.File("colours.csv"));
+  file << "colour,shape,number,red\n";
+  for (int i = 0; i < 60; ++i) {
+    file << (i % 2 == 0 ? "red" : "blue") << "," << (i % 3 == 0 ? "disc" : "ring") << "," << i % 7
+         << "," << (i % 2 == 0 ? 1 : 0) << "\n";
+  }
+  file.close();
+  data::CsvOptions options;
+  options.categorical = {{"colour"}, {"shape", 5}};
+  auto data = data::OpenDataset(folder.File("colours.csv"), options);
+  EXPECT_TRUE(data.ok()) << data.status();
+  return *data;
+}
+
+TEST(SupervisedTaskTest, LearnsCategoriesAndReportsTheAreaUnderTheCurve) {
+  Started started(Options("wide_deep", 8, 0, 1), MakeColours(), 0);
+  for (int64_t step = 0; step < 60; ++step) started.SgdStep(step, 0.1f);
+  const auto after = started.task->Evaluate();
+  ASSERT_TRUE(after.ok()) << after.status();
+  EXPECT_TRUE(after->has_accuracy);
+  EXPECT_EQ(after->accuracy(), 1);
+  ASSERT_EQ(after->metrics.size(), 1u);
+  EXPECT_EQ(after->metrics[0].first, "auc");
+  EXPECT_EQ(after->metrics[0].second, 1);
+}
+
+TEST(SupervisedTaskTest, ComputesInSixteenBits) {
+  for (const DType dtype : {DType::kBFloat16, DType::kFloat16}) {
+    SupervisedTaskOptions options = Options("mlp", 8, 0, 1);
+    options.dtype = dtype;
+    Started started(options, MakeData(false), 0);
+    const double before = started.task->Evaluate()->loss;
+    for (int64_t step = 0; step < 60; ++step) started.SgdStep(step, 0.1f);
+    EXPECT_LT(started.task->Evaluate()->loss, 0.5 * before) << NameOf(dtype);
+  }
+}
+
+TEST(SupervisedTaskTest, Float16GradientsAreScaledOnTheirWayOnly) {
+  Started whole(Options("mlp", 8, 0, 1), MakeData(false), 0);
+  SupervisedTaskOptions options = Options("mlp", 8, 0, 1);
+  options.dtype = DType::kFloat16;
+  Started half(options, MakeData(false), 0);
+  ASSERT_TRUE(whole.task->ComputeGradients(0, [](int) {}).ok());
+  const auto result = half.task->ComputeGradients(0, [](int) {});
+  ASSERT_TRUE(result.ok()) << result.status();
+  ASSERT_FALSE(result->skip);
+  const std::vector<float> expected = whole.AllGradients();
+  const std::vector<float> gradients = half.AllGradients();
+  double difference = 0, norm = 0;
+  for (size_t i = 0; i < expected.size(); ++i) {
+    difference += std::pow(expected[i] - gradients[i], 2);
+    norm += std::pow(expected[i], 2);
+  }
+  EXPECT_LT(std::sqrt(difference), 0.02 * std::sqrt(norm));
+}
+
+TEST(SupervisedTaskTest, AStepThatOverflowsFloat16IsSkippedAndHalvesTheScale) {
+  SupervisedTaskOptions options = Options("linear", 8, 0, 1);
+  options.dtype = DType::kFloat16;
+  Started started(options, MakeData(true), 0);
+  // Predictions off by about 30: times 65536, the first scale, that is more than float16 has.
+  started.parameters[1][0] = 30;
+  int ready = 0;
+  int64_t step = 0;
+  for (;; ++step) {
+    const auto result = started.task->ComputeGradients(step, [&](int) { ++ready; });
+    ASSERT_TRUE(result.ok()) << result.status();
+    started.task->StepEnded(step, result->skip);
+    if (!result->skip) break;
+    ASSERT_EQ(ready, 0);
+    ASSERT_LT(step, 16);
+  }
+  EXPECT_GT(step, 0);
+  EXPECT_EQ(ready, 2);
+  EXPECT_NEAR(started.gradients[1][0], 2 * 31, 8);  // of the bias: 2 * mean(30 - (3x - 1) + ...)
+}
+
+// What the Trainer sends at once must be complete by then.
+TEST(SupervisedTaskTest, AGradientIsCompleteWhenItIsReady) {
+  Started started(Options("mlp", 8, 0, 1), MakeData(false), 0);
+  std::vector<int> order;
+  std::vector<std::vector<float>> at_ready(started.gradients.size());
+  const auto result = started.task->ComputeGradients(0, [&](int i) {
+    order.push_back(i);
+    at_ready[i].assign(started.gradients[i].begin(), started.gradients[i].end());
+    for (float& value : started.parameters[i]) value = 1e30f;  // the next step's values arrive
+  });
+  ASSERT_TRUE(result.ok()) << result.status();
+  ASSERT_EQ(order.size(), started.gradients.size());
+  EXPECT_GT(order.front(), order.back());  // the last layer's come first
+  for (size_t i = 0; i < at_ready.size(); ++i) {
+    EXPECT_EQ(at_ready[i],
+              std::vector<float>(started.gradients[i].begin(), started.gradients[i].end()));
+  }
+  Started undisturbed(Options("mlp", 8, 0, 1), MakeData(false), 0);
+  ASSERT_TRUE(undisturbed.task->ComputeGradients(0, [](int) {}).ok());
+  EXPECT_EQ(undisturbed.AllGradients(), started.AllGradients());
+}
+
+TEST(SupervisedTaskTest, WhatIsAveragedHasItsOwnOptimizer) {
+  TempFolder folder;
+  for (const char* name : {"1", "2", "3", "4", "5"}) {
+    std::ofstream(folder.File(std::string("data_batch_") + name + ".bin"))
+        << std::string(3073, '\0');
+  }
+  std::ofstream(folder.File("test_batch.bin")) << std::string(3073, '\0');
+  const auto data = data::OpenDataset(folder.path(), {});
+  ASSERT_TRUE(data.ok()) << data.status();
+  const auto task = SupervisedTask::Create(Options("resnet18", 1, 0, 1), *data);
+  ASSERT_TRUE(task.ok()) << task.status();
+  int averaged = 0;
+  for (const v1::ParameterSpec& parameter : (*task)->Parameters()) {
+    const bool moving = parameter.name().find("/moving_") != std::string::npos;
+    EXPECT_EQ(parameter.has_optimizer(), moving) << parameter.name();
+    if (!moving) continue;
+    ++averaged;
+    EXPECT_TRUE(parameter.optimizer().has_sgd());
+    EXPECT_NEAR(parameter.optimizer().learning_rate(), 0.1, 1e-6);
+  }
+  EXPECT_EQ(averaged, 40);  // two of each of the 20 convolutions
+}
+
 TEST(SupervisedTaskTest, RefusesWhatDoesNotFit) {
   const struct {
     SupervisedTaskOptions options;
     const char* words;
   } kCases[] = {
-      {Options("transformer", 4, 0, 1), "transformer"},
+      {Options("transformer", 4, 0, 1), "transformer is for text"},
+      {Options("wide_deep", 4, 0, 1), "wide_deep"},  // no column is one of categories
+      {Options("mystery", 4, 0, 1), "mystery"},
       {Options("cnn", 4, 0, 1), "cnn"},  // the data are no images
       {Options("linear", 0, 0, 1), "batch"},
       {Options("linear", 40, 0, 2), "48"},  // two workers' batches are more than there is
@@ -184,6 +345,14 @@ TEST(SupervisedTaskTest, RefusesWhatDoesNotFit) {
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << c.words;
     EXPECT_THAT(status.message(), HasSubstr(c.words));
   }
+  const absl::Status text = SupervisedTask::Create(Options("mlp", 4, 0, 1), MakeText(20)).status();
+  EXPECT_THAT(text.message(), HasSubstr("mlp is not for text"));
+  const absl::Status table =
+      SupervisedTask::Create(Options("mlp", 4, 0, 1), MakeColours()).status();
+  EXPECT_THAT(table.message(), HasSubstr("mlp is not for columns of categories"));
+  SupervisedTaskOptions options = Options("linear", 4, 0, 1);
+  options.dtype = DType::kInt32;
+  EXPECT_FALSE(SupervisedTask::Create(options, MakeData(false)).ok());
 }
 
 }  // namespace

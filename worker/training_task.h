@@ -2,6 +2,8 @@
 #define PARLEY_WORKER_TRAINING_TASK_H_
 
 #include <cstdint>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
@@ -26,6 +28,8 @@ struct Evaluation {
   int64_t samples = 0;
   int64_t correct = 0;
   bool has_accuracy = false;  // whether `correct` means something
+  // Further measures, by names of lower-case words: {"perplexity", 7.3}, {"auc", 0.91}.
+  std::vector<std::pair<std::string, double>> metrics = {};
 
   double accuracy() const {
     return samples == 0 ? 0 : static_cast<double>(correct) / static_cast<double>(samples);

@@ -1,5 +1,5 @@
-// parley_worker: one worker task. It trains a built-in model on IDX or CSV data against the shards
-// of its job.
+// parley_worker: one worker task. It trains a built-in model on images, tables or text against the
+// shards of its job.
 
 #include <unistd.h>
 
@@ -18,13 +18,13 @@
 #include "base/env.h"
 #include "base/flags.h"
 #include "base/status.h"
-#include "data/open_dataset.h"
 #include "gflags/gflags.h"
 #include "glog/logging.h"
 #include "net/checkpoint_folder.h"
 #include "net/cluster.h"
 #include "net/grpc_channel.h"
 #include "worker/client.h"
+#include "worker/model_flags.h"
 #include "worker/report.h"
 #include "worker/supervised_task.h"
 #include "worker/trainer.h"
@@ -37,17 +37,8 @@ DEFINE_int32(task_index, -1,
              "Which of the worker tasks this one is. TF_CONFIG in the environment may say all "
              "three instead.");
 DEFINE_string(job, "parley", "The job's name.");
-DEFINE_string(model, "cnn", "What to train: linear, mlp or cnn.");
-DEFINE_string(data_dir, "",
-              "The data: a folder with the IDX files of MNIST or with train.csv and test.csv, "
-              "plain or gzip; or one "
-              "CSV file, of which every fifth row is held out for the test.");
-DEFINE_string(label_column, "",
-              "CSV: the column to predict, by name or number from 1. Empty: the last.");
-DEFINE_bool(regression, false, "CSV: predict numbers, not classes.");
 DEFINE_int32(epochs, 0, "How often to go over the data; 8 when neither this nor --steps is given.");
 DEFINE_int64(steps, 0, "How many steps each worker does, instead of --epochs.");
-DEFINE_int32(batch_size, 64, "Examples in one step of one worker.");
 DEFINE_string(optimizer, "adam", "sgd, momentum, nesterov or adam.");
 DEFINE_double(learning_rate, 0, "0: 0.001 with adam, 0.05 otherwise.");
 DEFINE_double(momentum, 0.9, "Of the optimizers momentum and nesterov; in [0, 1).");
@@ -75,19 +66,23 @@ namespace parley {
 namespace {
 
 const CommandLine& GetCommandLine() {
-  static const auto* const command_line = new CommandLine{
-      "parley_worker",
-      "usage: parley_worker --ps_hosts=a:1,b:2 --worker_hosts=c:3,d:4 --task_index=0 "
-      "--data_dir=FOLDER [flags]\n\n"
-      "Trains a built-in model against the shards of its job, together with the other workers.",
-      {{"The cluster", {"ps_hosts", "worker_hosts", "task_index", "job"}},
-       {"The data", {"data_dir", "label_column", "regression"}},
-       {"Training",
-        {"model", "epochs", "steps", "batch_size", "optimizer", "learning_rate", "momentum",
-         "policy", "staleness", "seed"}},
-       {"Checkpoints", {"checkpoint_dir", "checkpoint_every", "keep_checkpoints", "resume"}},
-       {"Waiting and reporting",
-        {"timeout", "startup_timeout", "finish_timeout", "summary_json"}}}};
+  static const auto* const command_line = [] {
+    auto* const line = new CommandLine{
+        "parley_worker",
+        "usage: parley_worker --ps_hosts=a:1,b:2 --worker_hosts=c:3,d:4 --task_index=0 "
+        "--data_dir=FOLDER [flags]\n\n"
+        "Trains a built-in model against the shards of its job, together with the other workers.",
+        {{"The cluster", {"ps_hosts", "worker_hosts", "task_index", "job"}}}};
+    for (FlagGroup& group : ModelFlagGroups()) line->groups.push_back(std::move(group));
+    line->groups.push_back({"Training",
+                            {"epochs", "steps", "optimizer", "learning_rate", "momentum", "policy",
+                             "staleness", "seed"}});
+    line->groups.push_back(
+        {"Checkpoints", {"checkpoint_dir", "checkpoint_every", "keep_checkpoints", "resume"}});
+    line->groups.push_back({"Waiting and reporting",
+                            {"timeout", "startup_timeout", "finish_timeout", "summary_json"}});
+    return line;
+  }();
   return *command_line;
 }
 
@@ -121,12 +116,11 @@ struct Durations {
 
 // Flags that contradict each other, or whose values make no sense whatever the data.
 absl::Status CheckFlags(Durations* durations) {
-  if (FLAGS_data_dir.empty()) return Invalid("--data_dir is missing");
+  PARLEY_RETURN_IF_ERROR(CheckModelFlags());
   if (WasGiven("epochs") && WasGiven("steps"))
     return Invalid("--epochs and --steps contradict each other");
   if (WasGiven("epochs") && FLAGS_epochs < 1) return Invalid("--epochs is not positive");
   if (WasGiven("steps") && FLAGS_steps < 1) return Invalid("--steps is not positive");
-  if (FLAGS_batch_size < 1) return Invalid("--batch_size is not positive");
   if (WasGiven("staleness") && FLAGS_policy != "bounded") {
     return Invalid(absl::StrCat("--staleness is for --policy=bounded, not ", FLAGS_policy));
   }
@@ -210,13 +204,8 @@ absl::Status Train(const Cluster& cluster, v1::Optimizer optimizer, v1::Policy p
                    const Durations& durations) {
   const int worker = cluster.task_index;
   const int workers = static_cast<int>(cluster.workers.size());
-  PARLEY_ASSIGN_OR_RETURN(
-      data::TrainAndTest data,
-      data::OpenDataset(FLAGS_data_dir, {FLAGS_label_column, !FLAGS_regression}));
-  const bool classes = data.train->num_classes() > 0;
-  SupervisedTaskOptions task_options;
-  task_options.model = FLAGS_model;
-  task_options.batch_size = FLAGS_batch_size;
+  PARLEY_ASSIGN_OR_RETURN(data::TrainAndTest data, OpenDataOfFlags());
+  PARLEY_ASSIGN_OR_RETURN(SupervisedTaskOptions task_options, TaskOptionsOfFlags());
   task_options.worker = worker;
   task_options.num_workers = workers;
   task_options.seed = FLAGS_seed;
@@ -257,13 +246,13 @@ absl::Status Train(const Cluster& cluster, v1::Optimizer optimizer, v1::Policy p
   options.finish_timeout = durations.finish;
   options.should_stop = [] { return g_signal != 0; };
   RunDescription run;
-  run.model = FLAGS_model;
+  run.model = task_options.model;
   run.policy = FLAGS_policy;
   run.seed = FLAGS_seed;
   run.workers = workers;
   run.shards = static_cast<int>(cluster.ps.size());
   run.epochs = (options.steps + options.steps_per_epoch - 1) / options.steps_per_epoch;
-  Report report(run, classes, isatty(STDOUT_FILENO) != 0, &std::cout);
+  Report report(run, task->has_accuracy(), isatty(STDOUT_FILENO) != 0, &std::cout);
   if (worker == 0) options.observer = &report;
 
   // The first signal ends the training in order, the second at once.
