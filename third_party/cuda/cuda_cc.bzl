@@ -1,0 +1,24 @@
+"""C++ targets that include the toolkit's headers, and so exist only where it is found."""
+
+load("@cuda//:found.bzl", "CUDA_FOUND", "CUDA_LIBRARIES")
+
+def cuda_cc_library(name, visibility = None, deps = [], **kwargs):
+    """A cc_library that may include the CUDA run-time's headers; without a toolkit an empty one.
+
+    PARLEY_CUDA_LIBRARIES is, for its sources, the folder of the toolkit's libraries as a string.
+    """
+    if not CUDA_FOUND:
+        native.cc_library(name = name, visibility = visibility)
+        return
+    native.cc_library(
+        name = name,
+        visibility = visibility,
+        local_defines = ["PARLEY_CUDA_LIBRARIES=\\\"%s\\\"" % CUDA_LIBRARIES],
+        deps = deps + ["@cuda//:cudart"],
+        **kwargs
+    )
+
+def cuda_cc_test(name, deps = [], **kwargs):
+    """A cc_test that may include the CUDA run-time's headers; nothing without a toolkit."""
+    if CUDA_FOUND:
+        native.cc_test(name = name, deps = deps + ["@cuda//:cudart"], **kwargs)
