@@ -65,7 +65,7 @@ TEST(ParleyWorkerTest, FlagsThatMakeNoSenseEndItWithOneLine) {
       {with_data + "--device=gpu", "--device=gpu is none of cpu, cuda, cuda:N"},
       {with_data + "--device=cuda:-1", "--device=cuda:-1 is none of"},
       {with_data + "--dtype=float64", "--dtype=float64 is none of float32, bfloat16, float16"},
-      {with_data + "--optimizer=lion", "--optimizer=lion is none of"},
+      {with_data + "--optimizer=adamm", "--optimizer=adamm is none of"},
       {with_data + "--momentum=0.5", "--momentum is not for --optimizer=adam"},
       {with_data + "--optimizer=nesterov --momentum=1", "--momentum is not in [0, 1)"},
       {with_data + "--optimizer=nesterov --momentum=nan", "--momentum is not in [0, 1)"},

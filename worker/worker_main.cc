@@ -7,7 +7,6 @@
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
-#include <limits>
 #include <memory>
 #include <string>
 #include <utility>
@@ -25,6 +24,7 @@
 #include "net/grpc_channel.h"
 #include "worker/client.h"
 #include "worker/model_flags.h"
+#include "worker/optimizer_flags.h"
 #include "worker/report.h"
 #include "worker/supervised_task.h"
 #include "worker/trainer.h"
@@ -39,9 +39,6 @@ DEFINE_int32(task_index, -1,
 DEFINE_string(job, "parley", "The job's name.");
 DEFINE_int32(epochs, 0, "How often to go over the data; 8 when neither this nor --steps is given.");
 DEFINE_int64(steps, 0, "How many steps each worker does, instead of --epochs.");
-DEFINE_string(optimizer, "adam", "sgd, momentum, nesterov or adam.");
-DEFINE_double(learning_rate, 0, "0: 0.001 with adam, 0.05 otherwise.");
-DEFINE_double(momentum, 0.9, "Of the optimizers momentum and nesterov; in [0, 1).");
 DEFINE_string(policy, "sync",
               "When an update becomes visible: sync (all workers' gradients make one), async (each "
               "at once), or "
@@ -74,9 +71,8 @@ const CommandLine& GetCommandLine() {
         "Trains a built-in model against the shards of its job, together with the other workers.",
         {{"The cluster", {"ps_hosts", "worker_hosts", "task_index", "job"}}}};
     for (FlagGroup& group : ModelFlagGroups()) line->groups.push_back(std::move(group));
-    line->groups.push_back({"Training",
-                            {"epochs", "steps", "optimizer", "learning_rate", "momentum", "policy",
-                             "staleness", "seed"}});
+    line->groups.push_back({"Training", {"epochs", "steps", "policy", "staleness", "seed"}});
+    line->groups.push_back(OptimizerFlagGroup());
     line->groups.push_back(
         {"Checkpoints", {"checkpoint_dir", "checkpoint_every", "keep_checkpoints", "resume"}});
     line->groups.push_back({"Waiting and reporting",
@@ -125,13 +121,6 @@ absl::Status CheckFlags(Durations* durations) {
     return Invalid(absl::StrCat("--staleness is for --policy=bounded, not ", FLAGS_policy));
   }
   if (FLAGS_staleness < 0) return Invalid("--staleness is negative");
-  if (WasGiven("momentum") && FLAGS_optimizer != "momentum" && FLAGS_optimizer != "nesterov") {
-    return Invalid(absl::StrCat("--momentum is not for --optimizer=", FLAGS_optimizer));
-  }
-  if (!(FLAGS_momentum >= 0 && FLAGS_momentum < 1)) return Invalid("--momentum is not in [0, 1)");
-  if (!(FLAGS_learning_rate >= 0 && FLAGS_learning_rate <= std::numeric_limits<float>::max())) {
-    return Invalid("--learning_rate is not a finite number >= 0");
-  }
   if (FLAGS_checkpoint_dir.empty()) {
     for (const char* flag : {"checkpoint_every", "keep_checkpoints", "resume"}) {
       if (WasGiven(flag)) return Invalid(absl::StrCat("--", flag, " needs --checkpoint_dir"));
@@ -143,25 +132,6 @@ absl::Status CheckFlags(Durations* durations) {
   PARLEY_RETURN_IF_ERROR(
       ReadDuration("startup_timeout", FLAGS_startup_timeout, &durations->startup));
   return ReadDuration("finish_timeout", FLAGS_finish_timeout, &durations->finish);
-}
-
-absl::StatusOr<v1::Optimizer> OptimizerFromFlags() {
-  v1::Optimizer optimizer;
-  const bool adam = FLAGS_optimizer == "adam";
-  optimizer.set_learning_rate(
-      static_cast<float>(FLAGS_learning_rate > 0 ? FLAGS_learning_rate : (adam ? 0.001 : 0.05)));
-  if (FLAGS_optimizer == "sgd") {
-    optimizer.mutable_sgd();
-  } else if (FLAGS_optimizer == "momentum" || FLAGS_optimizer == "nesterov") {
-    optimizer.mutable_momentum()->set_momentum(static_cast<float>(FLAGS_momentum));
-    optimizer.mutable_momentum()->set_nesterov(FLAGS_optimizer == "nesterov");
-  } else if (adam) {
-    optimizer.mutable_adam();
-  } else {
-    return Invalid(
-        absl::StrCat("--optimizer=", FLAGS_optimizer, " is none of sgd, momentum, nesterov, adam"));
-  }
-  return optimizer;
 }
 
 absl::StatusOr<v1::Policy> PolicyFromFlags() {
