@@ -340,16 +340,21 @@ absl::StatusOr<ShardState::PushPull> Shard::Decode(const Declared& declared,
   size_t offset = 0;
   for (const v1::PushPullRequest::Push& push : request.push()) {
     PARLEY_ASSIGN_OR_RETURN(const size_t block, find(push.block()));
+    const int parameter = declared.job.blocks()[push.block()].parameter;
+    const int rounds = declared.job.OptimizerOf(parameter).accumulate_rounds();
+    if (request.skip() && rounds > 1) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(who, ", parameter ", declared.job.parameters()[parameter].name,
+                       ": it accumulates over ", rounds, " rounds, so no step can be skipped"));
+    }
     const size_t bytes =
         request.skip()
             ? 0
             : static_cast<size_t>(declared.job.blocks()[push.block()].size) * sizeof(float);
     if (bytes > payload.size() - offset) {
       return absl::InvalidArgumentError(absl::StrCat(
-          who, ", parameter ",
-          declared.job.parameters()[declared.job.blocks()[push.block()].parameter].name, ", block ",
-          push.block(), ": it has ", bytes, " bytes, the payload only ", payload.size() - offset,
-          " more"));
+          who, ", parameter ", declared.job.parameters()[parameter].name, ", block ", push.block(),
+          ": it has ", bytes, " bytes, the payload only ", payload.size() - offset, " more"));
     }
     result.pushes.push_back({block, push.base_version(), payload.Sub(offset, bytes)});
     offset += bytes;

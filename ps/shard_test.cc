@@ -171,6 +171,20 @@ TEST_F(ShardTest, ASkippedStepOfOneWorkerChangesNothingAndAllHearOfIt) {
   EXPECT_EQ(Values(), std::vector<float>(kElements, 0.0f));
 }
 
+TEST_F(ShardTest, AStepOfAParameterThatAccumulatesCannotBeSkipped) {
+  v1::JobSpec spec = Spec(1);
+  spec.mutable_optimizer()->set_accumulate_rounds(3);
+  ASSERT_TRUE(Declare(spec).ok());
+  ASSERT_TRUE(Join(0, spec, 10000).ok());
+  v1::PushPullRequest request = Request(0, 0);
+  request.add_push()->set_block(1);
+  request.set_skip(true);
+  const absl::Status refused = Send(std::move(request), Payload()).status();
+  EXPECT_TRUE(absl::IsInvalidArgument(refused)) << refused;
+  EXPECT_THAT(std::string(refused.message()),
+              testing::HasSubstr("parameter w: it accumulates over 3 rounds"));
+}
+
 TEST_F(ShardTest, TrainsWithTwoWorkersOnTheirThreads) {
   ASSERT_TRUE(Declare(Spec(2)).ok());
   constexpr int kSteps = 50;

@@ -176,6 +176,9 @@ absl::Status Train(const Cluster& cluster, v1::Optimizer optimizer, v1::Policy p
   const int workers = static_cast<int>(cluster.workers.size());
   PARLEY_ASSIGN_OR_RETURN(data::TrainAndTest data, OpenDataOfFlags());
   PARLEY_ASSIGN_OR_RETURN(SupervisedTaskOptions task_options, TaskOptionsOfFlags());
+  if (task_options.dtype == DType::kFloat16 && optimizer.accumulate_rounds() > 1) {
+    return Invalid("--accumulate_rounds is not for --dtype=float16, which may skip a step");
+  }
   task_options.worker = worker;
   task_options.num_workers = workers;
   task_options.seed = FLAGS_seed;
