@@ -7,7 +7,7 @@ namespace {
 
 // out[j][i] = in[i][j] for a square of as many elements as a vector has.
 template <typename T>
-void TransposeSquare(const T* in, int64_t in_stride, float* out, int64_t out_stride) {
+inline void TransposeSquare(const T* in, int64_t in_stride, float* out, int64_t out_stride) {
   __m256 r[8], s[8];
   for (int i = 0; i < 8; ++i) r[i] = LoadWide(in + i * in_stride);
   for (int i = 0; i < 8; i += 2) {
@@ -26,7 +26,7 @@ void TransposeSquare(const T* in, int64_t in_stride, float* out, int64_t out_str
   }
 }
 
-void TransposeSquare(const double* in, int64_t in_stride, double* out, int64_t out_stride) {
+inline void TransposeSquare(const double* in, int64_t in_stride, double* out, int64_t out_stride) {
   __m256d r[4], s[4];
   for (int i = 0; i < 4; ++i) r[i] = LoadWide(in + i * in_stride);
   for (int i = 0; i < 4; i += 2) {
@@ -45,20 +45,25 @@ void TransposeToPanel(const T* in, int64_t stride, int64_t rows, int64_t columns
                       WorkType<T>* panel) {
   using W = WorkType<T>;
   constexpr int64_t kLanes = 32 / sizeof(W);
-  int64_t squares = 0;  // rows done
-  for (; squares + kLanes <= rows; squares += kLanes) {
+  // Two squares at a time: a whole cache line of each column.
+  constexpr int64_t kRows = 2 * kLanes;
+  int64_t done = 0;
+  for (; done + kRows <= rows; done += kRows) {
+    W* const to = panel + done * kTileColumns<W>;
     int64_t column = 0;
     for (; column + kLanes <= columns; column += kLanes) {
-      TransposeSquare(in + column * stride + squares, stride,
-                      panel + squares * kTileColumns<W> + column, kTileColumns<W>);
+      const T* const from = in + column * stride + done;
+      TransposeSquare(from, stride, to + column, kTileColumns<W>);
+      TransposeSquare(from + kLanes, stride, to + kLanes * kTileColumns<W> + column,
+                      kTileColumns<W>);
     }
     for (; column < columns; ++column) {
-      for (int64_t row = squares; row < squares + kLanes; ++row) {
-        panel[row * kTileColumns<W> + column] = static_cast<W>(in[column * stride + row]);
+      for (int64_t row = 0; row < kRows; ++row) {
+        to[row * kTileColumns<W> + column] = static_cast<W>(in[column * stride + done + row]);
       }
     }
   }
-  for (int64_t row = squares; row < rows; ++row) {
+  for (int64_t row = done; row < rows; ++row) {
     for (int64_t column = 0; column < columns; ++column) {
       panel[row * kTileColumns<W> + column] = static_cast<W>(in[column * stride + row]);
     }
@@ -73,10 +78,11 @@ void PackPanels(const MatrixView<T>& b, int64_t rows, int64_t columns, int64_t p
   using W = WorkType<T>;
   constexpr int64_t kColumns = kTileColumns<W>;
   constexpr int64_t kLanes = 32 / sizeof(W);
-  // So many rows at a time that those of all panels are read while their cache lines are near.
-  constexpr int64_t kChunk = 16;
-  for (int64_t first = 0; first < rows; first += kChunk) {
-    const int64_t chunk = std::min(kChunk, rows - first);
+  // So many rows at a time that those of all panels are read while their cache lines are near; all
+  // where it is columns that lie together.
+  const int64_t most = b.transposed ? rows : 16;
+  for (int64_t first = 0; first < rows; first += most) {
+    const int64_t chunk = std::min(most, rows - first);
     for (int64_t column = 0; column < columns; column += kColumns) {
       W* panel = panels + column / kColumns * panel_stride + first * kColumns;
       const int64_t present = std::min(kColumns, columns - column);

@@ -2,6 +2,7 @@
 #define PARLEY_TENSOR_CPU_PANELS_H_
 
 #include <cstdint>
+#include <memory>
 
 #include "tensor/cpu_tile.h"
 #include "tensor/cpu_widen.h"
@@ -28,24 +29,20 @@ template <typename T>
 void PackPanels(const MatrixView<T>& b, int64_t rows, int64_t columns, int64_t panel_stride,
                 WorkType<T>* panels);
 
-// The same for a transposed left side: rows [0, rows) of `a` as panels of kTileRows, in each of
-// which the elements of a column lie together, columns [0, columns) one after the other. Panels
-// begin `panel_stride` elements apart, at least columns * kTileRows + kTileColumns, as a panel's
-// end is written over by up to kTileColumns elements.
+// Memory for those, of `rows` rows.
+template <typename W>
+std::shared_ptr<W> NewPanels(Backend* backend, int64_t rows, int64_t columns) {
+  const int64_t panels = (columns + kTileColumns<W> - 1) / kTileColumns<W>;
+  return NewScratch<W>(backend, panels * rows * kTileColumns<W>);
+}
+
+// The order in which a transposed left side is read: rows [0, rows) of `a` as panels of kTileRows,
+// in each of which the elements of a column lie together, columns [0, columns) one after the other.
+// Panels begin `panel_stride` elements apart, at least columns * kTileRows + kTileColumns, as a
+// panel's end is written over by up to kTileColumns elements.
 template <typename T>
 void PackColumns(const MatrixView<T>& a, int64_t rows, int64_t columns, int64_t panel_stride,
                  WorkType<T>* panels);
-
-#define PARLEY_DECLARE_PACKING(T)                                                      \
-  extern template void PackPanels<T>(const MatrixView<T>&, int64_t, int64_t, int64_t,  \
-                                     WorkType<T>*);                                    \
-  extern template void PackColumns<T>(const MatrixView<T>&, int64_t, int64_t, int64_t, \
-                                      WorkType<T>*);
-PARLEY_DECLARE_PACKING(float)
-PARLEY_DECLARE_PACKING(double)
-PARLEY_DECLARE_PACKING(Eigen::half)
-PARLEY_DECLARE_PACKING(Eigen::bfloat16)
-#undef PARLEY_DECLARE_PACKING
 
 }  // namespace parley
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "absl/types/span.h"
 #include "tensor/ops.h"
 
 namespace parley {
@@ -33,10 +34,26 @@ template <typename W>
 void TileProduct(int rows, int columns, const TileWalk& walk, const W* const* a, const W* b,
                  W scale, Write write, W* const* c);
 
-extern template void TileProduct<float>(int, int, const TileWalk&, const float* const*,
-                                        const float*, float, Write, float* const*);
-extern template void TileProduct<double>(int, int, const TileWalk&, const double* const*,
-                                         const double*, double, Write, double* const*);
+// The same for a walk whose loops are too short to be loops: a list of its terms, from where they
+// are in a and b.
+struct TileTerm {
+  int64_t a, b;
+};
+template <typename W>
+void TileProductOfTerms(int rows, int columns, absl::Span<const TileTerm> terms, const W* const* a,
+                        const W* b, W scale, Write write, W* const* c);
+
+// Cuts `count` rows into as few tiles as possible, of about the same size: visit(first, rows).
+template <typename Visit>
+void ForEachTile(int64_t count, Visit visit) {
+  const int64_t tiles = (count + kTileRows - 1) / kTileRows;
+  int64_t begin = 0;
+  for (int64_t left = tiles; left > 0; --left) {
+    const int64_t rows = (count - begin + left - 1) / left;
+    visit(begin, static_cast<int>(rows));
+    begin += rows;
+  }
+}
 
 }  // namespace parley
 
