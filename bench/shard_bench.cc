@@ -2,8 +2,11 @@
 // One JSON line a case.
 //
 //   finite/N    checks the N gradients of a round for NaN and infinity
-//   sgd/N       reduces N gradients to their mean and applies it: read N gradients and the values,
-//   write new values momentum/N, adam/N   the same; also read and write one or two slots
+//   sgd/N       reduces N gradients to their mean and applies it: reads them and the values, and
+//               writes new values
+//
+//   momentum/N, adam/N and so on do the same with other optimizers, and also read and write their
+//   one to three slots; NAME_options and the like have options around them
 //
 // Blocks of 1 MiB, enough of them that caches do not hold them; gradients come in slices of 64 KiB,
 // as from gRPC. GB/s count every byte read and every byte written, for memcpy too.
@@ -19,6 +22,7 @@
 #include "absl/time/time.h"
 #include "base/aligned_buffer.h"
 #include "base/env.h"
+#include "google/protobuf/text_format.h"
 #include "net/payload.h"
 #include "proto/job.pb.h"
 #include "ps/finite.h"
@@ -78,7 +82,12 @@ void Print(const std::string& name, double figure, double limit) {
 }
 
 int Run() {
-  const Arrays values(1), new_values(0), first_slot(0), second_slot(0);
+  const Arrays values(1), new_values(0);
+  const std::vector<Arrays> slot_arrays = [] {
+    std::vector<Arrays> result;
+    for (int i = 0; i < 3; ++i) result.emplace_back(0.0f);
+    return result;
+  }();
   const std::vector<Arrays> gradients = [] {
     std::vector<Arrays> result;
     for (int i = 0; i < 4; ++i) result.emplace_back(0.001f);
@@ -88,12 +97,23 @@ int Run() {
     std::memcpy(new_values.block(i), values.block(i), kElements * sizeof(float));
   });
 
-  v1::Optimizer sgd, momentum, adam;
-  sgd.mutable_sgd();
-  momentum.mutable_momentum()->set_momentum(0.9f);
-  adam.mutable_adam();
-  const std::vector<std::pair<std::string, v1::Optimizer>> optimizers = {
-      {"sgd", sgd}, {"momentum", momentum}, {"adam", adam}};
+  // The first three with every number of gradients, the others with one.
+  const std::vector<std::pair<std::string, std::string>> optimizers = {
+      {"sgd", "sgd {}"},
+      {"momentum", "momentum { momentum: 0.9 }"},
+      {"adam", "adam {}"},
+      {"adagrad", "adagrad {}"},
+      {"adadelta", "adadelta {}"},
+      {"rmsprop", "rmsprop {}"},
+      {"rmsprop_all", "rmsprop { momentum: 0.9 centered: true }"},
+      {"amsgrad", "adam { amsgrad: true }"},
+      {"adamax", "adamax {}"},
+      {"nadam", "nadam {}"},
+      {"ftrl", "ftrl { l1: 0.001 }"},
+      {"lion", "lion {}"},
+      {"sgd_options", "sgd {} clip_value: 1 l1: 1e-5 l2: 1e-4 weight_decay: 0.01"},
+      {"adamw_cosine",
+       "adam {} weight_decay: 0.01 schedule { warmup_updates: 2 cosine { updates: 1000 } }"}};
   for (const int count : {1, 2, 4}) {
     std::vector<std::vector<Payload>> contributions(kBlocks);
     for (size_t i = 0; i < kBlocks; ++i) {
@@ -105,17 +125,20 @@ int Run() {
     });
     if (!finite) return 1;
     Print(absl::StrFormat("finite/%d", count), finite_speed, limit);
-    for (auto& [name, spec] : optimizers) {
-      v1::Optimizer with_rate = spec;
-      with_rate.set_learning_rate(0.01f);
-      const absl::StatusOr<std::unique_ptr<Optimizer>> optimizer = NewOptimizer(with_rate);
+    for (size_t k = 0; k < (count == 1 ? optimizers.size() : 3); ++k) {
+      const auto& [name, text] = optimizers[k];
+      v1::Optimizer spec;
+      if (!google::protobuf::TextFormat::ParseFromString(text, &spec)) return 1;
+      spec.set_learning_rate(0.01f);
+      const absl::StatusOr<std::unique_ptr<Optimizer>> optimizer = NewOptimizer(spec);
       if (!optimizer.ok()) {
         std::cerr << optimizer.status() << "\n";
         return 1;
       }
       const int slots = (*optimizer)->num_slots();
       const double speed = Measure(count + 2 + 2 * slots, [&](size_t i) {
-        float* const slot_data[] = {first_slot.block(i), second_slot.block(i)};
+        float* const slot_data[] = {slot_arrays[0].block(i), slot_arrays[1].block(i),
+                                    slot_arrays[2].block(i)};
         ReduceAndUpdate(**optimizer, UpdateContext{10}, contributions[i], count,
                         {values.block(i), kElements}, {new_values.block(i), kElements},
                         {slot_data, static_cast<size_t>(slots)});

@@ -7,6 +7,27 @@
 namespace parley {
 namespace {
 
+struct Coefficients {
+  float beta1, beta2, rest1, rest2, step_size, scale, epsilon;
+};
+
+// A function of its own, since of so many arrays a compiler believes only of parameters that they
+// are apart.
+void UpdateAmsgrad(const Coefficients& c, size_t size, const float* __restrict g,
+                   const float* __restrict p, float* __restrict out, float* __restrict m,
+                   float* __restrict v, float* __restrict largest_v) {
+  for (size_t i = 0; i < size; ++i) {
+    const float mean = c.beta1 * m[i] + c.rest1 * g[i];
+    const float square = c.beta2 * v[i] + c.rest2 * (g[i] * g[i]);
+    const float before = largest_v[i];
+    const float largest = before > square ? before : square;
+    m[i] = mean;
+    v[i] = square;
+    largest_v[i] = largest;
+    out[i] = p[i] - c.step_size * (mean / (std::sqrt(largest) * c.scale + c.epsilon));
+  }
+}
+
 class Adam final : public Optimizer {
  public:
   explicit Adam(const AdamConfig& config) : config_(config) {}
@@ -35,16 +56,8 @@ class Adam final : public Optimizer {
     float* __restrict m = slots[0];
     float* __restrict v = slots[1];
     if (config_.amsgrad) {
-      float* __restrict largest_v = slots[2];
-      for (size_t i = 0; i < gradient.size(); ++i) {
-        const float mean = beta1 * m[i] + rest1 * g[i];
-        const float square = beta2 * v[i] + rest2 * (g[i] * g[i]);
-        const float largest = largest_v[i] > square ? largest_v[i] : square;
-        m[i] = mean;
-        v[i] = square;
-        largest_v[i] = largest;
-        out[i] = p[i] - step_size * (mean / (std::sqrt(largest) * scale + epsilon));
-      }
+      UpdateAmsgrad({beta1, beta2, rest1, rest2, step_size, scale, epsilon}, gradient.size(), g, p,
+                    out, m, v, slots[2]);
     } else {
       for (size_t i = 0; i < gradient.size(); ++i) {
         const float mean = beta1 * m[i] + rest1 * g[i];
