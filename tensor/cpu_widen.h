@@ -35,6 +35,22 @@ inline __m256 LoadWide(const Eigen::bfloat16* from) {
 
 inline void StoreWide(float* to, __m256 v) { _mm256_storeu_ps(to, v); }
 inline void StoreWide(double* to, __m256d v) { _mm256_storeu_pd(to, v); }
+// Rounded to nearest even.
+inline void StoreWide(Eigen::half* to, __m256 v) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
+}
+inline void StoreWide(Eigen::bfloat16* to, __m256 v) {
+  const __m256i bits = _mm256_castps_si256(v);
+  const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+  const __m256i rounded = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
+  // The sum would carry some NaNs to zero.
+  const __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(v, v, _CMP_UNORD_Q));
+  const __m256i upper =
+      _mm256_srli_epi32(_mm256_blendv_epi8(rounded, _mm256_set1_epi32(0x7fc00000), nan), 16);
+  _mm_storeu_si128(
+      reinterpret_cast<__m128i*>(to),
+      _mm_packus_epi32(_mm256_castsi256_si128(upper), _mm256_extracti128_si256(upper, 1)));
+}
 
 // out[i] = in[i] in the work type.
 template <typename T>
@@ -45,15 +61,44 @@ void Widen(const T* in, int64_t count, WorkType<T>* out) {
   for (; i < count; ++i) out[i] = static_cast<WorkType<T>>(in[i]);
 }
 
+// Rounded to nearest even; NaN stays NaN.
+inline void StoreNarrow(float* to, __m256 v) { _mm256_storeu_ps(to, v); }
+inline void StoreNarrow(double* to, __m256d v) { _mm256_storeu_pd(to, v); }
+inline void StoreNarrow(Eigen::half* to, __m256 v) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(to),
+                   _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+inline void StoreNarrow(Eigen::bfloat16* to, __m256 v) {
+  const __m256i bits = _mm256_castps_si256(v);
+  const __m256i upper = _mm256_srli_epi32(bits, 16);
+  const __m256i odd = _mm256_and_si256(upper, _mm256_set1_epi32(1));
+  const __m256i half = _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff));
+  const __m256i rounded = _mm256_srli_epi32(_mm256_add_epi32(bits, half), 16);
+  const __m256i sign = _mm256_and_si256(upper, _mm256_set1_epi32(0x8000));
+  const __m256i nan = _mm256_or_si256(sign, _mm256_set1_epi32(0x7fc0));
+  const __m256i is_nan = _mm256_castps_si256(_mm256_cmp_ps(v, v, _CMP_UNORD_Q));
+  const __m256i result = _mm256_blendv_epi8(rounded, nan, is_nan);
+  _mm_storeu_si128(
+      reinterpret_cast<__m128i*>(to),
+      _mm_packus_epi32(_mm256_castsi256_si128(result), _mm256_extracti128_si256(result, 1)));
+}
+
+inline __m256 AddWide(__m256 a, __m256 b) { return _mm256_add_ps(a, b); }
+inline __m256d AddWide(__m256d a, __m256d b) { return _mm256_add_pd(a, b); }
+
 // out[i] = in[i] rounded to nearest even, or that of their sum.
 template <typename T>
 void Narrow(const WorkType<T>* in, int64_t count, Write write, T* out) {
+  constexpr int64_t kLanes = 32 / sizeof(WorkType<T>);
+  int64_t i = 0;
   if (write == Write::kAdd) {
-    for (int64_t i = 0; i < count; ++i) {
-      out[i] = static_cast<T>(static_cast<WorkType<T>>(out[i]) + in[i]);
+    for (; i + kLanes <= count; i += kLanes) {
+      StoreNarrow(out + i, AddWide(LoadWide(out + i), LoadWide(in + i)));
     }
+    for (; i < count; ++i) out[i] = static_cast<T>(static_cast<WorkType<T>>(out[i]) + in[i]);
   } else {
-    for (int64_t i = 0; i < count; ++i) out[i] = static_cast<T>(in[i]);
+    for (; i + kLanes <= count; i += kLanes) StoreNarrow(out + i, LoadWide(in + i));
+    for (; i < count; ++i) out[i] = static_cast<T>(in[i]);
   }
 }
 
