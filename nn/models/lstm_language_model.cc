@@ -19,7 +19,7 @@ std::unique_ptr<Module> NewLstmLanguageModel(Backend* backend,
   const int64_t width = options.width;
   std::vector<std::unique_ptr<Module>> layers;
   layers.push_back(
-      NewEmbedding(backend, "embedding", options.vocabulary, width, Initializer::Normal(0, 0.1f)));
+      NewEmbedding(backend, "embedding", options.vocabulary, width, Initializer::Normal(0, 1)));
   for (int64_t i = 1; i <= options.layers; ++i) {
     const std::string number = std::to_string(i);
     layers.push_back(NewLstm(backend, "lstm" + number, width, width));
