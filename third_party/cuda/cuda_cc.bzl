@@ -2,18 +2,18 @@
 
 load("@cuda//:found.bzl", "CUDA_FOUND", "CUDA_LIBRARIES")
 
-def cuda_cc_library(name, visibility = None, deps = [], **kwargs):
-    """A cc_library that may include the CUDA run-time's headers; without a toolkit an empty one.
+# PARLEY_CUDA_LIBRARIES is the folder of the toolkit's libraries, as a string.
+CUDA_LIBRARIES_DEFINES = ["PARLEY_CUDA_LIBRARIES=\\\"%s\\\"" % CUDA_LIBRARIES]
 
-    PARLEY_CUDA_LIBRARIES is, for its sources, the folder of the toolkit's libraries as a string.
-    """
+def cuda_cc_library(name, visibility = None, deps = [], **kwargs):
+    """A cc_library that may include the CUDA run-time's headers; without a toolkit an empty one."""
     if not CUDA_FOUND:
         native.cc_library(name = name, visibility = visibility)
         return
     native.cc_library(
         name = name,
         visibility = visibility,
-        local_defines = ["PARLEY_CUDA_LIBRARIES=\\\"%s\\\"" % CUDA_LIBRARIES],
+        local_defines = CUDA_LIBRARIES_DEFINES,
         deps = deps + ["@cuda//:cudart"],
         **kwargs
     )
@@ -22,3 +22,8 @@ def cuda_cc_test(name, deps = [], **kwargs):
     """A cc_test that may include the CUDA run-time's headers; nothing without a toolkit."""
     if CUDA_FOUND:
         native.cc_test(name = name, deps = deps + ["@cuda//:cudart"], **kwargs)
+
+def cuda_cc_binary(name, deps = [], **kwargs):
+    """A cc_binary that may include the CUDA run-time's headers; nothing without a toolkit."""
+    if CUDA_FOUND:
+        native.cc_binary(name = name, deps = deps + ["@cuda//:cudart"], **kwargs)

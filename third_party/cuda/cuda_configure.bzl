@@ -20,6 +20,10 @@ cc_library(
 )
 """
 
+# The packaged libraries, beside Abseil's, that a portable program contains (BUILD.bazel). A folder of its own, without the
+# shared ones, lets the linker find only these.
+_ARCHIVES = ["libgflags.a", "libglog.a", "liblzma.a", "libunwind.a"]
+
 _FOUND = """CUDA_FOUND = {cuda}
 CUDNN_FOUND = {cudnn}
 NCCL_FOUND = {nccl}
@@ -50,6 +54,11 @@ def _cuda_configure_impl(ctx):
     if found:
         for name in ["bin", "include", "lib64"]:
             ctx.symlink(home + "/" + name, name)
+        packaged = ctx.path("/usr/lib/x86_64-linux-gnu")
+        for path in packaged.readdir() if packaged.exists else []:
+            name = path.basename
+            if name.endswith(".a") and (name.startswith("libabsl_") or name in _ARCHIVES):
+                ctx.symlink(path, "archives/" + name)
     ctx.file("BUILD.bazel", "exports_files([\"found.bzl\"])\n" + (_BUILD if found else ""))
     ctx.file("found.bzl", _FOUND.format(
         cuda = found,
