@@ -14,6 +14,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "net/job.h"
+#include "worker/testing/far_backend.h"
 
 namespace parley {
 namespace {
@@ -303,6 +304,39 @@ TEST(SupervisedTaskTest, AGradientIsCompleteWhenItIsReady) {
   Started undisturbed(Options("mlp", 8, 0, 1), MakeData(false), 0);
   ASSERT_TRUE(undisturbed.task->ComputeGradients(0, [](int) {}).ok());
   EXPECT_EQ(undisturbed.AllGradients(), started.AllGradients());
+}
+
+TEST(SupervisedTaskTest, AnotherDeviceGivesTheSameGradientsInTheTrainersBuffers) {
+  const std::unique_ptr<Backend> device = NewFarBackend();
+  for (const DType dtype : {DType::kFloat32, DType::kFloat16}) {
+    SupervisedTaskOptions options = Options("mlp", 8, 0, 1);
+    options.dtype = dtype;
+    Started here(options, MakeData(false), 0);
+    options.backend = device.get();
+    Started there(options, MakeData(false), 0);
+    for (int64_t step = 0; step < 3; ++step) {
+      const double loss = here.SgdStep(step, 0.1f);
+      std::vector<int> order;
+      const auto result = there.task->ComputeGradients(step, [&](int i) {
+        order.push_back(i);
+        // Has arrived: what was there before is far larger.
+        for (const float value : there.gradients[i]) ASSERT_LT(std::fabs(value), 1e6f);
+        for (size_t j = 0; j < there.parameters[i].size(); ++j) {
+          there.parameters[i][j] -= 0.1f * there.gradients[i][j];
+          there.gradients[i][j] = 1e30f;
+        }
+      });
+      ASSERT_TRUE(result.ok()) << result.status();
+      EXPECT_EQ(result->loss, loss);
+      EXPECT_FALSE(result->skip);
+      EXPECT_EQ(order.size(), there.parameters.size());
+      there.task->StepEnded(step, false);
+      for (size_t i = 0; i < there.parameters.size(); ++i) {
+        ASSERT_EQ(there.parameters[i], here.parameters[i]) << "step " << step << " parameter " << i;
+      }
+    }
+    EXPECT_EQ(there.task->Evaluate()->loss, here.task->Evaluate()->loss);
+  }
 }
 
 TEST(SupervisedTaskTest, WhatIsAveragedHasItsOwnOptimizer) {
