@@ -102,7 +102,7 @@ struct Problem {
 std::vector<Problem> Problems() {
   std::vector<Problem> problems = {
       {Options("linear", {5}, 3), 0.2, 20},     {Options("mlp", {5}, 3), 0.1, 10},
-      {Options("cnn", {9, 8, 2}, 3), 0.02, 10}, {Options("resnet18", {8, 8, 1}, 3), 0.01, 3},
+      {Options("cnn", {9, 8, 2}, 3), 0.02, 10}, {Options("resnet18", {8, 8, 1}, 3), 0.01, 2},
       {Options("lstm", {5}, 7), 2, 30},         {Options("transformer", {5}, 7), 0.1, 10},
       {Options("wide_deep", {3}, 2), 0.2, 10},  {Options("wide_deep", {0}, 2), 0.2, 10},
   };
