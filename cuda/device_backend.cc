@@ -115,6 +115,8 @@ std::shared_ptr<void> DeviceBackend::Allocate(size_t bytes) {
 }
 
 std::shared_ptr<void> DeviceBackend::AllocateHost(size_t bytes) {
+  // Pinned for the thread's device; on another one that would make a context for nothing.
+  context_->Activate().IgnoreError();
   absl::StatusOr<std::shared_ptr<void>> memory = context_->host_memory().Allocate(bytes);
   // As for any other memory of the host's.
   CHECK(memory.ok()) << memory.status();
