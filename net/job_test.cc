@@ -69,7 +69,8 @@ TEST(Job, AParametersOwnOptimizerCountsAndIsChecked) {
   EXPECT_TRUE(job->OptimizerOf(0).has_sgd());
   EXPECT_TRUE(job->OptimizerOf(1).has_adam());
   spec.mutable_parameters(1)->mutable_optimizer()->set_learning_rate(-1);
-  EXPECT_THAT(Job::Create(spec).status().message(), HasSubstr("parameter b: optimizer.learning_rate"));
+  EXPECT_THAT(Job::Create(spec).status().message(),
+              HasSubstr("parameter b: optimizer.learning_rate"));
 }
 
 TEST(Job, EveryBlockHasOneShard) {

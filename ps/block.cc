@@ -1,5 +1,6 @@
 #include "ps/block.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/container/inlined_vector.h"
@@ -11,12 +12,14 @@ namespace parley {
 // The buffer for the next round, when no reader holds the last one any more.
 class Block::Spare {
  public:
+  explicit Spare(std::shared_ptr<SharedArena> arena) : arena_(std::move(arena)) {}
+
   std::unique_ptr<FloatBuffer> Take(size_t size) {
     {
       MutexLock lock(&mutex_);
       if (buffer_ != nullptr) return std::move(buffer_);
     }
-    return std::make_unique<FloatBuffer>(size);
+    return std::make_unique<FloatBuffer>(size, arena_.get());
   }
 
   void Return(std::unique_ptr<FloatBuffer> buffer) {
@@ -25,17 +28,26 @@ class Block::Spare {
   }
 
  private:
+  const std::shared_ptr<SharedArena> arena_;
   Mutex mutex_;
   std::unique_ptr<FloatBuffer> buffer_ ABSL_GUARDED_BY(mutex_);
 };
 
-Block::Block(FloatBuffer values, std::vector<FloatBuffer> slots, int64_t version)
-    : size_(values.size()), spare_(std::make_shared<Spare>()), slots_(std::move(slots)) {
-  Publish(std::make_unique<FloatBuffer>(std::move(values)), version);
+Block::Block(FloatBuffer values, std::vector<FloatBuffer> slots, int64_t version,
+             std::shared_ptr<SharedArena> arena)
+    : size_(values.size()), spare_(std::make_shared<Spare>(arena)), slots_(std::move(slots)) {
+  auto first = std::make_unique<FloatBuffer>(std::move(values));
+  if (arena != nullptr) {
+    auto shared = std::make_unique<FloatBuffer>(size_, arena.get());
+    std::copy_n(first->data(), size_, shared->data());
+    first = std::move(shared);
+  }
+  Publish(std::move(first), version);
 }
 
 std::unique_ptr<Block> Block::Initialized(const Job& job, uint32_t number,
-                                          const Optimizer& optimizer) {
+                                          const Optimizer& optimizer,
+                                          std::shared_ptr<SharedArena> arena) {
   const BlockInfo& info = job.blocks()[number];
   const Job::Parameter& parameter = job.parameters()[info.parameter];
   FloatBuffer values(static_cast<size_t>(info.size));
@@ -44,7 +56,8 @@ std::unique_ptr<Block> Block::Initialized(const Job& job, uint32_t number,
   for (int i = 0; i < optimizer.num_slots(); ++i) {
     slots.push_back(FloatBuffer::Zeros(values.size()));
   }
-  return std::make_unique<Block>(std::move(values), std::move(slots), /*version=*/0);
+  return std::make_unique<Block>(std::move(values), std::move(slots), /*version=*/0,
+                                 std::move(arena));
 }
 
 void Block::Apply(const Optimizer& optimizer, absl::Span<const Payload> gradients) {

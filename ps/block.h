@@ -40,12 +40,15 @@ struct BlockCut {
 // Owned by Shard.
 class Block {
  public:
-  // Takes over what a checkpoint held; every slot has values.size() elements.
-  Block(FloatBuffer values, std::vector<FloatBuffer> slots, int64_t version);
+  // Takes over what a checkpoint held; every slot has values.size() elements. With an `arena` the
+  // values stand there, where processes of this host can read them.
+  Block(FloatBuffer values, std::vector<FloatBuffer> slots, int64_t version,
+        std::shared_ptr<SharedArena> arena = nullptr);
 
   // Block `number` of `job` with its first values, zero slots, and version 0.
   static std::unique_ptr<Block> Initialized(const Job& job, uint32_t number,
-                                            const Optimizer& optimizer);
+                                            const Optimizer& optimizer,
+                                            std::shared_ptr<SharedArena> arena = nullptr);
 
   // Applies the next round: the mean of `gradients`, summed in their order (see ReduceAndUpdate),
   // each of size() float32. At least one; `optimizer` has as many slots as this block.

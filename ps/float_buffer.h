@@ -3,9 +3,11 @@
 
 #include <cstddef>
 #include <cstring>
+#include <memory>
 
 #include "absl/types/span.h"
 #include "base/aligned_buffer.h"
+#include "net/shared_arena.h"
 
 namespace parley {
 
@@ -14,8 +16,22 @@ namespace parley {
 class FloatBuffer {
  public:
   FloatBuffer() = default;
+  FloatBuffer(FloatBuffer&&) = default;
+  FloatBuffer& operator=(FloatBuffer&&) = default;
   // Not initialised.
-  explicit FloatBuffer(size_t size) : bytes_(NewAlignedBytes(size * sizeof(float))), size_(size) {}
+  explicit FloatBuffer(size_t size)
+      : bytes_(NewAlignedBytes(size * sizeof(float)).release(), FreeDeleter()), size_(size) {}
+  // In `arena`; elsewhere when that is null or gives no more.
+  FloatBuffer(size_t size, SharedArena* arena) : size_(size) {
+    absl::StatusOr<std::shared_ptr<std::byte>> shared = arena == nullptr
+                                                            ? absl::UnavailableError("no arena")
+                                                            : arena->Allocate(size * sizeof(float));
+    if (shared.ok()) {
+      bytes_ = *std::move(shared);
+    } else {
+      *this = FloatBuffer(size);
+    }
+  }
 
   static FloatBuffer Zeros(size_t size) {
     FloatBuffer result(size);
@@ -35,7 +51,7 @@ class FloatBuffer {
   absl::Span<const float> span() const { return {data(), size_}; }
 
  private:
-  AlignedBytes bytes_;
+  std::shared_ptr<std::byte> bytes_;  // nobody else has it
   size_t size_ = 0;
 };
 

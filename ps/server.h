@@ -7,6 +7,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "net/grpc_server.h"
+#include "net/local_server.h"
 #include "net/parameter_server.h"
 #include "ps/shard.h"
 
@@ -18,6 +19,8 @@ struct ServerOptions {
   // own process only.
   std::string address;
   GrpcServerOptions grpc;
+  // Whether workers on this host may use shared memory.
+  bool shared_memory = true;
 };
 
 // A Server is one ps task as a value: a shard and, with an address, the way to it from other
@@ -47,6 +50,7 @@ class Server {
 
   const std::shared_ptr<Shard> shard_;
   std::unique_ptr<GrpcServer> grpc_;
+  std::unique_ptr<LocalServer> local_;
 };
 
 }  // namespace parley

@@ -224,6 +224,7 @@ void Shard::JoinDeclared(Declared* declared, v1::JoinRequest request, absl::Time
         }
         v1::JoinResponse response;
         response.set_step(answer.step);
+        response.set_local_socket(options_.local_socket);
         response.set_heartbeat_ms(
             std::max<int64_t>(1, absl::ToInt64Milliseconds(options_.lease / 4)));
         done(std::move(response));

@@ -17,6 +17,7 @@
 #include "base/mutex.h"
 #include "net/job.h"
 #include "net/parameter_server.h"
+#include "net/shared_arena.h"
 #include "ps/block.h"
 #include "ps/optimizer.h"
 #include "ps/policy.h"
@@ -37,6 +38,10 @@ struct ShardOptions {
   // Bytes of parameters and slots the shard may hold; 0: the machine's memory.
   int64_t memory_limit = 0;
   Env* env = Env::Posix();  // the steady clock and the files
+  // Where the parameters stand, so that processes of this host can read them, and the socket where
+  // these learn how (net/local_server.h), which Join tells them. Null and empty: nowhere.
+  std::shared_ptr<SharedArena> arena;
+  std::string local_socket;
 };
 
 // A Shard holds a part of one job's parameters. It is the C++ face of the wire service and can be

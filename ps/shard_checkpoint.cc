@@ -16,7 +16,7 @@ absl::Status Shard::MakeBlocks(const std::string& checkpoint, Declared* declared
   if (checkpoint.empty()) {
     for (const uint32_t number : declared->numbers) {
       declared->blocks.push_back(
-          Block::Initialized(declared->job, number, declared->OptimizerOf(number)));
+          Block::Initialized(declared->job, number, declared->OptimizerOf(number), options_.arena));
     }
     return absl::OkStatus();
   }
@@ -28,8 +28,9 @@ absl::Status Shard::MakeBlocks(const std::string& checkpoint, Declared* declared
                                         declared->job, options_.shard_index));
   for (size_t i = 0; i < restored.size(); ++i) {
     (*clocks)[i] = {restored[i].version, std::move(restored[i].clocks)};
-    declared->blocks.push_back(std::make_unique<Block>(
-        std::move(restored[i].values), std::move(restored[i].slots), restored[i].version));
+    declared->blocks.push_back(std::make_unique<Block>(std::move(restored[i].values),
+                                                       std::move(restored[i].slots),
+                                                       restored[i].version, options_.arena));
   }
   return absl::OkStatus();
 }

@@ -1,0 +1,294 @@
+#include "net/local_channel.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/env.h"
+#include "base/mutex.h"
+#include "base/status.h"
+#include "net/forwarding_parameter_server.h"
+#include "net/local_connection.h"
+#include "net/local_payload.h"
+
+namespace parley {
+namespace {
+
+// How long a task that has closed its socket may take to end.
+constexpr int kEndMs = 1000;
+
+// The process at the other end, or nothing where the kernel has no such descriptors.
+UniqueFd PeerProcess(int socket) {
+  ucred peer = {};
+  socklen_t length = sizeof(peer);
+  if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) return UniqueFd();
+  return UniqueFd(static_cast<int>(syscall(SYS_pidfd_open, peer.pid, 0)));
+}
+
+// Memory that a live process may still read, though nobody will hear when it has.
+void KeepForEver(std::map<uint64_t, Payload> held) {
+  if (held.empty()) return;
+  static Mutex* const mutex = new Mutex();
+  static auto* const kept = new std::vector<std::map<uint64_t, Payload>>();
+  MutexLock lock(mutex);
+  kept->push_back(std::move(held));
+}
+
+// One connection to a task on this host.
+class Link : public LocalConnection::Handler {
+ public:
+  using PushPullReply = ParameterServer::PushPullReply;
+  using Done = ParameterServer::Done<PushPullReply>;
+
+  Link(std::string who, UniqueFd socket, std::shared_ptr<SharedArena> arena, absl::Duration grace)
+      : who_(std::move(who)),
+        arena_(std::move(arena)),
+        grace_(grace),
+        peer_(PeerProcess(socket.get())),
+        releaser_(std::make_shared<Releaser>()),
+        connection_(std::move(socket), this) {
+    MutexLock lock(&releaser_->mutex);
+    releaser_->connection = &connection_;
+  }
+  ~Link() override { connection_.Close(); }
+
+  void Start() { connection_.Start(); }
+
+  // False, with nothing taken, when the connection has ended.
+  bool PushPull(v1::PushPullRequest* request, const Payload& payload, Done* done) {
+    {
+      MutexLock lock(&mutex_);
+      if (ended_) return false;
+    }
+    absl::StatusOr<LocalPayload> placed = PlacePayload(arena_.get(), payload);
+    if (!placed.ok()) {
+      (*done)(Annotate(placed.status(), who_));
+      return true;
+    }
+    v1::LocalFrame frame;
+    v1::LocalRequest* const local = frame.mutable_request();
+    const absl::Duration wait = absl::Milliseconds(std::max<int64_t>(0, request->wait_ms()));
+    MutexLock lock(&mutex_);
+    if (ended_) return false;
+    const uint64_t id = next_id_++;
+    local->set_id(id);
+    *local->mutable_request() = std::move(*request);
+    for (const v1::LocalPiece& piece : placed->pieces) *local->add_payload() = piece;
+    if (!placed->pieces.empty()) held_.emplace(id, std::move(placed->held));
+    waiting_.emplace(id, Waiting{std::move(*done), Env::Posix()->Now() + wait + grace_});
+    segments_.Announce(*arena_, placed->pieces, &connection_);
+    connection_.Send(frame);
+    return true;
+  }
+
+  absl::Status OnFrame(v1::LocalFrame frame, UniqueFd fd) override {
+    switch (frame.kind_case()) {
+      case v1::LocalFrame::kSegment:
+        return theirs_.Add(frame.segment().segment(), frame.segment().size(), std::move(fd));
+      case v1::LocalFrame::kAnswer:
+        return Answer(frame.mutable_answer());
+      case v1::LocalFrame::kRelease:
+        Forget(frame.release().id());
+        return absl::OkStatus();
+      default:
+        return absl::InvalidArgumentError("local socket: a frame that a shard does not send");
+    }
+  }
+
+  bool wants_ticks() const override { return true; }
+  void OnTick() override {
+    const absl::Time now = Env::Posix()->Now();
+    std::vector<Done> late;
+    {
+      MutexLock lock(&mutex_);
+      for (auto it = waiting_.begin(); it != waiting_.end();) {
+        if (it->second.deadline > now) {
+          ++it;
+          continue;
+        }
+        late.push_back(std::move(it->second.done));
+        it = waiting_.erase(it);
+      }
+    }
+    for (Done& done : late) {
+      done(absl::DeadlineExceededError(absl::StrCat(who_, ": PushPull: no answer in time")));
+    }
+  }
+
+  void OnClosed(const absl::Status& reason) override {
+    std::map<uint64_t, Waiting> waiting;
+    std::map<uint64_t, Payload> held;
+    {
+      MutexLock lock(&releaser_->mutex);
+      releaser_->connection = nullptr;
+    }
+    {
+      MutexLock lock(&mutex_);
+      ended_ = true;
+      waiting.swap(waiting_);
+      held.swap(held_);
+    }
+    if (!held.empty()) {
+      pollfd end = {peer_.get(), POLLIN, 0};
+      const bool gone = peer_.valid() && !absl::IsCancelled(reason) && poll(&end, 1, kEndMs) == 1;
+      if (!gone) KeepForEver(std::move(held));
+    }
+    const absl::Status status =
+        absl::IsCancelled(reason)
+            ? absl::CancelledError(absl::StrCat(who_, ": PushPull: the channel is gone"))
+            : absl::UnavailableError(absl::StrCat(who_, ": PushPull: lost: ", reason.message()));
+    for (auto& [id, each] : waiting) each.done(status);
+  }
+
+ private:
+  struct Waiting {
+    Done done;
+    absl::Time deadline;
+  };
+  // Tells the task that an answer was read, as long as the connection stands.
+  struct Releaser {
+    void Release(uint64_t id) {
+      v1::LocalFrame frame;
+      frame.mutable_release()->set_id(id);
+      MutexLock lock(&mutex);
+      if (connection != nullptr) connection->Send(frame);
+    }
+    Mutex mutex;
+    LocalConnection* connection ABSL_GUARDED_BY(mutex) = nullptr;
+  };
+
+  absl::Status Answer(v1::LocalAnswer* answer) {
+    const uint64_t id = answer->id();
+    PushPullReply reply;
+    if (answer->payload_size() > 0) {
+      const std::shared_ptr<const void> read(
+          this, [releaser = releaser_, id](const void*) { releaser->Release(id); });
+      for (const v1::LocalPiece& piece : answer->payload()) {
+        PARLEY_ASSIGN_OR_RETURN(const PeerSegments::Piece found,
+                                theirs_.Resolve(piece.segment(), piece.offset(), piece.size()));
+        using Both = std::pair<std::shared_ptr<const void>, std::shared_ptr<const void>>;
+        reply.payload.Append(found.data, piece.size(), std::make_shared<Both>(found.mapping, read));
+      }
+    }
+    Done done;
+    {
+      MutexLock lock(&mutex_);
+      const auto it = waiting_.find(id);
+      if (it == waiting_.end()) return absl::OkStatus();  // it came too late
+      done = std::move(it->second.done);
+      waiting_.erase(it);
+    }
+    if (answer->code() != 0) {
+      done(absl::Status(static_cast<absl::StatusCode>(answer->code()), answer->message()));
+      return absl::OkStatus();
+    }
+    reply.response = std::move(*answer->mutable_response());
+    done(std::move(reply));
+    return absl::OkStatus();
+  }
+
+  void Forget(uint64_t id) {
+    Payload held;  // let go outside the lock
+    MutexLock lock(&mutex_);
+    const auto it = held_.find(id);
+    if (it == held_.end()) return;
+    held = std::move(it->second);
+    held_.erase(it);
+  }
+
+  const std::string who_;
+  const std::shared_ptr<SharedArena> arena_;
+  const absl::Duration grace_;
+  const UniqueFd peer_;
+  PeerSegments theirs_;  // the connection's thread's
+  const std::shared_ptr<Releaser> releaser_;
+
+  Mutex mutex_;
+  bool ended_ ABSL_GUARDED_BY(mutex_) = false;
+  uint64_t next_id_ ABSL_GUARDED_BY(mutex_) = 1;
+  AnnouncedSegments segments_ ABSL_GUARDED_BY(mutex_);
+  std::map<uint64_t, Waiting> waiting_ ABSL_GUARDED_BY(mutex_);
+  std::map<uint64_t, Payload> held_ ABSL_GUARDED_BY(mutex_);  // lent, and not released
+  LocalConnection connection_;                                // last: its thread uses the others
+};
+
+class LocalChannel final : public ForwardingParameterServer {
+ public:
+  LocalChannel(const std::string& task, std::unique_ptr<ParameterServer> remote,
+               std::shared_ptr<SharedArena> arena, LocalChannelOptions options)
+      : ForwardingParameterServer(remote.get()),
+        who_(absl::StrCat(task, " on this host")),
+        options_(options),
+        arena_(std::move(arena)),
+        remote_(std::move(remote)) {}
+
+  ~LocalChannel() override {
+    remote_.reset();  // its last `done` may be a Join's
+    SetLink(nullptr);
+  }
+
+  void Join(v1::JoinRequest request, Done<v1::JoinResponse> done) override {
+    remote_->Join(std::move(request), [this, done = std::move(done)](
+                                          absl::StatusOr<v1::JoinResponse> response) mutable {
+      if (response.ok()) {
+        const absl::Status connected = ConnectTo(response->local_socket());
+        if (!connected.ok() && options_.required) return done(connected);
+      }
+      done(std::move(response));
+    });
+  }
+  void PushPull(v1::PushPullRequest request, Payload payload, Done<PushPullReply> done) override {
+    std::shared_ptr<Link> link;
+    {
+      MutexLock lock(&mutex_);
+      link = link_;
+    }
+    if (link != nullptr && link->PushPull(&request, payload, &done)) return;
+    remote_->PushPull(std::move(request), std::move(payload), std::move(done));
+  }
+
+ private:
+  absl::Status ConnectTo(const std::string& name) {
+    absl::StatusOr<UniqueFd> socket = name.empty()
+                                          ? absl::UnavailableError("it offers no shared memory")
+                                          : LocalConnection::Connect(name);
+    if (!socket.ok()) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          who_, ": it cannot be reached through shared memory: ", socket.status().message()));
+    }
+    auto link = std::make_shared<Link>(who_, *std::move(socket), arena_, options_.grace);
+    link->Start();
+    SetLink(std::move(link));
+    return absl::OkStatus();
+  }
+  // The one before ends outside the lock, for it waits for its thread.
+  void SetLink(std::shared_ptr<Link> link) {
+    MutexLock lock(&mutex_);
+    link_.swap(link);
+  }
+
+  const std::string who_;
+  const LocalChannelOptions options_;
+  const std::shared_ptr<SharedArena> arena_;
+  std::unique_ptr<ParameterServer> remote_;
+  Mutex mutex_;
+  std::shared_ptr<Link> link_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace
+
+std::unique_ptr<ParameterServer> NewLocalChannel(const std::string& task,
+                                                 std::unique_ptr<ParameterServer> remote,
+                                                 std::shared_ptr<SharedArena> arena,
+                                                 LocalChannelOptions options) {
+  return std::make_unique<LocalChannel>(task, std::move(remote), std::move(arena), options);
+}
+
+}  // namespace parley

@@ -1,0 +1,313 @@
+#include "net/local_channel.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <random>
+#include <string>
+#include <utility>
+
+#include "net/forwarding_parameter_server.h"
+#include "net/local_connection.h"
+#include "net/local_server.h"
+#include "net/testing/parameter_server_suite.h"
+#include "net/testing/payloads.h"
+#include "net/testing/pending_answer.h"
+#include "net/testing/puppet_parameter_server.h"
+
+namespace parley {
+namespace {
+
+using testing::HasSubstr;
+using PushPullReply = ParameterServer::PushPullReply;
+
+// The way for all but PushPull: a call. Its first Join is answered here, with the socket.
+class Control : public ForwardingParameterServer {
+ public:
+  Control(ParameterServer* target, std::string local_socket)
+      : ForwardingParameterServer(target), local_socket_(std::move(local_socket)) {}
+
+  void Join(v1::JoinRequest request, Done<v1::JoinResponse> done) override {
+    if (joined_) return ForwardingParameterServer::Join(std::move(request), std::move(done));
+    joined_ = true;
+    v1::JoinResponse response;
+    response.set_local_socket(local_socket_);
+    done(response);
+  }
+  void PushPull(v1::PushPullRequest request, Payload payload, Done<PushPullReply> done) override {
+    ++remote_push_pulls;
+    ForwardingParameterServer::PushPull(std::move(request), std::move(payload), std::move(done));
+  }
+
+  int remote_push_pulls = 0;
+
+ private:
+  const std::string local_socket_;
+  bool joined_ = false;
+};
+
+// A worker's channel and a shard's server in one process, each with its own mappings.
+class Local : public TestTransport {
+ public:
+  explicit Local(ParameterServer* server, LocalChannelOptions options = {})
+      : name_(LocalServer::NewName()), theirs(SharedArena::Create()), ours(SharedArena::Create()) {
+    Start(server);
+    auto owned = std::make_unique<Control>(server, name_);
+    control = owned.get();
+    channel_ = NewLocalChannel("ps:1", std::move(owned), ours, options);
+    PendingAnswer<v1::JoinResponse> joined;
+    channel_->Join({}, joined.Done());
+    EXPECT_TRUE(joined.Wait().ok());
+  }
+  ~Local() override { channel_.reset(); }
+
+  void Start(ParameterServer* server) {
+    absl::StatusOr<std::unique_ptr<LocalServer>> started =
+        LocalServer::Start(name_, server, theirs);
+    EXPECT_TRUE(started.ok()) << started.status();
+    server_ = *std::move(started);
+  }
+  void StopServer() { server_.reset(); }
+  void CloseChannel() { channel_.reset(); }
+
+  ParameterServer* client() override { return channel_.get(); }
+  const std::string& name() const { return name_; }
+
+  absl::StatusOr<PushPullReply> PushPull(const Payload& payload, int64_t wait_ms = 30'000) {
+    v1::PushPullRequest request;
+    request.set_wait_ms(wait_ms);
+    PendingAnswer<PushPullReply> answer;
+    channel_->PushPull(request, payload, answer.Done());
+    return answer.Wait();
+  }
+
+ private:
+  const std::string name_;
+
+ public:
+  const std::shared_ptr<SharedArena> theirs, ours;
+  Control* control;
+
+ private:
+  std::unique_ptr<LocalServer> server_;
+  std::unique_ptr<ParameterServer> channel_;
+};
+
+INSTANTIATE_TEST_SUITE_P(SharedMemory, ParameterServerSuite,
+                         testing::Values([](ParameterServer* server) {
+                           return std::make_unique<Local>(server);
+                         }));
+
+TEST(LocalChannelTest, PayloadsTakeTheShortWay) {
+  PuppetParameterServer server;
+  Local local(&server);
+  const auto reply = local.PushPull(MakePayload(RandomBytes(1, 100'000)));
+  ASSERT_TRUE(reply.ok()) << reply.status();
+  EXPECT_EQ(BytesOf(reply->payload), RandomBytes(1, 100'000));
+  EXPECT_EQ(local.control->remote_push_pulls, 0);
+}
+
+TEST(LocalChannelTest, MemoryOfTheArenaIsLentAndNotCopied) {
+  PuppetParameterServer server;
+  server.Hold();
+  Local local(&server);
+  const std::shared_ptr<std::byte> buffer = local.ours->Allocate(100'000).value();
+  std::memset(buffer.get(), 1, 100'000);
+  auto probe = std::make_shared<int>(0);
+  Payload payload;
+  payload.Append(buffer.get(), 100'000, probe);
+  PendingAnswer<PushPullReply> answer;
+  v1::PushPullRequest request;
+  request.set_wait_ms(30'000);
+  local.client()->PushPull(request, std::move(payload), answer.Done());
+  ASSERT_TRUE(server.AwaitCalls(1));
+  EXPECT_GT(probe.use_count(), 1);  // held until the shard has read it
+  std::memset(buffer.get(), 2, 100'000);
+  server.Release();
+  const auto reply = answer.Wait();
+  ASSERT_TRUE(reply.ok()) << reply.status();
+  // The shard read it only now.
+  EXPECT_EQ(BytesOf(reply->payload), std::string(100'000, '\2'));
+}
+
+TEST(LocalChannelTest, OrdinaryMemoryIsFreeWhenTheCallHasBegun) {
+  PuppetParameterServer server;
+  server.Hold();
+  Local local(&server);
+  std::string bytes = RandomBytes(3, 50'000);
+  Payload payload;
+  payload.Append(bytes.data(), bytes.size(), nullptr);
+  PendingAnswer<PushPullReply> answer;
+  v1::PushPullRequest request;
+  request.set_wait_ms(30'000);
+  local.client()->PushPull(request, std::move(payload), answer.Done());
+  bytes.assign(bytes.size(), 'x');
+  ASSERT_TRUE(server.AwaitCalls(1));
+  server.Release();
+  const auto reply = answer.Wait();
+  ASSERT_TRUE(reply.ok()) << reply.status();
+  EXPECT_EQ(BytesOf(reply->payload), RandomBytes(3, 50'000));
+}
+
+TEST(LocalChannelTest, ATaskThatHasGoneIsUnavailableAndThenTheOtherWayIsTaken) {
+  PuppetParameterServer server;
+  server.Hold();
+  Local local(&server);
+  v1::PushPullRequest request;
+  request.set_wait_ms(30'000);
+  PendingAnswer<PushPullReply> answer;
+  local.client()->PushPull(request, MakePayload(RandomBytes(1, 1000)), answer.Done());
+  ASSERT_TRUE(server.AwaitCalls(1));
+  local.StopServer();
+  const absl::Status status = answer.Wait().status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("ps:1 on this host: PushPull: lost"));
+  server.Release();  // to nobody
+  EXPECT_TRUE(local.PushPull(MakePayload(RandomBytes(1, 1000))).ok());
+  EXPECT_EQ(local.control->remote_push_pulls, 1);
+}
+
+TEST(LocalChannelTest, ASilentTaskIsAnErrorAfterTheWaitAndTheGrace) {
+  PuppetParameterServer server;
+  server.Hold();
+  LocalChannelOptions options;
+  options.grace = absl::Milliseconds(50);
+  Local local(&server, options);
+  EXPECT_EQ(local.PushPull(MakePayload(RandomBytes(1, 1000)), 100).status().code(),
+            absl::StatusCode::kDeadlineExceeded);
+}
+
+TEST(LocalChannelTest, ClosingEndsWhatWaits) {
+  PuppetParameterServer server;
+  server.Hold();
+  Local local(&server);
+  v1::PushPullRequest request;
+  request.set_wait_ms(30'000);
+  PendingAnswer<PushPullReply> answer;
+  local.client()->PushPull(request, MakePayload(RandomBytes(1, 1000)), answer.Done());
+  ASSERT_TRUE(server.AwaitCalls(1));
+  local.CloseChannel();
+  EXPECT_EQ(answer.Wait().status().code(), absl::StatusCode::kCancelled);
+}
+
+TEST(LocalChannelTest, ATaskElsewhereIsReachedTheOtherWayUnlessSharedMemoryIsRequired) {
+  PuppetParameterServer server;
+  for (const bool required : {false, true}) {
+    LocalChannelOptions options;
+    options.required = required;
+    auto control = std::make_unique<Control>(&server, LocalServer::NewName());
+    const auto channel =
+        NewLocalChannel("ps:1", std::move(control), SharedArena::Create(), options);
+    PendingAnswer<v1::JoinResponse> joined;
+    channel->Join({}, joined.Done());
+    const absl::Status status = joined.Wait().status();
+    EXPECT_EQ(status.code(),
+              required ? absl::StatusCode::kFailedPrecondition : absl::StatusCode::kOk)
+        << status;
+  }
+}
+
+// Frames by hand.
+class HostileWorkerTest : public testing::Test {
+ protected:
+  HostileWorkerTest() : local_(&server_), socket_(*LocalConnection::Connect(local_.name())) {}
+
+  void SendBytes(const std::string& bytes) {
+    // The server may have hung up already.
+    [[maybe_unused]] const ssize_t sent =
+        send(socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  }
+  void SendFrame(const v1::LocalFrame& frame) {
+    std::string bytes = frame.SerializeAsString();
+    const uint32_t size = static_cast<uint32_t>(bytes.size());
+    SendBytes(std::string(reinterpret_cast<const char*>(&size), sizeof(size)) + bytes);
+  }
+  // The server ends the connection, and goes on serving others.
+  void ExpectThrownOut() {
+    const timeval minute = {60, 0};
+    setsockopt(socket_.get(), SOL_SOCKET, SO_RCVTIMEO, &minute, sizeof(minute));
+    char bytes[4096];
+    ssize_t size;
+    while ((size = recv(socket_.get(), bytes, sizeof(bytes), 0)) > 0) {
+    }
+    ASSERT_TRUE(size == 0 || errno == ECONNRESET) << strerror(errno);
+    EXPECT_TRUE(local_.PushPull(MakePayload(RandomBytes(1, 1000))).ok());
+    EXPECT_EQ(server_.calls().size(), 1u);
+    EXPECT_EQ(local_.control->remote_push_pulls, 0);
+  }
+
+  PuppetParameterServer server_;
+  Local local_;
+  const UniqueFd socket_;
+};
+
+TEST_F(HostileWorkerTest, APieceOfNoSegmentIsRefused) {
+  v1::LocalFrame frame;
+  frame.mutable_request()->add_payload()->set_size(100);
+  SendFrame(frame);
+  ExpectThrownOut();
+}
+
+TEST_F(HostileWorkerTest, ASegmentWithoutADescriptorIsRefused) {
+  v1::LocalFrame frame;
+  frame.mutable_segment()->set_size(4096);
+  SendFrame(frame);
+  ExpectThrownOut();
+}
+
+TEST_F(HostileWorkerTest, AFrameOfTheOtherSideIsRefused) {
+  v1::LocalFrame frame;
+  frame.mutable_answer()->set_id(1);
+  SendFrame(frame);
+  ExpectThrownOut();
+}
+
+TEST_F(HostileWorkerTest, AnEndlessFrameIsRefused) {
+  SendBytes("\xff\xff\xff\xff");
+  ExpectThrownOut();
+}
+
+TEST_F(HostileWorkerTest, AReleaseOfNothingIsIgnored) {
+  v1::LocalFrame frame;
+  frame.mutable_release()->set_id(77);
+  SendFrame(frame);
+  SendBytes("\xff\xff\xff\xff");
+  ExpectThrownOut();
+}
+
+TEST(HostileBytesTest, NothingThatIsSentBringsTheServerDown) {
+  const uint32_t seed = std::random_device()();
+  SCOPED_TRACE(testing::Message() << "seed " << seed);
+  std::mt19937 random(seed);
+  PuppetParameterServer server;
+  Local local(&server);
+  for (int i = 0; i < 200; ++i) {
+    const UniqueFd socket = *LocalConnection::Connect(local.name());
+    std::string bytes;
+    for (int frames = 0; frames < 4; ++frames) {
+      v1::LocalFrame frame;
+      frame.mutable_request()->set_id(random());
+      v1::LocalPiece* piece = frame.mutable_request()->add_payload();
+      piece->set_segment(random() % 3);
+      piece->set_offset(random());
+      piece->set_size(random());
+      std::string body = frame.SerializeAsString();
+      for (int flips = static_cast<int>(random() % 4); flips > 0; --flips) {
+        body[random() % body.size()] = static_cast<char>(random());
+      }
+      const uint32_t size = static_cast<uint32_t>(body.size());
+      bytes += std::string(reinterpret_cast<const char*>(&size), sizeof(size)) + body;
+    }
+    [[maybe_unused]] const ssize_t sent =
+        send(socket.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  }
+  EXPECT_TRUE(local.PushPull(MakePayload(RandomBytes(1, 1000))).ok());
+}
+
+}  // namespace
+}  // namespace parley

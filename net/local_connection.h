@@ -1,0 +1,96 @@
+#ifndef PARLEY_NET_LOCAL_CONNECTION_H_
+#define PARLEY_NET_LOCAL_CONNECTION_H_
+
+#include <sys/types.h>
+
+#include <atomic>
+#include <deque>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/mutex.h"
+#include "base/unique_fd.h"
+#include "proto/local.pb.h"
+
+namespace parley {
+
+// A LocalConnection exchanges LocalFrames, and file descriptors with them, with a task on the same
+// host over a Unix stream socket.
+//
+// Threads: one of its own, which calls the handler; Send writes from the caller's thread when the
+// socket has room, and otherwise leaves the rest to the connection's thread, so it never blocks. A
+// peer that does not read ends the connection when 256 MiB of frames wait.
+// Thread safety: Send and Close from any thread.
+class LocalConnection {
+ public:
+  // Called by the connection's thread, one call after the other.
+  class Handler {
+   public:
+    virtual ~Handler() = default;
+    // An error ends the connection.
+    virtual absl::Status OnFrame(v1::LocalFrame frame, UniqueFd fd) = 0;
+    // At least every tenth of a second, if wanted.
+    virtual void OnTick() {}
+    virtual bool wants_ticks() const { return false; }
+    // Once, last: the peer has gone, or Close was called, or a frame was bad.
+    virtual void OnClosed(const absl::Status& reason) = 0;
+  };
+
+  // `socket` is connected; `handler` must outlive the connection.
+  LocalConnection(UniqueFd socket, Handler* handler);
+  // Close, and waits for the thread; so not from the handler.
+  ~LocalConnection();
+  LocalConnection(const LocalConnection&) = delete;
+  LocalConnection& operator=(const LocalConnection&) = delete;
+
+  // Begins to read; before it, only Send may be called.
+  void Start();
+  // Frames arrive in the order of the calls. `fd` stays the caller's, who keeps it open. Dropped
+  // when the connection has ended.
+  void Send(const v1::LocalFrame& frame, int fd = -1);
+  void Close();
+
+  // A process of our own user listens at the abstract address `name` on this host: connects to it.
+  static absl::StatusOr<UniqueFd> Connect(const std::string& name);
+  // Listens there. ALREADY_EXISTS when somebody does.
+  static absl::StatusOr<UniqueFd> Listen(const std::string& name);
+  // The user at the other end is ours, or root.
+  static bool IsOurUser(int socket);
+
+ private:
+  struct Outgoing {
+    std::string bytes;
+    size_t sent = 0;
+    int fd = -1;
+  };
+  struct Incoming {
+    std::string bytes;
+    std::deque<UniqueFd> fds;
+  };
+
+  void Run();
+  absl::Status Loop();
+  absl::Status Receive(Incoming* incoming);
+  absl::Status Dispatch(Incoming* incoming);
+  // Writes what the socket takes. False when the connection is broken.
+  bool Flush() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Wake();
+
+  const UniqueFd socket_;
+  const UniqueFd wake_;  // an eventfd
+  Handler* const handler_;
+  Mutex mutex_;
+  bool closing_ ABSL_GUARDED_BY(mutex_) = false;
+  std::deque<Outgoing> queue_ ABSL_GUARDED_BY(mutex_);
+  size_t queued_ ABSL_GUARDED_BY(mutex_) = 0;  // bytes
+  std::thread thread_;
+};
+
+}  // namespace parley
+
+#endif  // PARLEY_NET_LOCAL_CONNECTION_H_

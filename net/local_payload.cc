@@ -1,0 +1,72 @@
+#include "net/local_payload.h"
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "base/status.h"
+
+namespace parley {
+namespace {
+
+void AddPiece(SharedArena::Place place, size_t size, std::vector<v1::LocalPiece>* pieces) {
+  if (!pieces->empty()) {
+    v1::LocalPiece& last = pieces->back();
+    if (last.segment() == place.segment && last.offset() + last.size() == place.offset) {
+      last.set_size(last.size() + size);
+      return;
+    }
+  }
+  v1::LocalPiece& piece = pieces->emplace_back();
+  piece.set_segment(place.segment);
+  piece.set_offset(place.offset);
+  piece.set_size(size);
+}
+
+}  // namespace
+
+absl::StatusOr<LocalPayload> PlacePayload(SharedArena* arena, const Payload& payload) {
+  LocalPayload result;
+  std::vector<std::optional<SharedArena::Place>> places;
+  size_t outside = 0;
+  for (const Payload::Slice& slice : payload.slices()) {
+    places.push_back(arena->Find(slice.data, slice.size));
+    if (!places.back().has_value()) outside += slice.size;
+  }
+  std::shared_ptr<std::byte> copy;
+  if (outside > 0) {
+    PARLEY_ASSIGN_OR_RETURN(copy, arena->Allocate(outside));
+    result.held.Append(copy.get(), outside, copy);
+  }
+  std::byte* next = copy.get();
+  for (size_t i = 0; i < places.size(); ++i) {
+    const Payload::Slice& slice = payload.slices()[i];
+    if (places[i].has_value()) {
+      result.held.Append(slice.data, slice.size, slice.owner);
+    } else {
+      std::memcpy(next, slice.data, slice.size);
+      places[i] = arena->Find(next, slice.size);
+      next += slice.size;
+    }
+    AddPiece(*places[i], slice.size, &result.pieces);
+  }
+  return result;
+}
+
+void AnnouncedSegments::Announce(const SharedArena& arena,
+                                 const std::vector<v1::LocalPiece>& pieces,
+                                 LocalConnection* connection) {
+  uint32_t needed = announced_;
+  for (const v1::LocalPiece& piece : pieces) needed = std::max(needed, piece.segment() + 1);
+  for (; announced_ < needed; ++announced_) {
+    const SharedArena::Segment segment = arena.SegmentAt(announced_);
+    v1::LocalFrame frame;
+    frame.mutable_segment()->set_segment(announced_);
+    frame.mutable_segment()->set_size(segment.size);
+    connection->Send(frame, segment.fd);
+  }
+}
+
+}  // namespace parley
