@@ -35,6 +35,7 @@
 #include "absl/time/time.h"
 #include "base/aligned_buffer.h"
 #include "base/env.h"
+#include "base/keep_freed_memory.h"
 #include "bench/limits.h"
 #include "gflags/gflags.h"
 #include "glog/logging.h"
@@ -359,6 +360,7 @@ int Main() {
 int main(int argc, char** argv) {
   google::InitGoogleLogging(argv[0]);
   FLAGS_logtostderr = true;
+  parley::KeepFreedMemory();
   gflags::ParseCommandLineFlags(&argc, &argv, true);
   return parley::bench::Main();
 }

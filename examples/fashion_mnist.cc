@@ -14,7 +14,7 @@
 #include "base/status.h"
 #include "data/open_dataset.h"
 #include "gflags/gflags.h"
-#include "net/grpc_channel.h"
+#include "net/channel.h"
 #include "ps/shard.h"
 #include "worker/client.h"
 #include "worker/supervised_task.h"
@@ -89,8 +89,7 @@ absl::Status Run() {
   Shards shards;
   if (!FLAGS_ps_hosts.empty()) {
     for (const auto& host : absl::StrSplit(FLAGS_ps_hosts, ',')) {
-      shards.push_back(
-          parley::NewGrpcChannel(absl::StrCat("ps:", shards.size()), std::string(host)));
+      shards.push_back(parley::NewChannel(absl::StrCat("ps:", shards.size()), std::string(host)));
     }
     return RunWorker(FLAGS_task_index, data, shards);
   }

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "base/flags.h"
+#include "base/keep_freed_memory.h"
 #include "gflags/gflags.h"
 #include "glog/logging.h"
 #include "net/cluster.h"
@@ -106,5 +107,6 @@ int Main(int argc, char** argv) {
 int main(int argc, char** argv) {
   google::InitGoogleLogging(argv[0]);
   FLAGS_logtostderr = true;
+  parley::KeepFreedMemory();
   return parley::Main(argc, argv);
 }

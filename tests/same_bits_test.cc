@@ -2,6 +2,7 @@
 // on a second run; on real data.
 
 #include <cstring>
+#include <map>
 #include <memory>
 #include <string>
 #include <thread>
@@ -12,7 +13,7 @@
 #include "base/initializer.h"
 #include "data/open_dataset.h"
 #include "gtest/gtest.h"
-#include "net/grpc_channel.h"
+#include "net/channel.h"
 #include "net/job.h"
 #include "ps/server.h"
 #include "worker/client.h"
@@ -26,13 +27,13 @@ constexpr float kLearningRate = 0.05f;
 constexpr float kMomentum = 0.9f;
 constexpr uint64_t kSeed = 11;
 
-enum class Transport { kInProcess, kGrpc };
+enum class Way { kInProcess, kGrpc, kSharedMemory, kMixed };
 
 struct Setting {
   std::string model = "cnn";
   int shards = 1;
   int workers = 2;
-  Transport transport = Transport::kInProcess;
+  Way way = Way::kInProcess;
   int64_t steps = 12;
   int64_t block_elements = 4096;  // small, so that every shard has some of each large parameter
 };
@@ -83,7 +84,7 @@ uint32_t RunJob(const Setting& setting) {
   for (int i = 0; i < setting.shards; ++i) {
     ServerOptions options;
     options.shard.shard_index = i;
-    if (setting.transport == Transport::kGrpc) options.address = "localhost:0";
+    if (setting.way != Way::kInProcess) options.address = "localhost:0";
     servers.push_back(Server::Start(options).value());
   }
   const v1::JobSpec spec = SpecOf(setting);
@@ -91,15 +92,21 @@ uint32_t RunJob(const Setting& setting) {
   std::vector<std::thread> workers;
   for (int worker = 0; worker < setting.workers; ++worker) {
     workers.emplace_back([&, worker] {
+      ChannelOptions channel;
+      const bool shares =
+          setting.way == Way::kSharedMemory || (setting.way == Way::kMixed && worker % 2 == 0);
+      channel.transport = shares ? Transport::kSharedMemory : Transport::kGrpc;
+      if (shares) channel.arena = SharedArena::Create();
       std::vector<std::shared_ptr<ParameterServer>> shards;
       for (int i = 0; i < setting.shards; ++i) {
-        shards.push_back(setting.transport == Transport::kGrpc
-                             ? NewGrpcChannel(absl::StrCat("ps:", i),
-                                              absl::StrCat("localhost:", servers[i]->port()))
-                             : servers[i]->parameter_server());
+        shards.push_back(setting.way == Way::kInProcess
+                             ? servers[i]->parameter_server()
+                             : NewChannel(absl::StrCat("ps:", i),
+                                          absl::StrCat("localhost:", servers[i]->port()), channel));
       }
       ClientOptions client_options;
       client_options.worker = worker;
+      client_options.arena = channel.arena;
       const auto client = Client::Connect(spec, shards, client_options);
       ASSERT_TRUE(client.ok()) << client.status();
       const std::unique_ptr<SupervisedTask> task = NewTask(setting, worker);
@@ -160,12 +167,15 @@ uint32_t RunPlainly(const Setting& setting) {
 TEST(SameBitsTest, WhateverTheNumberOfShardsAndTheTransport) {
   Setting setting;
   const uint32_t expected = RunJob(setting);
-  for (const Transport transport : {Transport::kInProcess, Transport::kGrpc}) {
+  const std::map<Way, const char*> ways = {{Way::kInProcess, "in process"},
+                                           {Way::kGrpc, "gRPC"},
+                                           {Way::kSharedMemory, "shared memory"},
+                                           {Way::kMixed, "each worker another way"}};
+  for (const auto& [way, name] : ways) {
     for (const int shards : {1, 2, 3}) {
       setting.shards = shards;
-      setting.transport = transport;
-      EXPECT_EQ(RunJob(setting), expected)
-          << shards << " shards, " << (transport == Transport::kGrpc ? "gRPC" : "in process");
+      setting.way = way;
+      EXPECT_EQ(RunJob(setting), expected) << shards << " shards, " << name;
     }
   }
 }

@@ -110,6 +110,16 @@ class ClientImpl final : public Client {
   absl::StatusOr<JobStatus> Status() override;
   absl::Status Leave(const absl::Status& reason) override;
 
+  std::shared_ptr<float> NewBuffer(size_t elements) override {
+    const size_t bytes = elements * sizeof(float);
+    if (options_.arena != nullptr) {
+      const absl::StatusOr<std::shared_ptr<std::byte>> buffer = options_.arena->Allocate(bytes);
+      if (buffer.ok()) return {*buffer, reinterpret_cast<float*>(buffer->get())};
+      LOG(WARNING) << task_ << ": " << buffer.status().message() << "; gradients are copied";
+    }
+    return {reinterpret_cast<float*>(NewAlignedBytes(bytes).release()), FreeDeleter()};
+  }
+
   int64_t bytes_pushed() const override {
     int64_t bytes = 0;
     for (const std::shared_ptr<Session>& session : sessions_) bytes += session->bytes_pushed();

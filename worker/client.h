@@ -15,6 +15,7 @@
 #include "base/env.h"
 #include "net/job.h"
 #include "net/parameter_server.h"
+#include "net/shared_arena.h"
 
 namespace parley {
 
@@ -31,6 +32,9 @@ struct ClientOptions {
   // Requests are cut to about this size; blocks are never cut.
   size_t request_bytes = size_t{4} << 20;
   Env* env = nullptr;  // for SaveCheckpoint's files; null: Env::Posix()
+  // Where NewBuffer's memory comes from, which should be that of the channels to the shards
+  // (ChannelOptions::arena). Null: ordinary memory.
+  std::shared_ptr<SharedArena> arena;
 };
 
 // A Client is one worker's link to the shards of one job: it pulls parameters and pushes gradients,
@@ -126,6 +130,10 @@ class Client {
   // Ends this worker's part: finished (OK), or failed with `reason`, which in a synchronous job
   // fails the others too. Nothing else may be called after it.
   virtual absl::Status Leave(const absl::Status& reason) = 0;
+
+  // `elements` float32, not initialised, aligned to kBufferAlignment, in the client's arena:
+  // gradients that stand there are read in place by shards on this host, uncopied.
+  virtual std::shared_ptr<float> NewBuffer(size_t elements) = 0;
 
   // Payload bytes this client has sent and received.
   virtual int64_t bytes_pushed() const = 0;

@@ -66,15 +66,12 @@ absl::Status Trainer::CheckTask() const {
 absl::Status Trainer::Prepare() {
   PARLEY_RETURN_IF_ERROR(CheckOptions());
   PARLEY_RETURN_IF_ERROR(CheckTask());
-  const auto new_buffer = [&](int64_t size) {
-    const size_t bytes = static_cast<size_t>(size) * sizeof(float);
-    buffers_.push_back(NewAlignedBytes(bytes));
-    return absl::Span<float>(reinterpret_cast<float*>(buffers_.back().get()),
-                             static_cast<size_t>(size));
-  };
   for (const Job::Parameter& parameter : client_->job().parameters()) {
-    parameters_.push_back(new_buffer(parameter.size));
-    gradients_.push_back(new_buffer(parameter.size));
+    const size_t size = static_cast<size_t>(parameter.size);
+    for (std::vector<absl::Span<float>>* part : {&parameters_, &gradients_}) {
+      buffers_.push_back(client_->NewBuffer(size));
+      part->push_back(absl::MakeSpan(buffers_.back().get(), size));
+    }
   }
   first_step_ = client_->first_step();
   progress_.step = first_step_;

@@ -9,7 +9,6 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "base/aligned_buffer.h"
 #include "base/env.h"
 #include "worker/client.h"
 #include "worker/training_task.h"
@@ -107,7 +106,7 @@ class Trainer {
   Client* const client_;
   TrainingTask* const task_;
   const TrainerOptions options_;
-  std::vector<AlignedBytes> buffers_;
+  std::vector<std::shared_ptr<float>> buffers_;
   std::vector<absl::Span<float>> parameters_;
   std::vector<absl::Span<float>> gradients_;
   Progress progress_;

@@ -16,12 +16,13 @@
 #include "absl/time/time.h"
 #include "base/env.h"
 #include "base/flags.h"
+#include "base/keep_freed_memory.h"
 #include "base/status.h"
 #include "gflags/gflags.h"
 #include "glog/logging.h"
+#include "net/channel.h"
 #include "net/checkpoint_folder.h"
 #include "net/cluster.h"
-#include "net/grpc_channel.h"
 #include "worker/client.h"
 #include "worker/model_flags.h"
 #include "worker/optimizer_flags.h"
@@ -53,6 +54,9 @@ DEFINE_int64(checkpoint_every, 0,
 DEFINE_int32(keep_checkpoints, 2, "How many checkpoints to keep, at least 2.");
 DEFINE_bool(resume, false,
             "Continue from the newest valid checkpoint in --checkpoint_dir, if there is one.");
+DEFINE_string(transport, "auto",
+              "How gradients and parameters travel: shm (shared memory, to ps tasks on this host), "
+              "grpc, or auto: shm where the ps task is on this host, else grpc.");
 DEFINE_string(timeout, "60s", "The longest wait for the shards and the other workers in a step.");
 DEFINE_string(startup_timeout, "60s", "The longest wait for the other tasks to start.");
 DEFINE_string(finish_timeout, "10m",
@@ -69,7 +73,7 @@ const CommandLine& GetCommandLine() {
         "usage: parley_worker --ps_hosts=a:1,b:2 --worker_hosts=c:3,d:4 --task_index=0 "
         "--data_dir=FOLDER [flags]\n\n"
         "Trains a built-in model against the shards of its job, together with the other workers.",
-        {{"The cluster", {"ps_hosts", "worker_hosts", "task_index", "job"}}}};
+        {{"The cluster", {"ps_hosts", "worker_hosts", "task_index", "job", "transport"}}}};
     for (FlagGroup& group : ModelFlagGroups()) line->groups.push_back(std::move(group));
     line->groups.push_back({"Training", {"epochs", "steps", "policy", "staleness", "seed"}});
     line->groups.push_back(OptimizerFlagGroup());
@@ -128,6 +132,9 @@ absl::Status CheckFlags(Durations* durations) {
   }
   if (FLAGS_checkpoint_every < 0) return Invalid("--checkpoint_every is negative");
   if (FLAGS_keep_checkpoints < 2) return Invalid("--keep_checkpoints is less than 2");
+  if (const absl::Status status = ParseTransport(FLAGS_transport).status(); !status.ok()) {
+    return Invalid(absl::StrCat("--", status.message()));
+  }
   PARLEY_RETURN_IF_ERROR(ReadDuration("timeout", FLAGS_timeout, &durations->timeout));
   PARLEY_RETURN_IF_ERROR(
       ReadDuration("startup_timeout", FLAGS_startup_timeout, &durations->startup));
@@ -195,11 +202,15 @@ absl::Status Train(const Cluster& cluster, v1::Optimizer optimizer, v1::Policy p
   *spec.mutable_optimizer() = std::move(optimizer);
   *spec.mutable_policy() = std::move(policy);
 
+  ChannelOptions channel;
+  PARLEY_ASSIGN_OR_RETURN(channel.transport, ParseTransport(FLAGS_transport));
+  if (channel.transport != Transport::kGrpc) channel.arena = SharedArena::Create();
   std::vector<std::shared_ptr<ParameterServer>> shards;
   for (size_t i = 0; i < cluster.ps.size(); ++i) {
-    shards.push_back(NewGrpcChannel(absl::StrCat("ps:", i), cluster.ps[i]));
+    shards.push_back(NewChannel(absl::StrCat("ps:", i), cluster.ps[i], channel));
   }
   ClientOptions client_options;
+  client_options.arena = channel.arena;
   client_options.worker = worker;
   client_options.timeout = durations.timeout;
   client_options.startup_timeout = durations.startup;
@@ -272,5 +283,6 @@ int Main(int argc, char** argv) {
 int main(int argc, char** argv) {
   google::InitGoogleLogging(argv[0]);
   FLAGS_logtostderr = true;
+  parley::KeepFreedMemory();
   return parley::Main(argc, argv);
 }

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/aligned_buffer.h"
 #include "base/env.h"
 
 namespace parley {
@@ -101,6 +102,11 @@ std::future<absl::Status> FakeClient::SkipAsync(int64_t step, std::vector<Target
 bool FakeClient::WasSkipped(int) const {
   MutexLock lock(&mutex_);
   return skipped_;
+}
+
+std::shared_ptr<float> FakeClient::NewBuffer(size_t elements) {
+  return {reinterpret_cast<float*>(NewAlignedBytes(elements * sizeof(float)).release()),
+          FreeDeleter()};
 }
 
 absl::Status FakeClient::Barrier(absl::string_view name, absl::Duration) {

@@ -50,6 +50,7 @@ class FakeClient final : public Client {
                                              int keep) override;
   absl::StatusOr<JobStatus> Status() override;
   absl::Status Leave(const absl::Status& reason) override;
+  std::shared_ptr<float> NewBuffer(size_t elements) override;
   int64_t bytes_pushed() const override { return 0; }
   int64_t bytes_pulled() const override { return 0; }
 
