@@ -83,7 +83,11 @@ Variable BatchNorm(const Variable& x, const Variable& gamma, const Variable& bet
           dy.backend()->BatchNormGradient(x_value, gamma_value, mean, variance, epsilon, dy, write,
                                           dx, dgamma, dbeta);
         };
-        if (to_x.wanted()) {
+        if (dy.num_elements() == 0) {  // the statistics are NaN, but nothing came of them
+          dy.backend()->Fill(0, dgamma);
+          dy.backend()->Fill(0, dbeta);
+          to_x.Pass(dy);
+        } else if (to_x.wanted()) {
           to_x.Add(compute);
         } else {
           compute(Write::kReplace, Tensor());

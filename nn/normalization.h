@@ -20,7 +20,8 @@ struct BatchStatistics {
 };
 
 // The same with each channel's statistics of this batch (Ioffe and Szegedy, 2015), for training.
-// Puts them into `statistics`, unless that is null, to follow for inference.
+// Puts them into `statistics`, unless that is null, to follow for inference; those of an empty
+// batch are NaN.
 Variable BatchNorm(const Variable& x, const Variable& gamma, const Variable& beta, double epsilon,
                    BatchStatistics* statistics);
 
