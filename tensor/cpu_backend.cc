@@ -1,7 +1,5 @@
 #include "tensor/cpu_backend.h"
 
-#include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <utility>
 #include <vector>
@@ -9,11 +7,19 @@
 #include "absl/container/flat_hash_map.h"
 #include "base/aligned_buffer.h"
 #include "base/mutex.h"
-#include "glog/logging.h"
+#include "tensor/cpu_batch_norm.h"
+#include "tensor/cpu_binary.h"
+#include "tensor/cpu_cast.h"
 #include "tensor/cpu_conv2d.h"
+#include "tensor/cpu_dropout.h"
+#include "tensor/cpu_elementwise.h"
+#include "tensor/cpu_layer_norm.h"
+#include "tensor/cpu_layout.h"
 #include "tensor/cpu_matmul.h"
-#include "tensor/cpu_matrix.h"
 #include "tensor/cpu_pool2d.h"
+#include "tensor/cpu_reduce.h"
+#include "tensor/cpu_rows.h"
+#include "tensor/cpu_softmax.h"
 
 namespace parley {
 namespace {
@@ -51,15 +57,6 @@ class Pool {
   size_t held_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
-template <typename Out, typename In>
-void Put(Write write, Out&& out, const In& in) {
-  if (write == Write::kReplace) {
-    out = in;
-  } else {
-    out += in;
-  }
-}
-
 class DoneTransfer final : public Transfer {
  public:
   bool done() const override { return true; }
@@ -68,12 +65,6 @@ class DoneTransfer final : public Transfer {
 
 class Cpu final : public Backend {
  public:
-  Cpu() {
-    // Eigen cuts products by cache sizes, which decides the order of sums: the same everywhere, not
-    // the machine's own.
-    Eigen::setCpuCacheSizes(32 << 10, 512 << 10, 8 << 20);
-  }
-
   const char* name() const override { return "cpu"; }
 
   std::shared_ptr<void> Allocate(size_t bytes) override {
@@ -100,63 +91,25 @@ class Cpu final : public Backend {
   }
   absl::Status Synchronize() override { return absl::OkStatus(); }
 
-  void Fill(double value, const Tensor& out) override {
-    AsArray(out).setConstant(static_cast<float>(value));
-  }
-  void Cast(const Tensor&, Write, const Tensor&) override { NotYet(); }
+  void Fill(double value, const Tensor& out) override { CpuFill(value, out); }
+  void Cast(const Tensor& x, Write write, const Tensor& out) override { CpuCast(x, write, out); }
   void Affine(double scale, const Tensor& x, double shift, Write write,
               const Tensor& out) override {
-    CHECK_EQ(x.num_elements(), out.num_elements());
-    Put(write, AsArray(out), static_cast<float>(scale) * AsArray(x) + static_cast<float>(shift));
+    CpuAffine(scale, x, shift, write, out);
+  }
+  void Unary(UnaryOp op, const Tensor& x, const Tensor& y) override { CpuUnary(op, x, y); }
+  void UnaryGradient(UnaryOp op, const Tensor& x, const Tensor& y, const Tensor& dy, Write write,
+                     const Tensor& dx) override {
+    CpuUnaryGradient(op, x, y, dy, write, dx);
   }
   void Binary(BinaryOp op, const Tensor& a, const Tensor& b, Write write,
               const Tensor& out) override {
-    if (b.num_elements() == 1 && a.num_elements() != 1 && op == BinaryOp::kMultiply) {
-      Put(write, AsArray(out), AsArray(a) * b.data()[0]);
-      return;
-    }
-    if (out.shape().rank() > 0 && b.num_elements() == out.shape().back() &&
-        a.num_elements() != b.num_elements()) {
-      AsMatrix(out) =
-          AsMatrix(a).rowwise() + Eigen::Map<const Eigen::RowVectorXf>(b.data(), b.num_elements());
-      return;
-    }
-    CheckSame(a, b, out);
-    switch (op) {
-      case BinaryOp::kAdd:
-        Put(write, AsArray(out), AsArray(a) + AsArray(b));
-        break;
-      case BinaryOp::kSubtract:
-        Put(write, AsArray(out), AsArray(a) - AsArray(b));
-        break;
-      case BinaryOp::kMultiply:
-        Put(write, AsArray(out), AsArray(a) * AsArray(b));
-        break;
-      case BinaryOp::kDivide:
-        Put(write, AsArray(out), AsArray(a) / AsArray(b));
-        break;
-    }
+    CpuBinary(op, a, b, write, out);
   }
-  void Reduce(Reduction, const Tensor& x, Write write, const Tensor& out) override {
-    if (out.num_elements() == 1) {
-      double sum = write == Write::kAdd ? static_cast<double>(out.data()[0]) : 0;
-      for (const float value : x.span()) sum += static_cast<double>(value);
-      out.data()[0] = static_cast<float>(sum);
-      return;
-    }
-    const int64_t columns = x.shape().back();
-    CHECK_EQ(columns, out.num_elements());
-    if (write == Write::kReplace) Fill(0, out);
-    const float* in = x.data();
-    float* __restrict sum = out.data();
-    for (int64_t row = 0; row < x.shape().rows(); ++row, in += columns) {
-      for (int64_t j = 0; j < columns; ++j) sum[j] += in[j];
-    }
+  void Reduce(Reduction reduction, const Tensor& x, Write write, const Tensor& out) override {
+    CpuReduce(reduction, x, write, out);
   }
-  absl::StatusOr<bool> AllFinite(const Tensor&) override {
-    NotYet();
-    return false;
-  }
+  absl::StatusOr<bool> AllFinite(const Tensor& x) override { return CpuAllFinite(x); }
 
   void MatMul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, Write write,
               const Tensor& out) override {
@@ -166,128 +119,77 @@ class Cpu final : public Backend {
                    bool transpose_b, Write write, const Tensor& out) override {
     CpuBatchMatMul(scale, a, transpose_a, b, transpose_b, write, out);
   }
-  void Permute(const Tensor&, absl::Span<const int>, Write, const Tensor&) override { NotYet(); }
-  void ReadSlice(const Tensor&, absl::Span<const int64_t>, Write, const Tensor&) override {
-    NotYet();
+
+  void Permute(const Tensor& x, absl::Span<const int> axes, Write write,
+               const Tensor& out) override {
+    CpuPermute(x, axes, write, out);
   }
-  void WriteSlice(const Tensor&, absl::Span<const int64_t>, Write, const Tensor&) override {
-    NotYet();
+  void ReadSlice(const Tensor& x, absl::Span<const int64_t> begin, Write write,
+                 const Tensor& out) override {
+    CpuReadSlice(x, begin, write, out);
   }
-  void GatherRows(const Tensor&, const Tensor&, const Tensor&) override { NotYet(); }
-  void ScatterAddRows(const Tensor&, const Tensor&, Write, const Tensor&) override { NotYet(); }
-  void LogSoftmax(const Tensor&, const Tensor&) override { NotYet(); }
-  void LogSoftmaxGradient(const Tensor&, const Tensor&, Write, const Tensor&) override { NotYet(); }
-  void LayerNorm(const Tensor&, const Tensor&, const Tensor&, double, const Tensor&, const Tensor&,
-                 const Tensor&) override {
-    NotYet();
+  void WriteSlice(const Tensor& x, absl::Span<const int64_t> begin, Write write,
+                  const Tensor& out) override {
+    CpuWriteSlice(x, begin, write, out);
   }
-  void LayerNormGradient(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,
-                         Write, const Tensor&) override {
-    NotYet();
+  void GatherRows(const Tensor& table, const Tensor& indices, const Tensor& out) override {
+    CpuGatherRows(table, indices, out);
   }
-  void LayerNormParameterGradient(const Tensor&, const Tensor&, const Tensor&, const Tensor&,
-                                  const Tensor&, const Tensor&) override {
-    NotYet();
-  }
-  void BatchNorm(const Tensor&, const Tensor&, const Tensor&, double, const Tensor&, const Tensor&,
-                 const Tensor&) override {
-    NotYet();
-  }
-  void BatchNormInference(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,
-                          double, const Tensor&) override {
-    NotYet();
-  }
-  void BatchNormGradient(const Tensor&, const Tensor&, const Tensor&, const Tensor&, double,
-                         const Tensor&, Write, const Tensor&, const Tensor&,
-                         const Tensor&) override {
-    NotYet();
-  }
-  void Dropout(const Tensor&, double, uint64_t, uint64_t, Write, const Tensor&) override {
-    NotYet();
+  void ScatterAddRows(const Tensor& rows, const Tensor& indices, Write write,
+                      const Tensor& dtable) override {
+    CpuScatterAddRows(rows, indices, write, dtable);
   }
 
-  void Unary(UnaryOp op, const Tensor& x, const Tensor& y) override {
-    CHECK_EQ(x.num_elements(), y.num_elements());
-    switch (op) {
-      case UnaryOp::kRelu:
-        AsArray(y) = AsArray(x).max(0.0f);
-        break;
-      case UnaryOp::kSigmoid:
-        AsArray(y) = 1.0f / (1.0f + (-AsArray(x)).exp());
-        break;
-      case UnaryOp::kTanh:
-        AsArray(y) = AsArray(x).tanh();
-        break;
-      default:
-        NotYet();
-    }
-  }
-  void UnaryGradient(UnaryOp op, const Tensor&, const Tensor& y, const Tensor& dy, Write write,
-                     const Tensor& dx) override {
-    CheckSame(y, dy, dx);
-    switch (op) {
-      case UnaryOp::kRelu:
-        Put(write, AsArray(dx), (AsArray(y) > 0.0f).select(AsArray(dy), 0.0f));
-        break;
-      case UnaryOp::kSigmoid:
-        Put(write, AsArray(dx), AsArray(dy) * AsArray(y) * (1.0f - AsArray(y)));
-        break;
-      case UnaryOp::kTanh:
-        Put(write, AsArray(dx), AsArray(dy) * (1.0f - AsArray(y).square()));
-        break;
-      default:
-        NotYet();
-    }
-  }
-
-  void Softmax(const Tensor& x, bool, const Tensor& y) override {
-    CHECK_EQ(x.num_elements(), y.num_elements());
-    const int64_t columns = x.shape().back();
-    for (int64_t row = 0; row < x.shape().rows(); ++row) {
-      SoftmaxRow(x.data() + row * columns, columns, y.data() + row * columns);
-    }
-  }
+  void Softmax(const Tensor& x, bool causal, const Tensor& y) override { CpuSoftmax(x, causal, y); }
   void SoftmaxGradient(const Tensor& y, const Tensor& dy, Write write, const Tensor& dx) override {
-    CheckSame(y, dy, dx);
-    const int64_t columns = y.shape().back();
-    for (int64_t begin = 0; begin < y.num_elements(); begin += columns) {
-      const float* yr = y.data() + begin;
-      const float* dyr = dy.data() + begin;
-      float* dxr = dx.data() + begin;
-      float dot = 0;
-      for (int64_t j = 0; j < columns; ++j) dot += yr[j] * dyr[j];
-      for (int64_t j = 0; j < columns; ++j) Put(write, dxr[j], yr[j] * (dyr[j] - dot));
-    }
+    CpuSoftmaxGradient(y, dy, write, dx);
+  }
+  void LogSoftmax(const Tensor& x, const Tensor& y) override { CpuLogSoftmax(x, y); }
+  void LogSoftmaxGradient(const Tensor& y, const Tensor& dy, Write write,
+                          const Tensor& dx) override {
+    CpuLogSoftmaxGradient(y, dy, write, dx);
   }
   void SoftmaxCrossEntropy(const Tensor& logits, const Tensor& labels, const Tensor& probabilities,
                            const Tensor& loss) override {
-    const int64_t classes = logits.shape().back();
-    const int64_t rows = logits.shape().rows();
-    CHECK_EQ(labels.num_elements(), rows);
-    double sum = 0;
-    for (int64_t row = 0; row < rows; ++row) {
-      const float* in = logits.data() + row * classes;
-      const int32_t label = labels.int_data()[row];
-      CHECK(label >= 0 && label < classes) << "label " << label << " of " << classes << " classes";
-      const LogSum log_sum = SoftmaxRow(in, classes, probabilities.data() + row * classes);
-      sum +=
-          static_cast<double>(log_sum.log_sum) - static_cast<double>(in[label] - log_sum.largest);
-    }
-    loss.data()[0] = static_cast<float>(sum / static_cast<double>(rows));
+    CpuSoftmaxCrossEntropy(logits, labels, probabilities, loss);
   }
   void SoftmaxCrossEntropyGradient(const Tensor& probabilities, const Tensor& labels,
                                    const Tensor& dloss, Write write,
                                    const Tensor& dlogits) override {
-    const int64_t classes = probabilities.shape().back();
-    const int64_t rows = probabilities.shape().rows();
-    const float factor = dloss.data()[0] / static_cast<float>(rows);
-    for (int64_t row = 0; row < rows; ++row) {
-      const float* in = probabilities.data() + row * classes;
-      float* out = dlogits.data() + row * classes;
-      for (int64_t j = 0; j < classes; ++j) {
-        Put(write, out[j], factor * (in[j] - (j == labels.int_data()[row] ? 1.0f : 0.0f)));
-      }
-    }
+    CpuSoftmaxCrossEntropyGradient(probabilities, labels, dloss, write, dlogits);
+  }
+
+  void LayerNorm(const Tensor& x, const Tensor& gamma, const Tensor& beta, double epsilon,
+                 const Tensor& y, const Tensor& mean, const Tensor& rstd) override {
+    CpuLayerNorm(x, gamma, beta, epsilon, y, mean, rstd);
+  }
+  void LayerNormGradient(const Tensor& x, const Tensor& gamma, const Tensor& mean,
+                         const Tensor& rstd, const Tensor& dy, Write write,
+                         const Tensor& dx) override {
+    CpuLayerNormGradient(x, gamma, mean, rstd, dy, write, dx);
+  }
+  void LayerNormParameterGradient(const Tensor& x, const Tensor& mean, const Tensor& rstd,
+                                  const Tensor& dy, const Tensor& dgamma,
+                                  const Tensor& dbeta) override {
+    CpuLayerNormParameterGradient(x, mean, rstd, dy, dgamma, dbeta);
+  }
+  void BatchNorm(const Tensor& x, const Tensor& gamma, const Tensor& beta, double epsilon,
+                 const Tensor& y, const Tensor& mean, const Tensor& variance) override {
+    CpuBatchNorm(x, gamma, beta, epsilon, y, mean, variance);
+  }
+  void BatchNormInference(const Tensor& x, const Tensor& gamma, const Tensor& beta,
+                          const Tensor& mean, const Tensor& variance, double epsilon,
+                          const Tensor& y) override {
+    CpuBatchNormInference(x, gamma, beta, mean, variance, epsilon, y);
+  }
+  void BatchNormGradient(const Tensor& x, const Tensor& gamma, const Tensor& mean,
+                         const Tensor& variance, double epsilon, const Tensor& dy, Write write,
+                         const Tensor& dx, const Tensor& dgamma, const Tensor& dbeta) override {
+    CpuBatchNormGradient(x, gamma, mean, variance, epsilon, dy, write, dx, dgamma, dbeta);
+  }
+  void Dropout(const Tensor& x, double rate, uint64_t seed, uint64_t stream, Write write,
+               const Tensor& y) override {
+    CpuDropout(x, rate, seed, stream, write, y);
   }
 
   void Conv2d(const Tensor& x, const Tensor& filter, const Window& window,
@@ -319,29 +221,6 @@ class Cpu final : public Backend {
   }
 
  private:
-  static void NotYet() { LOG(FATAL) << "not there yet"; }
-
-  struct LogSum {
-    float largest;
-    float log_sum;  // log of the sum of exp(x - largest)
-  };
-
-  static LogSum SoftmaxRow(const float* in, int64_t columns, float* out) {
-    const float largest = *std::max_element(in, in + columns);
-    float sum = 0;
-    for (int64_t j = 0; j < columns; ++j) {
-      out[j] = std::exp(in[j] - largest);
-      sum += out[j];
-    }
-    for (int64_t j = 0; j < columns; ++j) out[j] /= sum;
-    return {largest, std::log(sum)};
-  }
-
-  static void CheckSame(const Tensor& a, const Tensor& b, const Tensor& c) {
-    CHECK(a.num_elements() == b.num_elements() && b.num_elements() == c.num_elements())
-        << a.shape().ToString() << ", " << b.shape().ToString() << ", " << c.shape().ToString();
-  }
-
   Pool pool_;
 };
 

@@ -5,7 +5,7 @@
 
 namespace parley {
 
-// The CPU: each operation runs on the thread that calls it, with Eigen's kernels. Never deleted.
+// The CPU: each operation runs on the thread that calls it, at once. Never deleted.
 Backend* CpuBackend();
 
 }  // namespace parley
