@@ -26,6 +26,7 @@ struct DeviceLoop {
   // The places, but for the offsets, of the walk's index number `i`.
   __device__ __forceinline__ void Places(Index i, Index (&places)[StridedLoop::kMaxArrays]) const {
     places[0] = places[1] = 0;
+#pragma unroll 1
     for (int d = rank - 1; d > 0; --d) {
       const Index rest = extents[d].Quotient(i);
       const Index at = i - rest * extents[d].divisor();

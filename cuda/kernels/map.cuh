@@ -17,11 +17,11 @@ constexpr int kMapThreads = 256;
 // Enough to fill any device several times; the rest is looped over.
 constexpr int64_t kMaxMapBlocks = 4096;
 
+// The first `packs` packs of N, and the rest one by one.
 template <int N, typename Body>
-__global__ void __launch_bounds__(kMapThreads) MapKernel(Body body, int64_t count) {
+__global__ void __launch_bounds__(kMapThreads) MapKernel(Body body, int64_t packs, int64_t count) {
   const int64_t thread = static_cast<int64_t>(blockIdx.x) * kMapThreads + threadIdx.x;
   const int64_t step = static_cast<int64_t>(gridDim.x) * kMapThreads;
-  const int64_t packs = count / N;
   for (int64_t pack = thread; pack < packs; pack += step) body.template At<N>(pack * N);
   if constexpr (N > 1) {
     for (int64_t i = packs * N + thread; i < count; i += step) body.template At<1>(i);
@@ -32,10 +32,11 @@ __global__ void __launch_bounds__(kMapThreads) MapKernel(Body body, int64_t coun
 template <int N, typename Body>
 cudaError_t LaunchMap(const Body& body, int64_t count, bool in_packs, cudaStream_t stream) {
   if (count == 0) return cudaSuccess;
-  const int64_t pack = in_packs ? N : 1;
-  const int64_t blocks = std::min(CeilDivide(CeilDivide(count, pack), kMapThreads), kMaxMapBlocks);
-  return LaunchKernel(in_packs ? MapKernel<N, Body> : MapKernel<1, Body>,
-                      dim3(static_cast<unsigned>(blocks)), dim3(kMapThreads), stream, body, count);
+  const int64_t packs = in_packs || N == 1 ? count / N : 0;
+  const int64_t blocks =
+      std::min(CeilDivide(std::max(packs, count - packs * N), kMapThreads), kMaxMapBlocks);
+  return LaunchKernel(MapKernel<N, Body>, dim3(static_cast<unsigned>(blocks)), dim3(kMapThreads),
+                      stream, body, packs, count);
 }
 
 }  // namespace parley

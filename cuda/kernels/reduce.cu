@@ -54,7 +54,7 @@ __global__ void __launch_bounds__(kReduceThreads)
     const int64_t end = min(begin + shape.split_size, shape.elements);
     if (shape.reduced.rank == 1) {
       const Index stride = shape.reduced.strides[0][0];
-#pragma unroll 8
+#pragma unroll 4
       for (int64_t r = begin + lane; r < end; r += shape.lanes) {
         value = Join<kReduction>(value, ToWork(base[r * stride]));
       }

@@ -1,3 +1,5 @@
+#include <utility>
+
 #include "cuda/kernels/device_loop.cuh"
 #include "cuda/kernels/map.cuh"
 #include "cuda/kernels/strided_copy.h"
@@ -18,8 +20,8 @@ __device__ __forceinline__ void CopyTo(T* to, T value) {
   }
 }
 
-// Of array kFrom of the loop to the other one.
-template <typename T, bool kAdd, int kFrom, typename Index>
+// Of array 0 of the loop to array 1.
+template <typename T, bool kAdd, typename Index>
 struct CopyBody {
   DeviceLoop<Index> loop;
   const T* from;
@@ -30,7 +32,7 @@ struct CopyBody {
     static_assert(N == 1, "neighbours are joined into a wider T");
     Index places[StridedLoop::kMaxArrays];
     loop.Places(static_cast<Index>(i), places);
-    CopyTo<T, kAdd>(to + places[1 - kFrom], from[places[kFrom]]);
+    CopyTo<T, kAdd>(to + places[1], from[places[0]]);
   }
 };
 
@@ -83,12 +85,12 @@ int TransposedDimension(const StridedLoop& loop) {
   return -1;
 }
 
-template <typename T, bool kAdd, int kFrom>
+template <typename T, bool kAdd>
 cudaError_t CopyElements(const StridedLoop& loop, const void* from, void* to, cudaStream_t stream) {
-  const T* source = static_cast<const T*>(from) + loop.offsets[kFrom];
-  T* target = static_cast<T*>(to) + loop.offsets[1 - kFrom];
+  const T* source = static_cast<const T*>(from) + loop.offsets[0];
+  T* target = static_cast<T*>(to) + loop.offsets[1];
   const int64_t count = loop.count();
-  const int from_inner = kFrom == 0 ? TransposedDimension(loop) : -1;
+  const int from_inner = TransposedDimension(loop);
   if (from_inner >= 0) {
     const int64_t width = loop.extents[from_inner], height = loop.extents[loop.rank - 1];
     const int64_t tiles =
@@ -100,13 +102,12 @@ cudaError_t CopyElements(const StridedLoop& loop, const void* from, void* to, cu
   }
   return WithIndexBelow(BoundOf(loop), [&](auto index_tag) {
     using Index = typename decltype(index_tag)::Type;
-    const CopyBody<T, kAdd, kFrom, Index> body{DeviceLoop<Index>(loop), source, target};
+    const CopyBody<T, kAdd, Index> body{DeviceLoop<Index>(loop), source, target};
     return LaunchMap<1>(body, count, false, stream);
   });
 }
 
 // Moves whole words, as wide as strides and addresses allow.
-template <int kFrom>
 cudaError_t CopyWords(const StridedLoop& loop, int64_t element_size, const void* from, void* to,
                       cudaStream_t stream) {
   int64_t neighbours = JoinableNeighbours(loop, 16 / element_size);
@@ -117,28 +118,27 @@ cudaError_t CopyWords(const StridedLoop& loop, int64_t element_size, const void*
   const StridedLoop units = InUnitsOf(neighbours, loop);
   switch (neighbours * element_size) {
     case 2:
-      return CopyElements<uint16_t, false, kFrom>(units, from, to, stream);
+      return CopyElements<uint16_t, false>(units, from, to, stream);
     case 4:
-      return CopyElements<uint32_t, false, kFrom>(units, from, to, stream);
+      return CopyElements<uint32_t, false>(units, from, to, stream);
     case 8:
-      return CopyElements<uint64_t, false, kFrom>(units, from, to, stream);
+      return CopyElements<uint64_t, false>(units, from, to, stream);
     case 16:
-      return CopyElements<uint4, false, kFrom>(units, from, to, stream);
+      return CopyElements<uint4, false>(units, from, to, stream);
   }
   return cudaErrorInvalidValue;
 }
 
-// Array kFrom of the loop is `from`, the other one `to`.
-template <int kFrom>
+// Array 0 of the loop is `from`, array 1 `to`.
 cudaError_t Copy(const StridedLoop& loop, DType dtype, Write write, const void* from, void* to,
                  cudaStream_t stream) {
   if (loop.count() == 0) return cudaSuccess;
   if (write == Write::kReplace) {
-    return CopyWords<kFrom>(loop, static_cast<int64_t>(SizeOf(dtype)), from, to, stream);
+    return CopyWords(loop, static_cast<int64_t>(SizeOf(dtype)), from, to, stream);
   }
   return WithFloatingType(dtype, [&](auto tag) {
     using T = typename decltype(tag)::Type;
-    return CopyElements<T, true, kFrom>(loop, from, to, stream);
+    return CopyElements<T, true>(loop, from, to, stream);
   });
 }
 
@@ -148,7 +148,7 @@ cudaError_t LaunchPermute(const void* x, const Extents& x_extents, const std::ve
                           DType dtype, Write write, void* out, cudaStream_t stream) {
   StridedLoop loop;
   if (!PlanPermute(x_extents, axes, &loop)) return cudaErrorInvalidValue;
-  return Copy<0>(loop, dtype, write, x, out, stream);
+  return Copy(loop, dtype, write, x, out, stream);
 }
 
 cudaError_t LaunchReadSlice(const void* x, const Extents& x_extents, const Extents& begin,
@@ -156,7 +156,9 @@ cudaError_t LaunchReadSlice(const void* x, const Extents& x_extents, const Exten
                             cudaStream_t stream) {
   StridedLoop loop;
   if (!PlanSlice(x_extents, begin, out_extents, &loop)) return cudaErrorInvalidValue;
-  return Copy<1>(loop, dtype, write, x, out, stream);
+  std::swap(loop.strides[0], loop.strides[1]);
+  std::swap(loop.offsets[0], loop.offsets[1]);
+  return Copy(loop, dtype, write, x, out, stream);
 }
 
 cudaError_t LaunchWriteSlice(const void* x, const Extents& x_extents, const Extents& begin,
@@ -164,7 +166,7 @@ cudaError_t LaunchWriteSlice(const void* x, const Extents& x_extents, const Exte
                              cudaStream_t stream) {
   StridedLoop loop;
   if (!PlanSlice(out_extents, begin, x_extents, &loop)) return cudaErrorInvalidValue;
-  return Copy<0>(loop, dtype, write, x, out, stream);
+  return Copy(loop, dtype, write, x, out, stream);
 }
 
 }  // namespace parley
