@@ -88,17 +88,23 @@ absl::Status ConvolveByCudnn(Context& context, ConvolutionPass pass, const Convo
   // Its filters have the channels out first.
   PARLEY_ASSIGN_OR_RETURN(const std::shared_ptr<void> filter,
                           context.memory().Allocate(FilterElements(sizes) * SizeOf(sizes.dtype)));
+  const auto transpose_filter = [&](const void* from) {
+    return Started(LaunchPermute(
+        from, {sizes.window.height, sizes.window.width, sizes.in_channels, sizes.out_channels},
+        {3, 0, 1, 2}, sizes.dtype, Write::kReplace, filter.get(), context.compute()));
+  };
   if (pass == ConvolutionPass::kFilterGradient) {
+    // It adds, not the way back, so that a sum is rounded once.
+    const bool add = write == Write::kAdd;
+    if (add) PARLEY_RETURN_IF_ERROR(transpose_filter(out));
     PARLEY_RETURN_IF_ERROR(
-        cudnn->Run(pass, sizes, first, second, /*add=*/false, filter.get(), workspace.get()));
+        cudnn->Run(pass, sizes, first, second, add, filter.get(), workspace.get()));
     return Started(LaunchPermute(
         filter.get(),
         {sizes.out_channels, sizes.window.height, sizes.window.width, sizes.in_channels},
-        {1, 2, 3, 0}, sizes.dtype, write, out, context.compute()));
+        {1, 2, 3, 0}, sizes.dtype, Write::kReplace, out, context.compute()));
   }
-  PARLEY_RETURN_IF_ERROR(Started(LaunchPermute(
-      second, {sizes.window.height, sizes.window.width, sizes.in_channels, sizes.out_channels},
-      {3, 0, 1, 2}, sizes.dtype, Write::kReplace, filter.get(), context.compute())));
+  PARLEY_RETURN_IF_ERROR(transpose_filter(second));
   return cudnn->Run(pass, sizes, first, filter.get(), write == Write::kAdd, out, workspace.get());
 }
 

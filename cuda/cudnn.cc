@@ -92,7 +92,7 @@ cudnnDataType_t CudnnType(DType dtype) {
   LOG(FATAL) << "no convolutions of " << NameOf(dtype);
 }
 
-// Algorithms that transform their inputs first: less exact, by far so in 16 bits.
+// Algorithms that transform their inputs first, and are less exact, in 16 bits by far.
 bool Transforms(cudnnConvolutionFwdAlgo_t algorithm) {
   return algorithm == CUDNN_CONVOLUTION_FWD_ALGO_FFT ||
          algorithm == CUDNN_CONVOLUTION_FWD_ALGO_FFT_TILING ||
@@ -210,8 +210,7 @@ class CudnnLibrary : public Cudnn {
     Plan& plan = place->second;
     if (is_new) {
       const absl::Status status = Describe(sizes, &plan);
-      plan.status = status.ok() ? Choose(pass, sizes.dtype, &plan)
-                                : absl::UnimplementedError(status.message());
+      plan.status = status.ok() ? Choose(pass, &plan) : absl::UnimplementedError(status.message());
     }
     return plan;
   }
@@ -256,7 +255,7 @@ class CudnnLibrary : public Cudnn {
 
   // Sets the plan's algorithm to the one that cuDNN expects to be fastest of those that may be
   // used.
-  absl::Status Choose(ConvolutionPass pass, DType dtype, Plan* plan) {
+  absl::Status Choose(ConvolutionPass pass, Plan* plan) {
     constexpr int kMost = 16;
     int found = 0;
     switch (pass) {
@@ -265,34 +264,33 @@ class CudnnLibrary : public Cudnn {
         const cudnnStatus_t status =
             f_.find_forward(handle_, plan->x, plan->filter, plan->convolution, plan->y, kMost,
                             &found, results.data());
-        return ChooseOf(status, results.data(), found, dtype, plan);
+        return ChooseOf(status, results.data(), found, plan);
       }
       case ConvolutionPass::kInputGradient: {
         std::array<cudnnConvolutionBwdDataAlgoPerf_t, kMost> results;
         const cudnnStatus_t status =
             f_.find_input_gradient(handle_, plan->filter, plan->y, plan->convolution, plan->x,
                                    kMost, &found, results.data());
-        return ChooseOf(status, results.data(), found, dtype, plan);
+        return ChooseOf(status, results.data(), found, plan);
       }
       case ConvolutionPass::kFilterGradient: {
         std::array<cudnnConvolutionBwdFilterAlgoPerf_t, kMost> results;
         const cudnnStatus_t status =
             f_.find_filter_gradient(handle_, plan->x, plan->y, plan->convolution, plan->filter,
                                     kMost, &found, results.data());
-        return ChooseOf(status, results.data(), found, dtype, plan);
+        return ChooseOf(status, results.data(), found, plan);
       }
     }
     return absl::InternalError("no such pass");
   }
 
   template <typename Result>
-  absl::Status ChooseOf(cudnnStatus_t status, const Result* results, int found, DType dtype,
-                        Plan* plan) {
+  absl::Status ChooseOf(cudnnStatus_t status, const Result* results, int found, Plan* plan) {
     if (status == CUDNN_STATUS_SUCCESS) {
       for (int i = 0; i < found; ++i) {
         const Result& result = results[i];
         if (result.status != CUDNN_STATUS_SUCCESS || result.determinism != CUDNN_DETERMINISTIC ||
-            result.memory > kWorkspaceLimit || (SizeOf(dtype) == 2 && Transforms(result.algo))) {
+            result.memory > kWorkspaceLimit || Transforms(result.algo)) {
           continue;
         }
         plan->algorithm = static_cast<int>(result.algo);

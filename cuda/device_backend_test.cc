@@ -123,7 +123,7 @@ TEST_F(DeviceBackendTest, BothWaysOfConvolvingAgree) {
         }
         double largest = 1;
         for (const float value : results[1]) largest = std::max<double>(largest, std::abs(value));
-        // Two roundings of the larger, and 16-bit filters' gradients are rounded once more.
+        // Each rounds once.
         const double tolerance = dtype == DType::kBFloat16  ? 0.02
                                  : dtype == DType::kFloat16 ? 0.0025
                                                             : 1e-4;
