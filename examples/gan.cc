@@ -28,11 +28,11 @@
 #include "tensor/cpu_backend.h"
 
 DEFINE_string(data_dir, "/usr/share/datasets/fashion-mnist", "The folder with the four IDX files.");
-DEFINE_int64(steps, 600, "Steps of each worker.");
+DEFINE_int64(steps, 1500, "Steps of each worker.");
 DEFINE_int32(batch_size, 64, "Pictures in a step of one worker.");
 DEFINE_int32(workers, 2, "Each on a thread.");
 DEFINE_double(learning_rate, 0.0002, "Of the discriminator's Adam.");
-DEFINE_double(generator_learning_rate, 0.001, "Of the generator's.");
+DEFINE_double(generator_learning_rate, 0.0002, "Of the generator's.");
 DEFINE_uint64(seed, 1, "Of first values, order and random numbers.");
 DEFINE_string(pictures, "", "Write 8 x 8 generated pictures to this file (PGM) at the end.");
 

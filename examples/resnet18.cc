@@ -3,7 +3,7 @@
 // update (policy sync), momentum and the moving statistics of the batch normalisation live on the
 // shards. The same as
 //
-//   parley launch -- --model=resnet18 --data_dir=FOLDER --optimizer=momentum --learning_rate=0.05
+//   parley launch -- --model=resnet18 --data_dir=FOLDER --optimizer=momentum --learning_rate=0.02
 
 #include <iostream>
 #include <memory>
@@ -18,12 +18,12 @@
 
 DEFINE_string(data_dir, "/usr/share/datasets/fashion-mnist",
               "A folder with the files of CIFAR-10's binary version, or of Fashion-MNIST.");
-DEFINE_int64(examples, 6400, "How many of the examples to train on.");
-DEFINE_int64(test_examples, 1000, "How many to test with.");
+DEFINE_int64(examples, 1600, "How many of the examples to train on.");
+DEFINE_int64(test_examples, 500, "How many to test with.");
 DEFINE_int32(epochs, 1, "How often to go over them.");
 DEFINE_int32(batch_size, 32, "Examples in a step of one worker.");
 DEFINE_int32(workers, 2, "Each on a thread.");
-DEFINE_double(learning_rate, 0.05, "Of SGD with momentum 0.9.");
+DEFINE_double(learning_rate, 0.02, "Of SGD with momentum 0.9.");
 DEFINE_uint64(seed, 1, "Of first values and order.");
 
 namespace parley {
@@ -57,7 +57,7 @@ absl::Status Run() {
   job.spec.mutable_policy()->mutable_synchronous();
   job.steps = FLAGS_epochs * task->steps_per_epoch();
   job.evaluate_every = task->steps_per_epoch();
-  job.print_every = 10;
+  job.print_every = 5;
   return TrainInProcess(job, new_task).status();
 }
 
