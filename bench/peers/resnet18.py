@@ -1,9 +1,9 @@
 #!/usr/bin/python3
 """ResNet-18 on Fashion-MNIST in PyTorch and in Parley: resnet18.py --bin=FOLDER [--examples=N ...]
 
-Both train the same network on the same examples with the same batches' size, optimizer, learning rate and number of
-epochs, from first values of the same distributions, and test on the same examples; once for each seed. Prints both
-accuracies and the difference of their means.
+Both train the same network on the same examples with the same optimizer, learning rate, number of epochs and batches,
+from the same first values, and test on the same examples; once for each seed. So they differ by rounding alone, which
+training makes large after some hundred steps. Prints both accuracies and the difference of their means.
 
 Needs torch and numpy (CPU is enough) in the Python that runs it, and Parley's programs: --bin=bazel-bin, after
 "bazel build //deploy:parley //ps:parley_ps //worker:parley_worker".
@@ -39,6 +39,50 @@ def read(folder, part, count):
     return torch.from_numpy(images[:, None]), torch.from_numpy(labels.astype(numpy.int64))
 
 
+def philox(key, stream, index):
+    """Words 0 and 1 of Philox4x32-10 (base/philox.cc) for an array of indices, as uint64."""
+    mask = numpy.uint64(0xFFFFFFFF)
+    shift = numpy.uint64(32)
+    keys = [key & 0xFFFFFFFF, key >> 32]
+    index = numpy.asarray(index, numpy.uint64)
+    words = [index & mask, index >> shift, numpy.full_like(index, stream & 0xFFFFFFFF), numpy.full_like(index, stream >> 32)]
+    for _ in range(10):
+        low, high = numpy.uint64(0xD2511F53) * words[0], numpy.uint64(0xCD9E8D57) * words[2]
+        words = [(high >> shift) ^ words[1] ^ numpy.uint64(keys[0]), high & mask,
+                 (low >> shift) ^ words[3] ^ numpy.uint64(keys[1]), low & mask]
+        keys = [(keys[0] + 0x9E3779B9) & 0xFFFFFFFF, (keys[1] + 0xBB67AE85) & 0xFFFFFFFF]
+    return words[0], words[1]
+
+
+def stream_of(name):
+    hashed = 0xCBF29CE484222325
+    for byte in name.encode():
+        hashed = (hashed ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
+    return hashed
+
+
+def first_values(seed, name, shape, uniform_bound=None, deviation=None):
+    """What Parley's initializers (base/initializer.cc) give a parameter."""
+    words = philox(seed, stream_of(name), numpy.arange(math.prod(shape)))
+    if uniform_bound is not None:
+        uniform = (words[0] >> numpy.uint64(8)).astype(numpy.float32) * numpy.float32(2.0**-24)
+        values = 2 * uniform_bound * uniform - uniform_bound
+    else:
+        u, v = (words[0].astype(float) + 1) * 2.0**-32, words[1].astype(float) * 2.0**-32
+        values = deviation * numpy.sqrt(-2 * numpy.log(u)) * numpy.cos(2 * math.pi * v)
+    return torch.from_numpy(values.astype(numpy.float32).reshape(shape))
+
+
+def order_of(seed, epoch, examples):
+    """The permutation of an epoch (data/sampler.cc)."""
+    low, high = philox(seed, epoch, numpy.arange(examples))
+    order = list(range(examples))
+    for i in range(examples - 1, 0, -1):
+        j = ((int(high[i]) << 32 | int(low[i])) * (i + 1)) >> 64
+        order[i], order[j] = order[j], order[i]
+    return torch.tensor(order)
+
+
 class Block(nn.Module):
     def __init__(self, stride, inputs, outputs):
         super().__init__()
@@ -56,7 +100,7 @@ class Block(nn.Module):
 class Resnet18(nn.Sequential):
     """nn/models/resnet.cc, layer by layer, with the same first values."""
 
-    def __init__(self):
+    def __init__(self, seed):
         layers = [nn.Conv2d(1, 64, 3, 1, 1, bias=False), nn.BatchNorm2d(64), nn.ReLU()]
         inputs = 64
         for width in (64, 128, 256, 512):
@@ -64,31 +108,41 @@ class Resnet18(nn.Sequential):
             inputs = width
         layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 10)]
         super().__init__(*layers)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                fan_in = module.in_channels * module.kernel_size[0] * module.kernel_size[1]
-                nn.init.normal_(module.weight, std=math.sqrt(2 / fan_in))
-            elif isinstance(module, nn.Linear):
-                nn.init.xavier_uniform_(module.weight)
-                nn.init.zeros_(module.bias)
+        convolutions = [("stem", "", layers[0])]
+        for i, block in enumerate(layers[3:11]):
+            name = f"stage{i // 2 + 1}/block{i % 2 + 1}"
+            convolutions += [(name, "1", block.body[0]), (name, "2", block.body[3])]
+            if not isinstance(block.shortcut, nn.Identity):
+                convolutions.append((name + "/shortcut", "", block.shortcut[0]))
+        with torch.no_grad():
+            for prefix, number, layer in convolutions:
+                outputs, inputs, height, width = layer.weight.shape
+                values = first_values(seed, f"{prefix}/conv{number}/filter", (height, width, inputs, outputs),
+                                      deviation=math.sqrt(2 / (height * width * inputs)))
+                layer.weight.copy_(values.permute(3, 2, 0, 1))
+            bound = math.sqrt(6 / (512 + 10))
+            layers[-1].weight.copy_(first_values(seed, "dense/kernel", (512, 10), uniform_bound=bound).T)
+            layers[-1].bias.zero_()
 
 
 def train_torch(options, seed):
-    torch.manual_seed(seed)
     torch.set_num_threads(options.threads)
     images, labels = read(options.data_dir, "train", options.examples)
     test_images, test_labels = read(options.data_dir, "t10k", options.test_examples)
-    model = Resnet18()
+    model = Resnet18(seed)
     optimizer = torch.optim.SGD(model.parameters(), options.learning_rate, momentum=0.9)
     began = time.monotonic()
-    for _ in range(options.epochs):
-        order = torch.randperm(len(labels))
+    for epoch in range(options.epochs):
+        order = order_of(seed, epoch, len(labels))
         model.train()
         for begin in range(0, len(labels) - options.batch_size + 1, options.batch_size):
             batch = order[begin : begin + options.batch_size]
             optimizer.zero_grad()
-            F.cross_entropy(model(images[batch]), labels[batch]).backward()
+            loss = F.cross_entropy(model(images[batch]), labels[batch])
+            loss.backward()
             optimizer.step()
+            if options.losses:
+                print(f"PyTorch: loss {loss.item():.4f}", flush=True)
     seconds = time.monotonic() - began
     model.eval()
     with torch.no_grad():
@@ -108,7 +162,7 @@ def train_parley(options, seed):
              f"--batch_size={options.batch_size}", "--optimizer=momentum", "--momentum=0.9",
              f"--learning_rate={options.learning_rate}", f"--seed={seed}", "--timeout=30m",
              f"--summary_json={summary}"],
-            check=True, stdout=subprocess.DEVNULL, env=environment)
+            check=True, stdout=None if options.losses else subprocess.DEVNULL, env=environment)
         with open(summary, encoding="utf-8") as file:
             result = json.load(file)
     return result["accuracy"], result["seconds"]
@@ -125,6 +179,7 @@ def main():
     parser.add_argument("--learning_rate", type=float, default=0.02)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--losses", action="store_true", help="print the losses of the steps as they come")
     options = parser.parse_args()
     print(f"ResNet-18, {options.examples} examples, {options.epochs} epochs, batches of {options.batch_size}, "
           f"learning rate {options.learning_rate}, momentum 0.9, torch {torch.__version__}")
