@@ -102,7 +102,7 @@ __global__ void __launch_bounds__(kReduceThreads)
 #pragma unroll
     for (int k = 0; k < N; ++k) {
       const int64_t place = task.split * columns + task.column + k;
-      means[place] = all[k].mean;
+      means[place] = all[k].count == 0 ? static_cast<W>(NAN) : all[k].mean;
       squares[place] = divide ? all[k].squares / all[k].count : all[k].squares;
     }
   }
