@@ -11,6 +11,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
 #include "base/status.h"
+#include "cuda/cuda_backend.h"
 #include "data/open_dataset.h"
 #include "data/subset.h"
 #include "data/text.h"
@@ -170,7 +171,7 @@ absl::StatusOr<SupervisedTaskOptions> TaskOptionsOfFlags() {
   PARLEY_ASSIGN_OR_RETURN(const Device device, ParseDevice());
   options.backend = CpuBackend();
   if (device.cuda) {
-    absl::StatusOr<Backend*> backend = absl::UnimplementedError("built without a GPU backend");
+    absl::StatusOr<Backend*> backend = CudaBackend(device.index);
     if (!backend.ok()) return Annotate(backend.status(), absl::StrCat("--device=", FLAGS_device));
     options.backend = *backend;
   }
