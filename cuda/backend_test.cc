@@ -17,6 +17,7 @@
 #include "gtest/gtest.h"
 #include "tensor/cpu_backend.h"
 #include "tensor/tensor.h"
+#include "tensor/testing/backend_suite.h"
 
 namespace parley {
 namespace {
@@ -62,6 +63,17 @@ class DeviceTest : public ::testing::TestWithParam<std::string> {
 
   Backend* backend_ = nullptr;
 };
+
+Backend* FirstCudaDevice() {
+  const absl::StatusOr<Backend*> backend = CudaBackend(0);
+  return backend.ok() ? *backend : nullptr;
+}
+
+// The CPU's own test holds it to the same.
+INSTANTIATE_TEST_SUITE_P(Cuda, BackendSuite,
+                         ::testing::Combine(::testing::Values(&FirstCudaDevice),
+                                            ::testing::ValuesIn(kFloatingTypes)),
+                         BackendSuiteName);
 
 INSTANTIATE_TEST_SUITE_P(All, DeviceTest, ::testing::Values("cpu", "cuda"),
                          [](const auto& device) { return device.param; });

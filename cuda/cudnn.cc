@@ -198,10 +198,12 @@ class CudnnLibrary : public Cudnn {
  private:
   absl::Status ToStatus(cudnnStatus_t status, absl::string_view what) const {
     if (status == CUDNN_STATUS_SUCCESS) return absl::OkStatus();
-    // The codes come in blocks of a thousand for each kind (cudnn_graph.h).
+    // The codes come in blocks of a thousand for each kind (cudnn_graph.h). The sizes are right, so
+    // what it takes for a bad parameter is one that it does not support.
     const int kind = static_cast<int>(status) / 1000 * 1000;
-    absl::StatusCode code = absl::StatusCode::kInternal;
-    if (kind == CUDNN_STATUS_NOT_SUPPORTED) code = absl::StatusCode::kUnimplemented;
+    const bool unsupported = kind == CUDNN_STATUS_NOT_SUPPORTED || kind == CUDNN_STATUS_BAD_PARAM;
+    const absl::StatusCode code =
+        unsupported ? absl::StatusCode::kUnimplemented : absl::StatusCode::kInternal;
     return absl::Status(code, absl::StrCat(what, ": cuDNN: ", f_.error_string(status)));
   }
 
