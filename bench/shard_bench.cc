@@ -115,13 +115,13 @@ int Run() {
       {"adamw_cosine",
        "adam {} weight_decay: 0.01 schedule { warmup_updates: 2 cosine { updates: 1000 } }"}};
   for (const int count : {1, 2, 4}) {
-    std::vector<std::vector<Payload>> contributions(kBlocks);
+    std::vector<std::vector<Gradient>> contributions(kBlocks);
     for (size_t i = 0; i < kBlocks; ++i) {
       for (int j = 0; j < count; ++j) contributions[i].push_back(Sliced(gradients[j].block(i)));
     }
     bool finite = true;
     const double finite_speed = Measure(count, [&](size_t i) {
-      for (const Payload& payload : contributions[i]) finite = finite && AllFinite(payload);
+      for (const Gradient& gradient : contributions[i]) finite = finite && AllFinite(gradient);
     });
     if (!finite) return 1;
     Print(absl::StrFormat("finite/%d", count), finite_speed, limit);

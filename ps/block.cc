@@ -5,6 +5,7 @@
 
 #include "absl/container/inlined_vector.h"
 #include "base/initializer.h"
+#include "net/wire_dtype.h"
 #include "ps/reduce_update.h"
 
 namespace parley {
@@ -35,7 +36,10 @@ class Block::Spare {
 
 Block::Block(FloatBuffer values, std::vector<FloatBuffer> slots, int64_t version,
              std::shared_ptr<SharedArena> arena)
-    : size_(values.size()), spare_(std::make_shared<Spare>(arena)), slots_(std::move(slots)) {
+    : size_(values.size()),
+      spare_(std::make_shared<Spare>(arena)),
+      slots_(std::move(slots)),
+      arena_(arena) {
   auto first = std::make_unique<FloatBuffer>(std::move(values));
   if (arena != nullptr) {
     auto shared = std::make_unique<FloatBuffer>(size_, arena.get());
@@ -60,7 +64,7 @@ std::unique_ptr<Block> Block::Initialized(const Job& job, uint32_t number,
                                  std::move(arena));
 }
 
-void Block::Apply(const Optimizer& optimizer, absl::Span<const Payload> gradients) {
+void Block::Apply(const Optimizer& optimizer, absl::Span<const Gradient> gradients) {
   std::unique_ptr<FloatBuffer> next = spare_->Take(size_);
   int64_t version;
   {
@@ -87,6 +91,23 @@ void Block::Skip() {
 BlockSnapshot Block::Snapshot() const {
   MutexLock lock(&mutex_);
   return current_;
+}
+
+Payload Block::Encode(const BlockSnapshot& snapshot, v1::DType dtype) const {
+  Payload payload;
+  if (dtype == v1::FLOAT32) {
+    payload.Append(snapshot.values.get(), snapshot.size * sizeof(float), snapshot.values);
+    return payload;
+  }
+  // Others that ask for the same version wait for this one's work.
+  MutexLock lock(&encode_mutex_);
+  if (encoded_.version != snapshot.version || encoded_.dtype != dtype) {
+    auto bytes = std::make_shared<FloatBuffer>((size_ + 1) / 2, arena_.get());
+    ToWire(dtype, snapshot.values.get(), size_, bytes->data());
+    encoded_ = {std::move(bytes), dtype, snapshot.version};
+  }
+  payload.Append(encoded_.bytes->data(), size_ * WireBytes(dtype), encoded_.bytes);
+  return payload;
 }
 
 BlockCut Block::Cut() const {

@@ -10,6 +10,7 @@
 #include "net/job.h"
 #include "net/payload.h"
 #include "ps/float_buffer.h"
+#include "ps/gradient.h"
 #include "ps/optimizer.h"
 
 namespace parley {
@@ -51,13 +52,16 @@ class Block {
                                             std::shared_ptr<SharedArena> arena = nullptr);
 
   // Applies the next round: the mean of `gradients`, summed in their order (see ReduceAndUpdate),
-  // each of size() float32. At least one; `optimizer` has as many slots as this block.
-  void Apply(const Optimizer& optimizer, absl::Span<const Payload> gradients);
+  // each of size() elements. At least one; `optimizer` has as many slots as this block.
+  void Apply(const Optimizer& optimizer, absl::Span<const Gradient> gradients);
 
   // A round that changes nothing but the version; called like Apply.
   void Skip();
 
   BlockSnapshot Snapshot() const;
+  // The bytes of `snapshot`, one of this block's, as elements of `dtype`; 16-bit ones are made once
+  // for each version, for all workers. Safe from any thread.
+  Payload Encode(const BlockSnapshot& snapshot, v1::DType dtype) const;
   BlockCut Cut() const;
   size_t size() const { return size_; }
 
@@ -69,8 +73,18 @@ class Block {
   const size_t size_;
   const std::shared_ptr<Spare> spare_;  // shared with the snapshots, which bring their buffers back
   std::vector<FloatBuffer> slots_;      // owning thread only
+  const std::shared_ptr<SharedArena> arena_;
   mutable Mutex mutex_;
   BlockSnapshot current_ ABSL_GUARDED_BY(mutex_);
+
+  // The newest values that were asked for in 16 bits.
+  struct Encoded {
+    std::shared_ptr<const FloatBuffer> bytes;
+    v1::DType dtype = v1::DTYPE_UNSPECIFIED;
+    int64_t version = -1;
+  };
+  mutable Mutex encode_mutex_;
+  mutable Encoded encoded_ ABSL_GUARDED_BY(encode_mutex_);
 };
 
 }  // namespace parley

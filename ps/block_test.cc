@@ -75,7 +75,7 @@ TEST_F(BlockTest, AppliesTheMeanAndCountsVersions) {
   std::vector<FloatBuffer> slots;
   slots.push_back(Filled(3, 2));
   Block block(Filled(3, 10), std::move(slots), /*version=*/41);
-  const std::vector<Payload> gradients = {Constant(3, 1), Constant(3, 3)};
+  const std::vector<Gradient> gradients = {Constant(3, 1), Constant(3, 3)};
   block.Apply(*optimizer_, gradients);
   const BlockCut cut = block.Cut();
   EXPECT_EQ(cut.values.version, 42);
@@ -90,7 +90,7 @@ TEST_F(BlockTest, TheOptimizerSeesTheRoundThatBegins) {
   spec.set_learning_rate(0.5f);
   spec.mutable_adam();
   const auto adam = NewOptimizer(spec).value();
-  const std::vector<Payload> gradients = {Constant(3, 20)};
+  const std::vector<Gradient> gradients = {Constant(3, 20)};
   for (const int64_t version : {0, 4}) {
     std::vector<FloatBuffer> slots;
     for (int i = 0; i < 2; ++i) slots.push_back(FloatBuffer::Zeros(3));
@@ -118,7 +118,7 @@ TEST_F(BlockTest, ASnapshotKeepsItsValuesEvenWithoutTheBlock) {
   const auto sgd = NewOptimizer(spec).value();
   std::vector<BlockSnapshot> snapshots = {block->Snapshot()};
   for (int round = 1; round <= 4; ++round) {
-    const std::vector<Payload> gradients = {Constant(3, 1)};
+    const std::vector<Gradient> gradients = {Constant(3, 1)};
     block->Apply(*sgd, gradients);
     snapshots.push_back(block->Snapshot());
   }
@@ -133,7 +133,7 @@ TEST_F(BlockTest, WithoutReadersTwoBuffersServe) {
   std::vector<FloatBuffer> slots;
   slots.push_back(Filled(1000, 0));
   Block block(Filled(1000, 0), std::move(slots), 0);
-  const std::vector<Payload> gradients = {Constant(1000, 1)};
+  const std::vector<Gradient> gradients = {Constant(1000, 1)};
   std::set<const float*> buffers;
   for (int round = 0; round < 20; ++round) {
     buffers.insert(block.Snapshot().values.get());
@@ -167,7 +167,7 @@ TEST_F(BlockTest, ReadersSeeWholeVersions) {
       }
     });
   }
-  const std::vector<Payload> gradients = {Constant(kSize, -1)};
+  const std::vector<Gradient> gradients = {Constant(kSize, -1)};
   for (int round = 0; round < kRounds; ++round) block.Apply(*sgd, gradients);
   done = true;
   for (std::thread& reader : readers) reader.join();

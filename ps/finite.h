@@ -1,13 +1,12 @@
 #ifndef PARLEY_PS_FINITE_H_
 #define PARLEY_PS_FINITE_H_
 
-#include "net/payload.h"
+#include "ps/gradient.h"
 
 namespace parley {
 
-// Whether no float32 element of `payload` is a NaN or an infinity. Elements may straddle slices.
-// Pure.
-bool AllFinite(const Payload& payload);
+// Whether no element of `gradient` is a NaN or an infinity. Elements may straddle slices. Pure.
+bool AllFinite(const Gradient& gradient);
 
 }  // namespace parley
 

@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include "absl/types/span.h"
-#include "net/payload.h"
+#include "ps/gradient.h"
 #include "ps/optimizer.h"
 
 namespace parley {
@@ -16,12 +16,12 @@ namespace parley {
 // The bits depend on the values and their order alone: not on how a contribution is sliced or
 // aligned.
 //
-// values.size() elements are updated; each contribution has as many float32 (4 * values.size()
-// bytes), in slices of any size and alignment. At least one contribution; divisor >= 1.
+// values.size() elements are updated; each contribution has as many, in slices of any size and
+// alignment; 16-bit ones are widened first. At least one contribution; divisor >= 1.
 // `new_values` and `slots` (optimizer.num_slots() arrays) have values.size() elements, are written,
 // and overlap nothing. Pure otherwise; safe from any thread.
 void ReduceAndUpdate(const Optimizer& optimizer, const UpdateContext& context,
-                     absl::Span<const Payload> contributions, int divisor,
+                     absl::Span<const Gradient> contributions, int divisor,
                      absl::Span<const float> values, absl::Span<float> new_values,
                      absl::Span<float* const> slots);
 

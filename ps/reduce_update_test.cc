@@ -9,6 +9,8 @@
 #include <random>
 #include <vector>
 
+#include "net/wire_dtype.h"
+
 namespace parley {
 namespace {
 
@@ -42,8 +44,10 @@ class ReduceUpdateTest : public testing::Test {
   // The bytes of `values` in slices of random sizes up to `largest`, each in memory of its own and
   // beginning anywhere: what is read beyond a slice is not the next one's.
   Payload Cut(const std::vector<float>& values, size_t largest) {
-    const char* const bytes = reinterpret_cast<const char*>(values.data());
-    const size_t end = values.size() * sizeof(float);
+    return CutBytes(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float),
+                    largest);
+  }
+  Payload CutBytes(const char* bytes, size_t end, size_t largest) {
     Payload payload;
     for (size_t begin = 0; begin < end;) {
       const size_t size = std::min(end - begin, 1 + random_() % largest);
@@ -59,6 +63,29 @@ class ReduceUpdateTest : public testing::Test {
   const unsigned seed_;
   std::mt19937 random_;
 };
+
+TEST_F(ReduceUpdateTest, SixteenBitGradientsAreWidenedAndSummedInFloat32) {
+  SCOPED_TRACE(testing::Message() << "seed " << seed_);
+  constexpr size_t kSize = 5003;
+  const std::vector<v1::DType> dtypes = {v1::BFLOAT16, v1::FLOAT32, v1::FLOAT16};
+  std::vector<Gradient> contributions;
+  std::vector<float> sum(kSize);
+  for (const v1::DType dtype : dtypes) {
+    std::vector<float> values(kSize);
+    std::normal_distribution<float> normal;
+    for (float& value : values) value = normal(random_);
+    std::vector<char> bytes(kSize * WireBytes(dtype));
+    ToWire(dtype, values.data(), kSize, bytes.data());
+    FromWire(dtype, bytes.data(), kSize, values.data());
+    for (size_t i = 0; i < kSize; ++i) sum[i] += values[i];
+    contributions.emplace_back(CutBytes(bytes.data(), bytes.size(), 97), dtype);
+  }
+  const std::vector<float> values(kSize, 0.0f);
+  std::vector<float> next(kSize), slot(kSize);
+  float* const slots[] = {slot.data()};
+  ReduceAndUpdate(Recorder(), {1}, contributions, 1, values, absl::MakeSpan(next), slots);
+  EXPECT_EQ(next, sum);
+}
 
 TEST_F(ReduceUpdateTest, AnySlicingGivesTheBitsOfThePlainLoop) {
   SCOPED_TRACE(testing::Message() << "seed " << seed_);
@@ -76,7 +103,7 @@ TEST_F(ReduceUpdateTest, AnySlicingGivesTheBitsOfThePlainLoop) {
 
       for (const size_t largest :
            {size_t{1}, size_t{3}, size_t{9}, size_t{5000}, size_t{1} << 20}) {
-        std::vector<Payload> contributions;
+        std::vector<Gradient> contributions;
         for (const auto& gradient : gradients) contributions.push_back(Cut(gradient, largest));
         std::vector<float> next(size, -1), slot(size, 0.5f);
         float* const slots[] = {slot.data()};
@@ -94,7 +121,7 @@ TEST_F(ReduceUpdateTest, KeepsTheOrderOfContributions) {
   const std::vector<float> values = {0};
   std::vector<float> next(1), slot(1);
   float* const slots[] = {slot.data()};
-  std::vector<Payload> forward, backward;
+  std::vector<Gradient> forward, backward;
   for (int i = 0; i < 3; ++i) forward.push_back(Cut(gradients[i], 4));
   for (int i = 2; i >= 0; --i) backward.push_back(Cut(gradients[i], 4));
   ReduceAndUpdate(Recorder(), {1}, forward, 1, values, absl::MakeSpan(next), slots);
@@ -116,7 +143,7 @@ TEST_F(ReduceUpdateTest, UpdatesWithARealOptimizer) {
   float* const whole[] = {m1.data(), v1.data()};
   float* const tiled[] = {m2.data(), v2.data()};
   adam->Update({5}, gradient, values, absl::MakeSpan(expected), whole);
-  const std::vector<Payload> contributions = {Cut(gradient, 100)};
+  const std::vector<Gradient> contributions = {Cut(gradient, 100)};
   ReduceAndUpdate(*adam, {5}, contributions, 1, values, absl::MakeSpan(next), tiled);
   EXPECT_EQ(next, expected);
   EXPECT_EQ(m2, m1);

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
+#include "net/wire_dtype.h"
 #include "ps/finite.h"
 
 namespace parley {
@@ -21,6 +22,11 @@ int64_t MachineMemory() {
 int ThreadCount(int asked) {
   if (asked > 0) return asked;
   return std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, 4);
+}
+
+// Of the values in the answer.
+v1::DType PullDType(const v1::PushPullRequest& request) {
+  return request.pull_dtype() == v1::DTYPE_UNSPECIFIED ? v1::FLOAT32 : request.pull_dtype();
 }
 
 }  // namespace
@@ -311,9 +317,10 @@ absl::StatusOr<ShardState::PushPull> Shard::Decode(const Declared& declared,
                                                    const Payload& payload) const {
   const std::string who =
       absl::StrCat(task_, ": worker:", request.sender().worker(), " step ", request.step());
-  if (request.dtype() != v1::FLOAT32) {
-    return absl::InvalidArgumentError(absl::StrCat(who, ": dtype ", v1::DType_Name(request.dtype()),
-                                                   " is not supported, FLOAT32 is"));
+  for (const v1::DType dtype : {request.dtype(), PullDType(request)}) {
+    if (WireBytes(dtype) != 0) continue;
+    return absl::InvalidArgumentError(absl::StrCat(who, ": dtype ", v1::DType_Name(dtype),
+                                                   " is none of FLOAT32, BFLOAT16, FLOAT16"));
   }
   if (request.step() < 0 || request.step() > kMaxStep || request.pull_step() < 0 ||
       request.pull_step() > kMaxStep) {
@@ -348,16 +355,17 @@ absl::StatusOr<ShardState::PushPull> Shard::Decode(const Declared& declared,
           absl::StrCat(who, ", parameter ", declared.job.parameters()[parameter].name,
                        ": it accumulates over ", rounds, " rounds, so no step can be skipped"));
     }
-    const size_t bytes =
-        request.skip()
-            ? 0
-            : static_cast<size_t>(declared.job.blocks()[push.block()].size) * sizeof(float);
+    const size_t bytes = request.skip()
+                             ? 0
+                             : static_cast<size_t>(declared.job.blocks()[push.block()].size) *
+                                   WireBytes(request.dtype());
     if (bytes > payload.size() - offset) {
       return absl::InvalidArgumentError(absl::StrCat(
           who, ", parameter ", declared.job.parameters()[parameter].name, ", block ", push.block(),
           ": it has ", bytes, " bytes, the payload only ", payload.size() - offset, " more"));
     }
-    result.pushes.push_back({block, push.base_version(), payload.Sub(offset, bytes)});
+    result.pushes.push_back(
+        {block, push.base_version(), Gradient(payload.Sub(offset, bytes), request.dtype())});
     offset += bytes;
   }
   if (offset != payload.size()) {
@@ -392,13 +400,14 @@ void Shard::PushPull(v1::PushPullRequest request, Payload payload, Done<PushPull
   }
   bytes_pushed_.fetch_add(static_cast<int64_t>(payload.size()), std::memory_order_relaxed);
   std::vector<size_t> pulls = decoded->pulls;
+  const v1::DType pull_dtype = PullDType(request);
   Handle(
       declared,
       [&](ShardState& state, uint64_t token) {
         decoded->token = token;
         return state.HandlePushPull(*std::move(decoded), Now());
       },
-      [this, declared, pulls = std::move(pulls),
+      [this, declared, pull_dtype, pulls = std::move(pulls),
        done = std::move(done)](ShardState::Answer answer) mutable {
         if (!answer.status.ok()) {
           done(answer.status);
@@ -413,8 +422,7 @@ void Shard::PushPull(v1::PushPullRequest request, Payload payload, Done<PushPull
           v1::PushPullResponse::Pulled* pulled = reply.response.add_pulled();
           pulled->set_version(snapshot.version);
           pulled->set_skipped(snapshot.skipped);
-          reply.payload.Append(snapshot.values.get(), snapshot.size * sizeof(float),
-                               snapshot.values);
+          reply.payload.Append(declared->blocks[block]->Encode(snapshot, pull_dtype));
         }
         bytes_pulled_.fetch_add(static_cast<int64_t>(reply.payload.size()),
                                 std::memory_order_relaxed);

@@ -173,7 +173,7 @@ absl::Status ShardState::Leave(int worker, uint64_t incarnation, absl::string_vi
         absl::StrCat(options_.task, ": the job failed with worker:", worker, ": ", error));
     while (!waiting_.empty()) Finish(waiting_.begin()->first, failure_, actions);
     // Open rounds will never close: let their gradients go, whose senders may wait for the memory.
-    for (Block& block : blocks_) block.gradients.assign(workers_.size(), Payload());
+    for (Block& block : blocks_) block.gradients.assign(workers_.size(), Gradient());
     return absl::OkStatus();
   }
   ReviewAll(actions);
@@ -251,7 +251,7 @@ void ShardState::CloseIfComplete(size_t index, Actions* actions) {
     WorkerInRound& in_round = block.workers[worker];
     if (!in_round.pushed) continue;
     round.gradients.push_back(std::move(block.gradients[worker]));
-    block.gradients[worker] = Payload();
+    block.gradients[worker] = Gradient();
     in_round.pushed = false;
     in_round.clock = std::max(in_round.clock, in_round.step + 1);
   }

@@ -14,8 +14,8 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "net/job.h"
-#include "net/payload.h"
 #include "proto/parameter_server.pb.h"
+#include "ps/gradient.h"
 #include "ps/policy.h"
 #include "ps/sequence_window.h"
 
@@ -58,7 +58,7 @@ class ShardState {
   // step, there are none, and only the version goes up.
   struct Round {
     size_t block;  // index in the shard's blocks
-    std::vector<Payload> gradients;
+    std::vector<Gradient> gradients;
   };
 
   struct Answer {
@@ -76,7 +76,7 @@ class ShardState {
   struct Push {
     size_t block;  // index in the shard's blocks
     int64_t base_version;
-    Payload gradient;  // the block's float32 values, checked to be finite
+    Gradient gradient;  // checked to be finite
   };
 
   struct PushPull {
@@ -151,8 +151,8 @@ class ShardState {
     int64_t applied = 0;
     int64_t scheduled = 0;
     std::vector<WorkerInRound> workers;
-    std::vector<Payload> gradients;  // of the open round, by worker; empty where !pushed
-    bool skipped = false;            // by a worker in the open round
+    std::vector<Gradient> gradients;  // of the open round, by worker; empty where !pushed
+    bool skipped = false;             // by a worker in the open round
     // A gradient of a step below this one was taken from an earlier incarnation, or before a
     // restore.
     std::vector<int64_t> taken_below;  // by worker

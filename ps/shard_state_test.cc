@@ -166,9 +166,9 @@ class Cluster {
   void Take(ShardState::Actions actions) {
     for (ShardState::Round& round : actions.rounds) {
       std::vector<int>& values = rounds[round.block].emplace_back();
-      for (const Payload& gradient : round.gradients) {
+      for (const Gradient& gradient : round.gradients) {
         int value;
-        gradient.CopyTo(&value);
+        gradient.payload.CopyTo(&value);
         values.push_back(value);
       }
       unapplied.push_back(round.block);

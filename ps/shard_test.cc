@@ -10,6 +10,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "net/wire_dtype.h"
 
 namespace parley {
 namespace {
@@ -120,6 +121,50 @@ class ShardTest : public testing::Test {
 
   Shard shard_{ShardOptions{}};
 };
+
+TEST_F(ShardTest, GradientsAndValuesMayTravelIn16Bits) {
+  ASSERT_TRUE(Declare(Spec(1)).ok());
+  ASSERT_TRUE(Join(0, Spec(1), 10000).ok());
+  const std::vector<float> gradient(kElements, 1.00390625f);  // exact in float32, not in bfloat16
+  std::vector<uint16_t> bits(kElements);
+  ToWire(v1::BFLOAT16, gradient.data(), kElements, bits.data());
+  v1::PushPullRequest request = Request(0, 0);
+  request.set_dtype(v1::BFLOAT16);
+  request.set_pull_dtype(v1::FLOAT16);
+  for (uint32_t block = 0; block < kBlocks; ++block) {
+    request.add_push()->set_block(block);
+    request.add_pull(block);
+  }
+  Payload payload;
+  payload.Append(bits.data(), 2 * kElements, nullptr);
+  for (int attempt = 0; attempt < 2; ++attempt) {  // the second is a retry
+    const auto reply = Send(request, payload);
+    ASSERT_TRUE(reply.ok()) << reply.status();
+    ASSERT_EQ(reply->payload.size(), 2 * kElements);
+    std::vector<uint16_t> answer(kElements);
+    reply->payload.CopyTo(answer.data());
+    std::vector<float> values(kElements);
+    FromWire(v1::FLOAT16, answer.data(), kElements, values.data());
+    EXPECT_EQ(values, std::vector<float>(kElements, 0.5f));  // 1 - 0.5 * 1
+  }
+  EXPECT_EQ(Values(), std::vector<float>(kElements, 0.5f));
+}
+
+TEST_F(ShardTest, A16BitGradientThatIsNotFiniteOrOfAnotherSizeIsRefusedWhole) {
+  ASSERT_TRUE(Declare(Spec(1)).ok());
+  ASSERT_TRUE(Join(0, Spec(1), 10000).ok());
+  std::vector<uint16_t> bits(kElements, 0x3c00);
+  bits.back() = 0x7c00;  // infinity as a float16, a number as a bfloat16
+  v1::PushPullRequest request = Request(0, 0);
+  for (uint32_t block = 0; block < kBlocks; ++block) request.add_push()->set_block(block);
+  Payload payload;
+  payload.Append(bits.data(), 2 * kElements, nullptr);
+  request.set_dtype(v1::FLOAT16);
+  EXPECT_EQ(Send(request, payload).status().code(), absl::StatusCode::kInvalidArgument);
+  request.set_dtype(v1::FLOAT32);
+  EXPECT_EQ(Send(request, payload).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Values(), std::vector<float>(kElements, 1.0f));
+}
 
 TEST_F(ShardTest, AParameterMayHaveAnOptimizerOfItsOwn) {
   v1::JobSpec spec = Spec(1);

@@ -12,6 +12,7 @@
 #include "base/status.h"
 #include "glog/logging.h"
 #include "net/checkpoint_folder.h"
+#include "net/wire_dtype.h"
 #include "worker/ask_all.h"
 #include "worker/operation.h"
 #include "worker/request_plan.h"
@@ -155,7 +156,7 @@ class ClientImpl final : public Client {
                    const std::shared_ptr<const void>& loan, Timer::Time deadline,
                    const std::shared_ptr<Operation>& operation);
   // The gradients of `planned`, in order; pointers into the caller's memory are owned by `loan`.
-  Payload MakePayload(const PlannedRequest& planned, const std::shared_ptr<const void>& loan) const;
+  Payload MakePayload(const PlannedRequest& planned, const std::shared_ptr<const void>& loan);
 
   const Job job_;
   const ClientOptions options_;
@@ -352,6 +353,8 @@ void ClientImpl::SendRequest(const PlannedRequest& planned, uint64_t id, int64_t
   request.set_step(step);
   request.set_pull_step(pull_step);
   request.set_skip(planned.skip);
+  request.set_dtype(options_.push_dtype);
+  request.set_pull_dtype(options_.pull_dtype);
   {
     MutexLock lock(&state_->mutex);
     for (const PlannedBlock& block : planned.blocks) {
@@ -384,7 +387,7 @@ void ClientImpl::SendRequest(const PlannedRequest& planned, uint64_t id, int64_t
 }
 
 Payload ClientImpl::MakePayload(const PlannedRequest& planned,
-                                const std::shared_ptr<const void>& loan) const {
+                                const std::shared_ptr<const void>& loan) {
   // A shard in this process keeps a synchronous gradient until its round is complete. With a pull
   // of the next step the call waits for that anyway; without one it must not.
   const bool must_copy = job_.spec().policy().has_synchronous();
@@ -392,10 +395,11 @@ Payload ClientImpl::MakePayload(const PlannedRequest& planned,
   for (const PlannedBlock& block : planned.blocks) {
     if (block.gradient == nullptr) continue;
     const size_t bytes = static_cast<size_t>(block.size) * sizeof(float);
-    if (must_copy && block.target == nullptr) {
-      std::shared_ptr<std::byte[]> copy(NewAlignedBytes(bytes));
-      std::memcpy(copy.get(), block.gradient, bytes);
-      payload.Append(copy.get(), bytes, copy);
+    if (options_.push_dtype != v1::FLOAT32 || (must_copy && block.target == nullptr)) {
+      const size_t size = static_cast<size_t>(block.size);
+      const std::shared_ptr<float> copy = NewBuffer(size);
+      ToWire(options_.push_dtype, block.gradient, size, copy.get());
+      payload.Append(copy.get(), size * WireBytes(options_.push_dtype), copy);
     } else {
       payload.Append(block.gradient, bytes, loan);
     }
@@ -521,6 +525,10 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Connect(
     return absl::InvalidArgumentError(absl::StrCat("job ", job.name(), " has ",
                                                    job.spec().num_workers(),
                                                    " workers, none with index ", options.worker));
+  }
+  if (WireBytes(options.push_dtype) == 0 || WireBytes(options.pull_dtype) == 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("worker:", options.worker, ": no such dtype on the wire"));
   }
   if (static_cast<int>(shards.size()) != job.spec().num_shards() ||
       std::find(shards.begin(), shards.end(), nullptr) != shards.end()) {

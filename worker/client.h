@@ -35,6 +35,11 @@ struct ClientOptions {
   // Where NewBuffer's memory comes from, which should be that of the channels to the shards
   // (ChannelOptions::arena). Null: ordinary memory.
   std::shared_ptr<SharedArena> arena;
+  // How gradients and parameters travel (net/wire_dtype.h): FLOAT32, BFLOAT16 or FLOAT16. In 16
+  // bits they are rounded to nearest even; sums and parameters are float32 at the shards all the
+  // same. A gradient that overflows FLOAT16 is refused by the shard.
+  v1::DType push_dtype = v1::FLOAT32;
+  v1::DType pull_dtype = v1::FLOAT32;
 };
 
 // A Client is one worker's link to the shards of one job: it pulls parameters and pushes gradients,

@@ -414,7 +414,9 @@ void Session::PushPull(uint64_t operation, v1::PushPullRequest request, Payload 
     info.lane = &pull_lane_;
   }
   *request.mutable_sender() = Sender();
-  request.set_dtype(v1::FLOAT32);
+  if (request.dtype() == v1::DTYPE_UNSPECIFIED) request.set_dtype(v1::FLOAT32);
+  if (request.pull_dtype() == v1::DTYPE_UNSPECIFIED) request.set_pull_dtype(v1::FLOAT32);
+  const v1::DType pull_dtype = request.pull_dtype();
 
   // A session's calls keep it alive, so they may point to it.
   auto numbered = std::make_shared<v1::PushPullRequest>(std::move(request));
@@ -431,24 +433,25 @@ void Session::PushPull(uint64_t operation, v1::PushPullRequest request, Payload 
     server->PushPull(std::move(copy), payload, std::move(answer));
   };
   std::string who = info.who;
-  Run<PushPullReply>(std::move(info), std::move(send),
-                     [this, who = std::move(who), pushes, targets = std::move(targets),
-                      done = std::move(done)](absl::StatusOr<PushPullReply> reply) mutable {
-                       if (!reply.ok()) {
-                         done(reply.status());
-                         return;
-                       }
-                       if (const absl::Status unpacked = UnpackAnswer(pushes, *reply, targets);
-                           !unpacked.ok()) {
-                         done(Annotate(unpacked, absl::StrCat(who, ": ", task_)));
-                         return;
-                       }
-                       bytes_pulled_.fetch_add(static_cast<int64_t>(reply->payload.size()),
-                                               std::memory_order_relaxed);
-                       v1::PushPullResponse response = std::move(reply->response);
-                       reply->payload = Payload();  // the shard's memory is not needed further
-                       done(std::move(response));
-                     });
+  Run<PushPullReply>(
+      std::move(info), std::move(send),
+      [this, who = std::move(who), pushes, pull_dtype, targets = std::move(targets),
+       done = std::move(done)](absl::StatusOr<PushPullReply> reply) mutable {
+        if (!reply.ok()) {
+          done(reply.status());
+          return;
+        }
+        if (const absl::Status unpacked = UnpackAnswer(pushes, pull_dtype, *reply, targets);
+            !unpacked.ok()) {
+          done(Annotate(unpacked, absl::StrCat(who, ": ", task_)));
+          return;
+        }
+        bytes_pulled_.fetch_add(static_cast<int64_t>(reply->payload.size()),
+                                std::memory_order_relaxed);
+        v1::PushPullResponse response = std::move(reply->response);
+        reply->payload = Payload();  // the shard's memory is not needed further
+        done(std::move(response));
+      });
 }
 
 void Session::StartHeartbeats(absl::Duration interval,

@@ -75,10 +75,10 @@ class Session : public std::enable_shared_from_this<Session> {
   void GetStatus(Timer::Time deadline, Done<v1::GetStatusResponse> done);
   void Leave(absl::string_view error, Timer::Time deadline, Done<v1::LeaveResponse> done);
 
-  // A PushPull that belongs to `operation`, > 0. `payload` holds the gradients of request.push; the
-  // values of request.pull are written to `targets`, as many, before `done`. An answer of another
-  // shape is INTERNAL. Requests that carry gradients and targets are sent at once, the others when
-  // there is room (max_in_flight).
+  // A PushPull that belongs to `operation`, > 0; dtypes that are not set are FLOAT32. `payload`
+  // holds the gradients of request.push; the values of request.pull are written to `targets`, as
+  // many, before `done`. An answer of another shape is INTERNAL. Requests that carry gradients and
+  // targets are sent at once, the others when there is room (max_in_flight).
   void PushPull(uint64_t operation, v1::PushPullRequest request, Payload payload,
                 std::vector<absl::Span<float>> targets, Timer::Time deadline,
                 Done<v1::PushPullResponse> done);

@@ -6,15 +6,16 @@
 
 #include "absl/strings/str_cat.h"
 #include "net/payload.h"
+#include "net/wire_dtype.h"
 
 namespace parley {
 namespace {
 
-absl::Status CheckShape(int pushes, const ParameterServer::PushPullReply& reply,
+absl::Status CheckShape(int pushes, v1::DType dtype, const ParameterServer::PushPullReply& reply,
                         const std::vector<absl::Span<float>>& targets) {
   const v1::PushPullResponse& response = reply.response;
   size_t bytes = 0;
-  for (const absl::Span<float> target : targets) bytes += target.size() * sizeof(float);
+  for (const absl::Span<float> target : targets) bytes += target.size() * WireBytes(dtype);
   if (response.pushed_size() != pushes ||
       response.pulled_size() != static_cast<int>(targets.size()) || reply.payload.size() != bytes) {
     return absl::InternalError(absl::StrCat("malformed answer: ", response.pushed_size(),
@@ -29,27 +30,59 @@ absl::Status CheckShape(int pushes, const ParameterServer::PushPullReply& reply,
   return absl::OkStatus();
 }
 
+// Writes elements to the targets, one after another.
+class Filler {
+ public:
+  explicit Filler(const std::vector<absl::Span<float>>& targets) : targets_(targets) {}
+
+  // The next `size` bytes; an element may straddle two calls.
+  void Write(v1::DType dtype, const std::byte* data, size_t size) {
+    const size_t element = WireBytes(dtype);
+    if (have_ > 0) {
+      const size_t taken = std::min(element - have_, size);
+      std::memcpy(straddling_ + have_, data, taken);
+      have_ += taken;
+      data += taken;
+      size -= taken;
+      if (have_ < element) return;
+      Fill(dtype, straddling_, 1);
+    }
+    const size_t whole = size / element;
+    Fill(dtype, data, whole);
+    have_ = size - whole * element;
+    std::memcpy(straddling_, data + whole * element, have_);
+  }
+
+ private:
+  void Fill(v1::DType dtype, const std::byte* data, size_t count) {
+    while (count > 0) {
+      const absl::Span<float> target = targets_[target_];
+      const size_t taken = std::min(count, target.size() - filled_);
+      FromWire(dtype, data, taken, target.data() + filled_);
+      data += taken * WireBytes(dtype);
+      count -= taken;
+      filled_ += taken;
+      if (filled_ < target.size()) return;
+      ++target_;
+      filled_ = 0;
+    }
+  }
+
+  const std::vector<absl::Span<float>>& targets_;
+  size_t target_ = 0;
+  size_t filled_ = 0;  // elements of targets_[target_]
+  std::byte straddling_[sizeof(float)] = {};
+  size_t have_ = 0;  // bytes of it
+};
+
 }  // namespace
 
-absl::Status UnpackAnswer(int pushes, const ParameterServer::PushPullReply& reply,
+absl::Status UnpackAnswer(int pushes, v1::DType dtype, const ParameterServer::PushPullReply& reply,
                           const std::vector<absl::Span<float>>& targets) {
-  if (absl::Status shape = CheckShape(pushes, reply, targets); !shape.ok()) return shape;
-  size_t target = 0;
-  size_t filled = 0;  // bytes of targets[target]
+  if (absl::Status shape = CheckShape(pushes, dtype, reply, targets); !shape.ok()) return shape;
+  Filler filler(targets);
   for (const Payload::Slice& slice : reply.payload.slices()) {
-    size_t read = 0;
-    while (read < slice.size) {
-      const size_t room = targets[target].size() * sizeof(float) - filled;
-      const size_t taken = std::min(room, slice.size - read);  // an element may straddle slices
-      std::memcpy(reinterpret_cast<std::byte*>(targets[target].data()) + filled, slice.data + read,
-                  taken);
-      read += taken;
-      filled += taken;
-      if (taken == room) {
-        ++target;
-        filled = 0;
-      }
-    }
+    filler.Write(dtype, slice.data, slice.size);
   }
   return absl::OkStatus();
 }

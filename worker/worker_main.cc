@@ -23,6 +23,7 @@
 #include "net/channel.h"
 #include "net/checkpoint_folder.h"
 #include "net/cluster.h"
+#include "net/wire_dtype.h"
 #include "worker/client.h"
 #include "worker/model_flags.h"
 #include "worker/optimizer_flags.h"
@@ -57,6 +58,10 @@ DEFINE_bool(resume, false,
 DEFINE_string(transport, "auto",
               "How gradients and parameters travel: shm (shared memory, to ps tasks on this host), "
               "grpc, or auto: shm where the ps task is on this host, else grpc.");
+DEFINE_string(
+    push_dtype, "float32",
+    "How gradients travel: float32, or rounded to bfloat16 or float16, in half the bytes.");
+DEFINE_string(pull_dtype, "float32", "How parameters travel, likewise.");
 DEFINE_string(timeout, "60s", "The longest wait for the shards and the other workers in a step.");
 DEFINE_string(startup_timeout, "60s", "The longest wait for the other tasks to start.");
 DEFINE_string(finish_timeout, "10m",
@@ -73,7 +78,9 @@ const CommandLine& GetCommandLine() {
         "usage: parley_worker --ps_hosts=a:1,b:2 --worker_hosts=c:3,d:4 --task_index=0 "
         "--data_dir=FOLDER [flags]\n\n"
         "Trains a built-in model against the shards of its job, together with the other workers.",
-        {{"The cluster", {"ps_hosts", "worker_hosts", "task_index", "job", "transport"}}}};
+        {{"The cluster",
+          {"ps_hosts", "worker_hosts", "task_index", "job", "transport", "push_dtype",
+           "pull_dtype"}}}};
     for (FlagGroup& group : ModelFlagGroups()) line->groups.push_back(std::move(group));
     line->groups.push_back({"Training", {"epochs", "steps", "policy", "staleness", "seed"}});
     line->groups.push_back(OptimizerFlagGroup());
@@ -132,6 +139,11 @@ absl::Status CheckFlags(Durations* durations) {
   }
   if (FLAGS_checkpoint_every < 0) return Invalid("--checkpoint_every is negative");
   if (FLAGS_keep_checkpoints < 2) return Invalid("--keep_checkpoints is less than 2");
+  for (const auto& [flag, value] : {std::make_pair("push_dtype", FLAGS_push_dtype),
+                                    std::make_pair("pull_dtype", FLAGS_pull_dtype)}) {
+    const absl::Status status = ParseWireDType(value).status();
+    if (!status.ok()) return Invalid(absl::StrCat("--", flag, "=", status.message()));
+  }
   if (const absl::Status status = ParseTransport(FLAGS_transport).status(); !status.ok()) {
     return Invalid(absl::StrCat("--", status.message()));
   }
@@ -211,6 +223,8 @@ absl::Status Train(const Cluster& cluster, v1::Optimizer optimizer, v1::Policy p
   }
   ClientOptions client_options;
   client_options.arena = channel.arena;
+  PARLEY_ASSIGN_OR_RETURN(client_options.push_dtype, ParseWireDType(FLAGS_push_dtype));
+  PARLEY_ASSIGN_OR_RETURN(client_options.pull_dtype, ParseWireDType(FLAGS_pull_dtype));
   client_options.worker = worker;
   client_options.timeout = durations.timeout;
   client_options.startup_timeout = durations.startup;

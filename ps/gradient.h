@@ -1,0 +1,23 @@
+#ifndef PARLEY_PS_GRADIENT_H_
+#define PARLEY_PS_GRADIENT_H_
+
+#include <utility>
+
+#include "net/payload.h"
+#include "proto/job.pb.h"
+
+namespace parley {
+
+// A worker's gradient of one block, as it came: elements of `dtype` (net/wire_dtype.h). A value.
+struct Gradient {
+  Gradient() = default;
+  Gradient(Payload bytes, v1::DType type = v1::FLOAT32)  // NOLINT: a float32 payload is one
+      : payload(std::move(bytes)), dtype(type) {}
+
+  Payload payload;
+  v1::DType dtype = v1::FLOAT32;
+};
+
+}  // namespace parley
+
+#endif  // PARLEY_PS_GRADIENT_H_
