@@ -1,9 +1,10 @@
 #include "tensor/cpu_rows.h"
 
+#include <algorithm>
 #include <cstring>
+#include <numeric>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "glog/logging.h"
 #include "tensor/cpu_lanes.h"
 
@@ -40,21 +41,20 @@ void ScatterAdd(const T* rows, const std::vector<int64_t>& indices, int64_t widt
       rows += width;
     }
   } else {
-    // The rows that are added to, in float32 until all is added.
-    absl::flat_hash_map<int64_t, int64_t> places;
-    std::vector<float> sums;
-    for (const int64_t index : indices) {
-      const auto [found, inserted] = places.emplace(index, static_cast<int64_t>(sums.size()));
-      if (inserted) {
-        sums.resize(sums.size() + static_cast<size_t>(width));
-        Widen(table + index * width, width, sums.data() + found->second);
+    // All that is added to one row follows each other, so that it is rounded once.
+    std::vector<int64_t> order(indices.size());
+    std::iota(order.begin(), order.end(), 0);
+    std::stable_sort(order.begin(), order.end(),
+                     [&](int64_t a, int64_t b) { return indices[a] < indices[b]; });
+    std::vector<float> sum(static_cast<size_t>(width));
+    for (size_t begin = 0, end = 0; begin < order.size(); begin = end) {
+      T* const to = table + indices[order[begin]] * width;
+      Widen(to, width, sum.data());
+      for (; end < order.size() && indices[order[end]] == indices[order[begin]]; ++end) {
+        MapLanes(
+            width, Write::kAdd, sum.data(), [](__m256 v) { return v; }, rows + order[end] * width);
       }
-      MapLanes(
-          width, Write::kAdd, sums.data() + found->second, [](__m256 v) { return v; }, rows);
-      rows += width;
-    }
-    for (const auto& [index, place] : places) {
-      Narrow(sums.data() + place, width, Write::kReplace, table + index * width);
+      Narrow(sum.data(), width, Write::kReplace, to);
     }
   }
 }

@@ -273,12 +273,12 @@ Array SoftmaxGradient(const Array& y, const Array& dy) {
 
 Array LogSoftmax(const Array& x) {
   Array y(x.shape);
-  for (size_t i = 0; i < x.values.size(); ++i) {
-    const double* row = x.values.data() + i / x.columns() * x.columns();
-    const double largest = *std::max_element(row, row + x.columns());
+  for (size_t begin = 0; begin < x.values.size(); begin += x.columns()) {
+    const double* in = x.values.data() + begin;
+    const double largest = *std::max_element(in, in + x.columns());
     double sum = 0;
-    for (int64_t j = 0; j < x.columns(); ++j) sum += std::exp(row[j] - largest);
-    y.values[i] = x.values[i] - largest - std::log(sum);
+    for (int64_t j = 0; j < x.columns(); ++j) sum += std::exp(in[j] - largest);
+    for (int64_t j = 0; j < x.columns(); ++j) y.values[begin + j] = in[j] - largest - std::log(sum);
   }
   return y;
 }
