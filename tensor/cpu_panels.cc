@@ -110,7 +110,8 @@ void PackColumns(const MatrixView<T>& a, int64_t rows, int64_t columns, int64_t 
   using W = WorkType<T>;
   constexpr int64_t kLanes = 32 / sizeof(W);
   constexpr int64_t kVectors = (kTileRows + kLanes - 1) / kLanes;
-  constexpr int64_t kChunk = 16;
+  // Few columns at a time: where they lie a power of two apart, they compete for cache lines.
+  constexpr int64_t kChunk = 4;
   for (int64_t first = 0; first < columns; first += kChunk) {
     const int64_t last = std::min(columns, first + kChunk);
     for (int64_t row = 0; row < rows; row += kTileRows) {
