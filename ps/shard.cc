@@ -432,7 +432,7 @@ void Shard::PushPull(v1::PushPullRequest request, Payload payload, Done<PushPull
 
 template <typename Event>
 void Shard::Handle(Declared* declared, Event event, AnswerDone done) {
-  std::vector<Ready> ready;
+  Outcome outcome;
   bool stopping;
   {
     MutexLock lock(&mutex_);
@@ -440,29 +440,25 @@ void Shard::Handle(Declared* declared, Event event, AnswerDone done) {
     if (!stopping) {
       const uint64_t token = next_token_++;
       dones_.emplace(token, std::move(done));
-      ready = CarryOut(declared, event(*declared->state, token));
+      outcome = CarryOut(declared, event(*declared->state, token), /*may_help=*/true);
     }
   }
   if (stopping) {
     done({0, absl::UnavailableError(absl::StrCat(task_, " is stopping")), {}});
     return;
   }
-  for (Ready& each : ready) each.done(std::move(each.answer));
+  Conclude(std::move(outcome));
 }
 
 // Rounds are posted under the mutex, so that a block's owner sees them in the order in which they
 // were scheduled.
-std::vector<Shard::Ready> Shard::CarryOut(Declared* declared, ShardState::Actions actions) {
-  for (ShardState::Round& round : actions.rounds) {
-    OwnerOf(round.block).Post([this, declared, round = std::move(round)] {
-      ApplyRound(declared, round);
-    });
-  }
-  std::vector<Ready> ready;
+Shard::Outcome Shard::CarryOut(Declared* declared, ShardState::Actions actions, bool may_help) {
+  Outcome outcome;
+  if (!actions.rounds.empty()) PostRounds(declared, std::move(actions.rounds), may_help, &outcome);
   for (ShardState::Answer& answer : actions.answers) {
     const auto it = dones_.find(answer.token);
     if (it == dones_.end()) continue;  // refused when the shard began to stop
-    ready.push_back({std::move(it->second), std::move(answer)});
+    outcome.ready.push_back({std::move(it->second), std::move(answer)});
     dones_.erase(it);
   }
   const absl::Time next = declared->state->NextDeadline();
@@ -470,29 +466,77 @@ std::vector<Shard::Ready> Shard::CarryOut(Declared* declared, ShardState::Action
     next_tick_ = next;
     changed_.NotifyAll();
   }
-  return ready;
+  return outcome;
 }
 
-void Shard::ApplyRound(Declared* declared, const ShardState::Round& round) {
-  Block& block = *declared->blocks[round.block];
-  if (round.gradients.empty()) {
-    block.Skip();
-  } else {
-    block.Apply(declared->OptimizerOf(declared->numbers[round.block]), round.gradients);
+// Small blocks go to their owner together, since telling it costs as much as updating one.
+void Shard::PostRounds(Declared* declared, std::vector<ShardState::Round> rounds, bool may_help,
+                       Outcome* outcome) {
+  constexpr int64_t kBatchElements = 1 << 16;
+  constexpr int64_t kHelpElements = 1 << 14;
+  const auto size_of = [&](const ShardState::Round& round) {
+    return static_cast<int64_t>(declared->blocks[round.block]->size());
+  };
+  int64_t all = 0;
+  for (const ShardState::Round& round : rounds) all += size_of(round);
+  const bool helps = may_help && all <= kHelpElements;
+
+  struct Batch {
+    std::vector<ShardState::Round> rounds;
+    int64_t elements = 0;
+  };
+  std::vector<Batch> batches(owners_.size());
+  const auto post = [&](size_t owner) {
+    TaskThread::Task task = [this, declared, batch = std::move(batches[owner].rounds)] {
+      ApplyRounds(declared, batch);
+    };
+    batches[owner] = {};
+    if (!helps) return owners_[owner]->Post(std::move(task));
+    owners_[owner]->PostToHelp(std::move(task));
+    outcome->help.push_back(owners_[owner].get());
+  };
+  for (ShardState::Round& round : rounds) {
+    const size_t owner = round.block % owners_.size();
+    Batch& batch = batches[owner];
+    batch.elements += size_of(round);
+    batch.rounds.push_back(std::move(round));
+    if (batch.elements >= kBatchElements) post(owner);
   }
-  std::vector<Ready> ready;
+  for (size_t owner = 0; owner < batches.size(); ++owner) {
+    if (!batches[owner].rounds.empty()) post(owner);
+  }
+}
+
+void Shard::Conclude(Outcome outcome) {
+  for (Ready& each : outcome.ready) each.done(std::move(each.answer));
+  for (TaskThread* const owner : outcome.help) owner->Help();
+}
+
+void Shard::ApplyRounds(Declared* declared, const std::vector<ShardState::Round>& rounds) {
+  for (const ShardState::Round& round : rounds) {
+    Block& block = *declared->blocks[round.block];
+    if (round.gradients.empty()) {
+      block.Skip();
+    } else {
+      block.Apply(declared->OptimizerOf(declared->numbers[round.block]), round.gradients);
+    }
+  }
+  std::vector<Outcome> outcomes;
   {
     MutexLock lock(&mutex_);
-    ready = CarryOut(declared, declared->state->Applied(round.block));
+    for (const ShardState::Round& round : rounds) {
+      outcomes.push_back(
+          CarryOut(declared, declared->state->Applied(round.block), /*may_help=*/false));
+    }
   }
-  for (Ready& each : ready) each.done(std::move(each.answer));
+  for (Outcome& outcome : outcomes) Conclude(std::move(outcome));
 }
 
 TaskThread& Shard::OwnerOf(size_t block) const { return *owners_[block % owners_.size()]; }
 
 void Shard::RunTimer() {
   for (;;) {
-    std::vector<Ready> ready;
+    Outcome outcome;
     std::vector<EarlyJoin> overdue;
     {
       MutexLock lock(&mutex_);
@@ -502,7 +546,9 @@ void Shard::RunTimer() {
       if (stopping_) return;
       const absl::Time now = Now();
       next_tick_ = absl::InfiniteFuture();
-      if (declared_ != nullptr) ready = CarryOut(declared_.get(), declared_->state->Tick(now));
+      if (declared_ != nullptr) {
+        outcome = CarryOut(declared_.get(), declared_->state->Tick(now), /*may_help=*/false);
+      }
       std::vector<EarlyJoin> kept;
       for (EarlyJoin& join : early_joins_) {
         if (join.deadline > now) {
@@ -514,7 +560,7 @@ void Shard::RunTimer() {
       }
       early_joins_ = std::move(kept);
     }
-    for (Ready& each : ready) each.done(std::move(each.answer));
+    Conclude(std::move(outcome));
     for (EarlyJoin& join : overdue) {
       join.done(absl::DeadlineExceededError(absl::StrCat(
           task_, ": worker:", join.request.sender().worker(),

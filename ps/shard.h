@@ -53,9 +53,10 @@ struct ShardOptions {
 // that waited for it, with snapshots of blocks, uncopied.
 //
 // Thread safety: safe from any thread.
-// Threads: each block belongs to one of the owner threads, the only ones to write blocks; one
-// background thread declares, restores and writes checkpoints; one timer thread ends what is
-// overdue. The destructor refuses what waits and joins all.
+// Threads: each block belongs to one of the owner threads, which write it one round after another
+// (a few small rounds may be run for them by the thread that closed them); one background thread
+// declares, restores and writes checkpoints; one timer thread ends what is overdue. The destructor
+// refuses what waits and joins all.
 class Shard final : public ParameterServer {
  public:
   explicit Shard(ShardOptions options);
@@ -97,6 +98,12 @@ class Shard final : public ParameterServer {
     AnswerDone done;
     ShardState::Answer answer;
   };
+  // What is left to do when the mutex is free: answers to give, and owners whose short tasks are to
+  // be run here.
+  struct Outcome {
+    std::vector<Ready> ready;
+    std::vector<TaskThread*> help;
+  };
   struct EarlyJoin {
     v1::JoinRequest request;
     absl::Time deadline;
@@ -124,9 +131,12 @@ class Shard final : public ParameterServer {
   // the answer to `token`.
   template <typename Event>
   void Handle(Declared* declared, Event event, AnswerDone done);
-  std::vector<Ready> CarryOut(Declared* declared, ShardState::Actions actions)
+  Outcome CarryOut(Declared* declared, ShardState::Actions actions, bool may_help)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void ApplyRound(Declared* declared, const ShardState::Round& round);
+  void PostRounds(Declared* declared, std::vector<ShardState::Round> rounds, bool may_help,
+                  Outcome* outcome) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Conclude(Outcome outcome);
+  void ApplyRounds(Declared* declared, const std::vector<ShardState::Round>& rounds);
   void PostCut(Declared* declared, const std::shared_ptr<CheckpointCut>& cut)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void WriteCut(const Declared& declared, CheckpointCut* cut);
