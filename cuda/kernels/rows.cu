@@ -1,8 +1,7 @@
-#include <cub/device/device_radix_sort.cuh>
-
 #include "cuda/kernels/divisor.h"
 #include "cuda/kernels/map.cuh"
 #include "cuda/kernels/rows.h"
+#include "cuda/kernels/sort_pairs.h"
 #include "cuda/kernels/types.cuh"
 
 namespace parley {
@@ -131,14 +130,6 @@ struct SortScratch {
     rest = at + 4 * part_bytes;
   }
 
-  // Stable; asks for the size where `bytes` is of null memory.
-  cudaError_t Sort(void* memory, size_t* bytes, int64_t count, int bits,
-                   cudaStream_t stream) const {
-    return cub::DeviceRadixSort::SortPairs(memory, *bytes, keys, sorted_keys, positions,
-                                           sorted_positions, static_cast<int>(count), 0, bits,
-                                           stream);
-  }
-
   int64_t part_bytes;
   uint32_t* keys;
   uint32_t* sorted_keys;
@@ -174,7 +165,7 @@ cudaError_t ScatterAddRowsScratchBytes(int64_t count, size_t* bytes) {
   if (count < 0 || count >= int64_t{1} << 31) return cudaErrorInvalidValue;
   const SortScratch parts(nullptr, count);
   size_t sort_bytes = 0;
-  const cudaError_t error = parts.Sort(nullptr, &sort_bytes, count, 32, nullptr);
+  const cudaError_t error = SortPairsScratchBytes(count, &sort_bytes);
   *bytes = static_cast<size_t>(4 * parts.part_bytes) + sort_bytes;
   return error;
 }
@@ -203,8 +194,9 @@ cudaError_t LaunchScatterAddRows(const void* x, const void* indices, DType index
   if (error != cudaSuccess) return error;
   int bits = 1;
   while (bits < 32 && rows > int64_t{1} << bits) ++bits;
-  size_t sort_bytes = scratch_bytes - static_cast<size_t>(4 * parts.part_bytes);
-  error = parts.Sort(parts.rest, &sort_bytes, count, bits, stream);
+  error = LaunchSortPairs(parts.keys, parts.positions, count, bits, parts.sorted_keys,
+                          parts.sorted_positions, parts.rest,
+                          scratch_bytes - static_cast<size_t>(4 * parts.part_bytes), stream);
   if (error != cudaSuccess) return error;
 
   const int64_t chunks = CeilDivide(width, kWarp * kColumns);
