@@ -85,6 +85,31 @@ class JobsTest(job.JobTest):
                     # Two others, each at most one step ahead or behind a worker's own: three rounds each.
                     self.assertLessEqual(summary["staleness_max"], 6)
 
+    def test_every_transport_ends_with_the_same_parameters(self):
+        digests, pushed = {}, {}
+        for transport in ("auto", "shm", "grpc"):
+            for dtype in ("float32", "bfloat16"):
+                with self.subTest(transport=transport, dtype=dtype):
+                    folder = os.path.join(self.folder, f"{transport}-{dtype}")
+                    path = folder + ".json"
+                    self.run_job(2, 2, "--model=mlp", "--batch_size=32", "--steps=20", f"--transport={transport}",
+                                 f"--push_dtype={dtype}", f"--pull_dtype={dtype}", f"--checkpoint_dir={folder}",
+                                 f"--summary_json={path}", ps_flags=(f"--checkpoint_dir={folder}",))
+                    digests.setdefault(dtype, set()).add(self.digest(folder))
+                    pushed.setdefault(dtype, set()).add(self.summary(path)["bytes_pushed"])
+        self.assertEqual(len(digests["float32"]), 1)
+        self.assertEqual(len(digests["bfloat16"]), 1)
+        self.assertNotEqual(digests["float32"], digests["bfloat16"])
+        self.assertEqual({2 * bytes for bytes in pushed["bfloat16"]}, pushed["float32"])
+
+    def test_a_wrong_way_to_travel_is_refused(self):
+        for flag in ("--transport=tcp", "--push_dtype=int8", "--pull_dtype=double"):
+            with self.subTest(flag):
+                task = self.start("worker", job.program("worker/parley_worker"), *FlagsTest.CLUSTER,
+                                  f"--data_dir={job.DATA}", flag)
+                self.assertEqual(task.exit_code(), 2, task.output())
+                self.assertIn(flag.split("=")[0][2:], task.output())
+
     def test_csv_of_numbers_is_learned(self):
         path = os.path.join(self.folder, "line.csv")
         with open(path, "w", encoding="utf-8") as file:
