@@ -20,7 +20,7 @@ DEFINE_string(model, "transformer", "transformer or lstm.");
 DEFINE_int32(time, 64, "Bytes that are read at once.");
 DEFINE_int32(layers, 2, "Layers of the model.");
 DEFINE_int32(width, 64, "Units of a layer.");
-DEFINE_int64(steps, 300, "Steps of each worker.");
+DEFINE_int64(steps, 800, "Steps of each worker.");
 DEFINE_int32(batch_size, 16, "Windows of --time bytes in a step of one worker.");
 DEFINE_int32(workers, 2, "Each on a thread.");
 DEFINE_double(learning_rate, 0.003, "Of Adam.");
