@@ -10,14 +10,12 @@
 //                 a case may be above the limit
 //   pool/WHAT     the maximum of 2x2, in GB/s read; its limit is memcpy
 //   train/MODEL   forward and backward of a batch; its limit is what gemm's speed would give if
-//                 nothing but the products of its layers took time. `growth_mib` is how much the
-//                 process's memory rose at most over what it was before the model was made: run
-//                 alone, with a filter.
+//                 nothing but the products of its layers took time. bench/train_bench.cc trains
+//                 whole steps.
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <ctime>
-#include <fstream>
 #include <functional>
 #include <iostream>
 #include <memory>
@@ -233,36 +231,14 @@ double MemcpySpeed() {
          });
 }
 
-// "VmRSS", now; "VmHWM", the most since ForgetPeak.
-double MemoryMib(const std::string& field) {
-  std::ifstream file("/proc/self/status");
-  std::string word;
-  while (file >> word) {
-    double kib = 0;
-    if (word == field + ":" && file >> kib) return kib / 1024;
-  }
-  return 0;
-}
-
-void ForgetPeak() { std::ofstream("/proc/self/clear_refs") << "5"; }
-
 void Register(const Case& each) {
-  // Before the first of several runs: memory that one lets go is kept for the next.
-  auto before = std::make_shared<double>(0);
-  benchmark::RegisterBenchmark(each.name.c_str(), [each, before](benchmark::State& state) {
-    if (*before == 0) {
-      ForgetPeak();
-      *before = MemoryMib("VmRSS");
-    }
+  benchmark::RegisterBenchmark(each.name.c_str(), [each](benchmark::State& state) {
     const Work work = each.prepare();
     work();  // what is made once, is made
     for (auto unused : state) work();
     const auto rate = benchmark::Counter::kIsIterationInvariantRate;
     state.counters[each.moves ? "bytes" : "flops"] = benchmark::Counter(each.amount, rate);
-    if (each.samples > 0) {
-      state.counters["samples"] = benchmark::Counter(each.samples, rate);
-      state.counters["growth"] = benchmark::Counter(MemoryMib("VmHWM") - *before);
-    }
+    if (each.samples > 0) state.counters["samples"] = benchmark::Counter(each.samples, rate);
   });
 }
 
@@ -279,19 +255,16 @@ class JsonLines final : public benchmark::BenchmarkReporter {
       const double rate = counters.at(moves ? "bytes" : "flops");
       const double limit = moves ? memcpy_ : gemm_;
       const double unit = trains ? counters.at("samples") / rate : 1e-9;
-      std::cout << absl::StrFormat(
-          "{\"benchmark\": \"nn\", \"case\": \"%s\", \"figure\": %.1f, \"unit\": \"%s\", "
-          "\"limit_name\": \"%s\", \"limit\": %.1f, \"ratio\": %.3f",
-          run.run_name.function_name, rate * unit,
-          trains  ? "samples/s"
-          : moves ? "GB/s"
-                  : "GFLOP/s",
-          moves ? "memcpy" : "gemm", limit * unit, rate / limit);
-      if (trains) {
-        std::cout << absl::StrFormat(", \"growth_mib\": %.1f",
-                                     static_cast<double>(counters.at("growth")));
-      }
-      std::cout << "}" << std::endl;
+      std::cout
+          << absl::StrFormat(
+                 "{\"benchmark\": \"nn\", \"case\": \"%s\", \"figure\": %.1f, \"unit\": \"%s\", "
+                 "\"limit_name\": \"%s\", \"limit\": %.1f, \"ratio\": %.3f}",
+                 run.run_name.function_name, rate * unit,
+                 trains  ? "samples/s"
+                 : moves ? "GB/s"
+                         : "GFLOP/s",
+                 moves ? "memcpy" : "gemm", limit * unit, rate / limit)
+          << std::endl;
     }
   }
 
