@@ -22,7 +22,7 @@ struct DropoutBody {
   __device__ void At(int64_t i) const {
     Work<T> values[N];
     LoadWork<N>(x + i, values);
-    uint4 words;
+    uint4 words = {};
 #pragma unroll
     for (int k = 0; k < N; ++k) {
       const int word = static_cast<int>((i + k) & 3);

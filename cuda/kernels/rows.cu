@@ -117,11 +117,15 @@ __global__ void __launch_bounds__(kWarp* kWarps)
   }
 }
 
+// Of keys, or positions, of `count` indices.
+int64_t PartBytes(int64_t count) {
+  return CeilDivide(count * int64_t{4}, kScratchAlignment) * kScratchAlignment;
+}
+
 // The scratch memory's parts: keys and positions, unsorted and sorted, and what the sort needs.
 struct SortScratch {
-  SortScratch(void* scratch, int64_t count)
-      : part_bytes((count * int64_t{4} + kScratchAlignment - 1) / kScratchAlignment *
-                   kScratchAlignment) {
+  SortScratch(void* scratch, int64_t count) {
+    const int64_t part_bytes = PartBytes(count);
     char* at = static_cast<char*>(scratch);
     keys = reinterpret_cast<uint32_t*>(at);
     sorted_keys = reinterpret_cast<uint32_t*>(at + part_bytes);
@@ -130,7 +134,6 @@ struct SortScratch {
     rest = at + 4 * part_bytes;
   }
 
-  int64_t part_bytes;
   uint32_t* keys;
   uint32_t* sorted_keys;
   int32_t* positions;
@@ -163,10 +166,9 @@ cudaError_t ScatterAddRowsScratchBytes(int64_t count, size_t* bytes) {
   *bytes = 0;
   if (count == 0) return cudaSuccess;
   if (count < 0 || count >= int64_t{1} << 31) return cudaErrorInvalidValue;
-  const SortScratch parts(nullptr, count);
   size_t sort_bytes = 0;
   const cudaError_t error = SortPairsScratchBytes(count, &sort_bytes);
-  *bytes = static_cast<size_t>(4 * parts.part_bytes) + sort_bytes;
+  *bytes = static_cast<size_t>(4 * PartBytes(count)) + sort_bytes;
   return error;
 }
 
@@ -196,7 +198,7 @@ cudaError_t LaunchScatterAddRows(const void* x, const void* indices, DType index
   while (bits < 32 && rows > int64_t{1} << bits) ++bits;
   error = LaunchSortPairs(parts.keys, parts.positions, count, bits, parts.sorted_keys,
                           parts.sorted_positions, parts.rest,
-                          scratch_bytes - static_cast<size_t>(4 * parts.part_bytes), stream);
+                          scratch_bytes - static_cast<size_t>(4 * PartBytes(count)), stream);
   if (error != cudaSuccess) return error;
 
   const int64_t chunks = CeilDivide(width, kWarp * kColumns);
