@@ -89,7 +89,7 @@ std::unique_ptr<nn::Module> NewWideMlp(Backend* backend) {
   for (int i = 1; i <= 4; ++i) {
     if (i > 1) layers.push_back(nn::NewRelu());
     layers.push_back(nn::NewDense(backend, "dense" + std::to_string(i), kWide, kWide,
-                                  Initializer::HeNormal(kWide)));
+                                  Initializer::GlorotUniform(kWide, kWide)));
   }
   return nn::NewSequential(std::move(layers));
 }
