@@ -139,6 +139,12 @@ class JobsTest(job.JobTest):
                 self.assertEqual(task.exit_code(), 1, task.output())
                 self.assertIn(words, task.output())
 
+    def test_a_summary_that_cannot_be_written_is_noticed_at_once(self):
+        task = self.start("worker", job.program("worker/parley_worker"), *FlagsTest.CLUSTER, f"--data_dir={job.DATA}",
+                          "--summary_json=/nowhere/summary.json")
+        self.assertEqual(task.exit_code(), 1, task.output())
+        self.assertIn("cannot write --summary_json=/nowhere/summary.json", task.output())
+
     def test_a_diverging_job_is_refused_its_gradient_and_ends(self):
         _, hosts = self.start_ps(1, 1)
         worker = self.start_worker(hosts, 0, 1, "--model=mlp", "--optimizer=sgd", "--learning_rate=1e20",

@@ -181,6 +181,15 @@ absl::StatusOr<std::string> CheckpointToResume() {
   return newest->manifest_file;
 }
 
+// Found now, not when the training is over.
+absl::Status CheckSummaryFile() {
+  if (FLAGS_summary_json.empty() || std::ofstream(FLAGS_summary_json, std::ios::app)) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("cannot write --summary_json=", FLAGS_summary_json));
+}
+
 absl::Status WriteSummary(const std::string& json) {
   std::ofstream file(FLAGS_summary_json);
   file << json;
@@ -193,6 +202,7 @@ absl::Status Train(const Cluster& cluster, v1::Optimizer optimizer, v1::Policy p
                    const Durations& durations) {
   const int worker = cluster.task_index;
   const int workers = static_cast<int>(cluster.workers.size());
+  if (worker == 0) PARLEY_RETURN_IF_ERROR(CheckSummaryFile());
   PARLEY_ASSIGN_OR_RETURN(data::TrainAndTest data, OpenDataOfFlags());
   PARLEY_ASSIGN_OR_RETURN(SupervisedTaskOptions task_options, TaskOptionsOfFlags());
   if (task_options.dtype == DType::kFloat16 && optimizer.accumulate_rounds() > 1) {
