@@ -17,6 +17,7 @@
 #include "base/philox.h"
 #include "base/testing/temp_folder.h"
 #include "net/checkpoint_folder.h"
+#include "net/forwarding_parameter_server.h"
 #include "net/job.h"
 #include "worker/testing/fake_parameter_server.h"
 
@@ -302,52 +303,26 @@ TEST_F(ClientTest, AClientThatEndsDoesNotWaitLongForGradientsThatAShardKeeps) {
 TEST_F(ClientTest, TheFutureWaitsForTheMemoryThatAShardStillReads) {
   Prepare({100}, 1);
   // A shard like one in this process: it answers, and keeps the gradients for a while.
-  class Keeper final : public ParameterServer {
+  class Keeper final : public ForwardingParameterServer {
    public:
-    explicit Keeper(std::shared_ptr<FakeParameterServer> shard) : shard_(std::move(shard)) {}
+    explicit Keeper(ParameterServer* shard) : ForwardingParameterServer(shard) {}
     void PushPull(v1::PushPullRequest request, Payload payload, Done<PushPullReply> done) override {
       kept = payload;
-      shard_->PushPull(std::move(request), std::move(payload),
-                       [done = std::move(done), this](absl::StatusOr<PushPullReply> reply) mutable {
-                         done(std::move(reply));
-                         answered.set_value();
-                       });
-    }
-    void Declare(v1::DeclareRequest r, Done<v1::DeclareResponse> d) override {
-      shard_->Declare(std::move(r), std::move(d));
-    }
-    void Join(v1::JoinRequest r, Done<v1::JoinResponse> d) override {
-      shard_->Join(std::move(r), std::move(d));
-    }
-    void Heartbeat(v1::HeartbeatRequest r, Done<v1::HeartbeatResponse> d) override {
-      shard_->Heartbeat(std::move(r), std::move(d));
-    }
-    void Leave(v1::LeaveRequest r, Done<v1::LeaveResponse> d) override {
-      shard_->Leave(std::move(r), std::move(d));
-    }
-    void Barrier(v1::BarrierRequest r, Done<v1::BarrierResponse> d) override {
-      shard_->Barrier(std::move(r), std::move(d));
-    }
-    void Checkpoint(v1::CheckpointRequest r, Done<v1::CheckpointResponse> d) override {
-      shard_->Checkpoint(std::move(r), std::move(d));
-    }
-    void DescribeBlocks(v1::DescribeBlocksRequest r, Done<v1::DescribeBlocksResponse> d) override {
-      shard_->DescribeBlocks(std::move(r), std::move(d));
-    }
-    void GetStatus(v1::GetStatusRequest r, Done<v1::GetStatusResponse> d) override {
-      shard_->GetStatus(std::move(r), std::move(d));
+      ForwardingParameterServer::PushPull(
+          std::move(request), std::move(payload),
+          [done = std::move(done), this](absl::StatusOr<PushPullReply> reply) mutable {
+            done(std::move(reply));
+            answered.set_value();
+          });
     }
 
     Payload kept;
     std::promise<void> answered;
-
-   private:
-    const std::shared_ptr<FakeParameterServer> shard_;
   };
   for (const bool synchronous : {false, true}) {
     SCOPED_TRACE(synchronous);
     if (synchronous) spec_.mutable_policy()->mutable_synchronous();
-    const auto keeper = std::make_shared<Keeper>(shards_[0]);
+    const auto keeper = std::make_shared<Keeper>(shards_[0].get());
     absl::StatusOr<std::unique_ptr<Client>> client = Client::Connect(spec_, {keeper}, options_);
     ASSERT_TRUE(client.ok()) << client.status();
     std::future<absl::Status> future = (*client)->PushAsync(0, AllGradients());
