@@ -14,6 +14,7 @@
 #include "base/env.h"
 #include "base/mutex.h"
 #include "base/status.h"
+#include "glog/logging.h"
 #include "net/forwarding_parameter_server.h"
 #include "net/local_connection.h"
 #include "net/local_payload.h"
@@ -123,6 +124,9 @@ class Link : public LocalConnection::Handler {
   }
 
   void OnClosed(const absl::Status& reason) override {
+    if (!absl::IsCancelled(reason)) {
+      LOG(WARNING) << who_ << ": no shared memory any more: " << reason.message();
+    }
     std::map<uint64_t, Waiting> waiting;
     std::map<uint64_t, Payload> held;
     {

@@ -11,6 +11,7 @@
 #include <random>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "net/forwarding_parameter_server.h"
 #include "net/local_connection.h"
@@ -133,6 +134,23 @@ TEST(LocalChannelTest, MemoryOfTheArenaIsLentAndNotCopied) {
   ASSERT_TRUE(reply.ok()) << reply.status();
   // The shard read it only now.
   EXPECT_EQ(BytesOf(reply->payload), std::string(100'000, '\2'));
+}
+
+TEST(LocalChannelTest, EachSidesMemoryMayGrowByNewSegments) {
+  PuppetParameterServer server;
+  Local local(&server);
+  ASSERT_TRUE(local.PushPull(MakePayload(RandomBytes(1, 1000))).ok());
+  // No page of it is written, so it takes room in the segment only.
+  const auto fill = [](SharedArena* arena) { return arena->Allocate(size_t{1} << 30).value(); };
+  std::vector<std::shared_ptr<std::byte>> full;
+  for (int i = 0; i < 3; ++i) {
+    full.push_back(fill(local.theirs.get()));
+    full.push_back(fill(local.ours.get()));
+    const auto reply = local.PushPull(MakePayload(RandomBytes(i, 300'000 + i)));
+    ASSERT_TRUE(reply.ok()) << reply.status();
+    EXPECT_EQ(BytesOf(reply->payload), RandomBytes(i, 300'000 + i));
+  }
+  EXPECT_EQ(local.control->remote_push_pulls, 0);
 }
 
 TEST(LocalChannelTest, OrdinaryMemoryIsFreeWhenTheCallHasBegun) {

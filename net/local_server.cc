@@ -87,7 +87,7 @@ class LocalServer::Peer : public LocalConnection::Handler {
       answer->set_message(std::string(status.message()));
       if (status.ok()) {
         *answer->mutable_response() = std::move(reply->response);
-        for (v1::LocalPiece& piece : payload.pieces) *answer->add_payload() = std::move(piece);
+        for (const v1::LocalPiece& piece : payload.pieces) *answer->add_payload() = piece;
       }
       MutexLock lock(&mutex);
       if (connection == nullptr) return;
