@@ -65,6 +65,7 @@ std::unique_ptr<Block> Block::Initialized(const Job& job, uint32_t number,
 }
 
 void Block::Apply(const Optimizer& optimizer, absl::Span<const Gradient> gradients) {
+  ForgetPrevious();  // its buffer is the next
   std::unique_ptr<FloatBuffer> next = spare_->Take(size_);
   int64_t version;
   {
@@ -83,9 +84,23 @@ void Block::Apply(const Optimizer& optimizer, absl::Span<const Gradient> gradien
 }
 
 void Block::Skip() {
+  ForgetPrevious();
   MutexLock lock(&mutex_);
+  previous_ = current_;  // the same values
   ++current_.version;
   current_.skipped = true;
+}
+
+void Block::ForgetPrevious() {
+  BlockSnapshot previous;  // let go outside the lock
+  MutexLock lock(&mutex_);
+  std::swap(previous, previous_);
+}
+
+BlockSnapshot Block::SnapshotAt(int64_t version) const {
+  MutexLock lock(&mutex_);
+  const bool before = previous_.values != nullptr && previous_.version == version;
+  return before ? previous_ : current_;
 }
 
 BlockSnapshot Block::Snapshot() const {
@@ -130,8 +145,8 @@ void Block::Publish(std::unique_ptr<FloatBuffer> values, int64_t version) {
   {
     MutexLock lock(&mutex_);
     std::swap(current_, published);
+    previous_ = std::move(published);
   }
-  // `published`, the version before, is let go here, outside the lock.
 }
 
 }  // namespace parley

@@ -59,6 +59,9 @@ class Block {
   void Skip();
 
   BlockSnapshot Snapshot() const;
+  // The values of `version` if that is the one before the newest, else the newest. The one before
+  // costs no memory: it stands in the buffer that the next round will be written into.
+  BlockSnapshot SnapshotAt(int64_t version) const;
   // The bytes of `snapshot`, one of this block's, as elements of `dtype`; 16-bit ones are made once
   // for each version, for all workers. Safe from any thread.
   Payload Encode(const BlockSnapshot& snapshot, v1::DType dtype) const;
@@ -69,6 +72,7 @@ class Block {
   class Spare;
 
   void Publish(std::unique_ptr<FloatBuffer> values, int64_t version);
+  void ForgetPrevious();
 
   const size_t size_;
   const std::shared_ptr<Spare> spare_;  // shared with the snapshots, which bring their buffers back
@@ -76,6 +80,7 @@ class Block {
   const std::shared_ptr<SharedArena> arena_;
   mutable Mutex mutex_;
   BlockSnapshot current_ ABSL_GUARDED_BY(mutex_);
+  BlockSnapshot previous_ ABSL_GUARDED_BY(mutex_);  // none while a round is written
 
   // The newest values that were asked for in 16 bits.
   struct Encoded {

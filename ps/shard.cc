@@ -401,13 +401,17 @@ void Shard::PushPull(v1::PushPullRequest request, Payload payload, Done<PushPull
   bytes_pushed_.fetch_add(static_cast<int64_t>(payload.size()), std::memory_order_relaxed);
   std::vector<size_t> pulls = decoded->pulls;
   const v1::DType pull_dtype = PullDType(request);
+  // A worker that is started again in the middle of a step, some of whose gradients are in a round
+  // and others not, must see all blocks as they were before the step, as the first time.
+  const int64_t pull_step =
+      declared->job.spec().policy().has_synchronous() ? request.pull_step() : -1;
   Handle(
       declared,
       [&](ShardState& state, uint64_t token) {
         decoded->token = token;
         return state.HandlePushPull(*std::move(decoded), Now());
       },
-      [this, declared, pull_dtype, pulls = std::move(pulls),
+      [this, declared, pull_dtype, pull_step, pulls = std::move(pulls),
        done = std::move(done)](ShardState::Answer answer) mutable {
         if (!answer.status.ok()) {
           done(answer.status);
@@ -418,11 +422,13 @@ void Shard::PushPull(v1::PushPullRequest request, Payload payload, Done<PushPull
           reply.response.add_pushed()->set_staleness(staleness);
         }
         for (const size_t block : pulls) {
-          const BlockSnapshot snapshot = declared->blocks[block]->Snapshot();
+          const Block& source = *declared->blocks[block];
+          const BlockSnapshot snapshot =
+              pull_step < 0 ? source.Snapshot() : source.SnapshotAt(pull_step);
           v1::PushPullResponse::Pulled* pulled = reply.response.add_pulled();
           pulled->set_version(snapshot.version);
           pulled->set_skipped(snapshot.skipped);
-          reply.payload.Append(declared->blocks[block]->Encode(snapshot, pull_dtype));
+          reply.payload.Append(source.Encode(snapshot, pull_dtype));
         }
         bytes_pulled_.fetch_add(static_cast<int64_t>(reply.payload.size()),
                                 std::memory_order_relaxed);

@@ -108,9 +108,10 @@ class ShardTest : public testing::Test {
     }
     return Send(std::move(request), PayloadOf(std::vector<float>(kElements, gradient)));
   }
-  std::vector<float> Values() {
+  // As worker 0 sees them at `step`.
+  std::vector<float> Values(int64_t step = 0) {
     v1::PushPullRequest request = Request(0, 0);
-    request.set_pull_step(0);
+    request.set_pull_step(step);
     for (uint32_t block = 0; block < kBlocks; ++block) request.add_pull(block);
     const auto reply = Send(std::move(request));
     EXPECT_TRUE(reply.ok()) << reply.status();
@@ -121,6 +122,29 @@ class ShardTest : public testing::Test {
 
   Shard shard_{ShardOptions{}};
 };
+
+TEST_F(ShardTest, AWorkerStartedAgainInTheMiddleOfAStepSeesAllBlocksAsTheyWereBeforeIt) {
+  ASSERT_TRUE(Declare(Spec(2)).ok());
+  ASSERT_TRUE(Join(0, Spec(2), 10000).ok());
+  ASSERT_TRUE(Join(1, Spec(2), 10000).ok());
+  // Worker 1 gives the gradient of its first block only, worker 0 all.
+  v1::PushPullRequest part = Request(1, 0);
+  part.add_push()->set_block(0);
+  ASSERT_TRUE(Send(part, PayloadOf(std::vector<float>(4, 1.0f))).ok());
+  v1::PushPullRequest all = Request(0, 0);
+  for (uint32_t block = 0; block < kBlocks; ++block) all.add_push()->set_block(block);
+  all.add_pull(0);  // waits until block 0 has its first round
+  ASSERT_TRUE(Send(all, PayloadOf(std::vector<float>(kElements, 1.0f))).ok());
+  v1::PushPullRequest again = Request(1, 0);
+  again.set_pull_step(0);
+  for (uint32_t block = 0; block < kBlocks; ++block) again.add_pull(block);
+  const auto reply = Send(again);
+  ASSERT_TRUE(reply.ok()) << reply.status();
+  std::vector<float> values(kElements);
+  reply->payload.CopyTo(values.data());
+  EXPECT_EQ(values, std::vector<float>(kElements, 1.0f));
+  for (const auto& pulled : reply->response.pulled()) EXPECT_EQ(pulled.version(), 0);
+}
 
 TEST_F(ShardTest, GradientsAndValuesMayTravelIn16Bits) {
   ASSERT_TRUE(Declare(Spec(1)).ok());
@@ -147,7 +171,7 @@ TEST_F(ShardTest, GradientsAndValuesMayTravelIn16Bits) {
     FromWire(v1::FLOAT16, answer.data(), kElements, values.data());
     EXPECT_EQ(values, std::vector<float>(kElements, 0.5f));  // 1 - 0.5 * 1
   }
-  EXPECT_EQ(Values(), std::vector<float>(kElements, 0.5f));
+  EXPECT_EQ(Values(1), std::vector<float>(kElements, 0.5f));
 }
 
 TEST_F(ShardTest, A16BitGradientThatIsNotFiniteOrOfAnotherSizeIsRefusedWhole) {
@@ -176,7 +200,7 @@ TEST_F(ShardTest, AParameterMayHaveAnOptimizerOfItsOwn) {
   ASSERT_TRUE(PushPullAll(0, 1, 1.0f).ok());
   std::vector<float> expected(kElements, 0.0f);  // two steps of 0.5
   expected.back() = 1.0f - 0.25f - 0.25f * 1.5f;
-  EXPECT_EQ(Values(), expected);
+  EXPECT_EQ(Values(2), expected);
 }
 
 TEST_F(ShardTest, ASkippedStepOfOneWorkerChangesNothingAndAllHearOfIt) {
@@ -209,11 +233,11 @@ TEST_F(ShardTest, ASkippedStepOfOneWorkerChangesNothingAndAllHearOfIt) {
     }
   };
   step(0, false);
-  EXPECT_EQ(Values(), std::vector<float>(kElements, 0.5f));
+  EXPECT_EQ(Values(1), std::vector<float>(kElements, 0.5f));
   step(1, true);
-  EXPECT_EQ(Values(), std::vector<float>(kElements, 0.5f));
+  EXPECT_EQ(Values(2), std::vector<float>(kElements, 0.5f));
   step(2, false);
-  EXPECT_EQ(Values(), std::vector<float>(kElements, 0.0f));
+  EXPECT_EQ(Values(3), std::vector<float>(kElements, 0.0f));
 }
 
 TEST_F(ShardTest, AStepOfAParameterThatAccumulatesCannotBeSkipped) {
