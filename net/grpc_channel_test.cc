@@ -191,7 +191,7 @@ TEST(GrpcChannel, MessagesOverTheLimitAreResourceExhaustedAndNameTheTask) {
 TEST(GrpcChannel, AnswersOverTheLimitAreResourceExhausted) {
   PuppetParameterServer puppet;
   PuppetAnswers answers;
-  for (int i = 0; i < 10'000; ++i) answers.push_pull.add_pulled()->set_version(int64_t{1} << 60);
+  for (int i = 0; i < 10'000; ++i) answers.push_pull.add_version(int64_t{1} << 60);
   puppet.SetAnswers(answers);
   const auto server = StartServer(&puppet);
   GrpcChannelOptions options;

@@ -87,7 +87,7 @@ class GrpcServerTest : public testing::Test {
 
 TEST_F(GrpcServerTest, SpeaksPlainProtobuf) {
   PuppetAnswers answers;
-  answers.push_pull.add_pulled()->set_version(17);
+  answers.push_pull.add_version(17);
   answers.join.set_step(3);
   puppet_.SetAnswers(answers);
   Start();
@@ -108,7 +108,7 @@ TEST_F(GrpcServerTest, SpeaksPlainProtobuf) {
   const grpc::Status status = stub_->PushPull(&context, request, &response);
   ASSERT_TRUE(status.ok()) << status.error_message();
   EXPECT_TRUE(response.payload() == request.payload());
-  EXPECT_EQ(response.pulled(0).version(), 17);
+  EXPECT_EQ(response.version(0), 17);
   request.clear_payload();
   EXPECT_EQ(puppet_.calls().back(), absl::StrCat("PushPull {", request.ShortDebugString(), "}"));
 }

@@ -42,8 +42,8 @@ v1::PushPullRequest SomeRequest() {
       "b");
   request.mutable_sender()->set_incarnation(~uint64_t{0});
   request.set_step(-5);
-  request.add_push()->set_block(300);
-  request.add_push();
+  request.add_push(300);
+  request.add_push(0);
   for (uint32_t i = 0; i < 300; ++i) request.add_pull(i * i);
   request.set_dtype(v1::FLOAT32);
   return request;
@@ -208,7 +208,7 @@ TEST(GrpcWire, RandomDamageIsJudgedAsProtobufJudgesIt) {
   v1::PushPullRequest request;
   request.mutable_sender()->set_job("job");
   request.set_step(300);
-  request.add_push()->set_block(3);
+  request.add_push(3);
   request.add_pull(9);
   request.set_payload(RandomBytes(6, 20));
   const std::string sound_bytes = request.SerializeAsString();

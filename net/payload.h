@@ -6,7 +6,9 @@
 #include <cstring>
 #include <memory>
 #include <utility>
-#include <vector>
+
+#include "absl/container/inlined_vector.h"
+#include "absl/types/span.h"
 
 namespace parley {
 
@@ -34,7 +36,7 @@ class Payload {
 
   size_t size() const { return size_; }
   bool empty() const { return size_ == 0; }
-  const std::vector<Slice>& slices() const { return slices_; }
+  absl::Span<const Slice> slices() const { return slices_; }
 
   // Bytes [offset, offset + size), sharing their memory; the range must lie inside.
   Payload Sub(size_t offset, size_t size) const {
@@ -63,8 +65,40 @@ class Payload {
   }
 
  private:
-  std::vector<Slice> slices_;
+  absl::InlinedVector<Slice, 1> slices_;
   size_t size_ = 0;
+};
+
+// Cuts a Payload into parts, one after another, that share its memory. The Payload must outlive the
+// reader, not the parts. Thread safety: none.
+class PayloadReader {
+ public:
+  explicit PayloadReader(const Payload& payload)
+      : slices_(payload.slices()), left_(payload.size()) {}
+
+  size_t left() const { return left_; }  // bytes
+  // The next `size` bytes, which must not be more than are left.
+  Payload Take(size_t size) {
+    Payload result;
+    left_ -= size;
+    while (size > 0) {
+      const Payload::Slice& slice = slices_.front();
+      const size_t taken = std::min(size, slice.size - offset_);
+      result.Append(slice.data + offset_, taken, slice.owner);
+      size -= taken;
+      offset_ += taken;
+      if (offset_ == slice.size) {
+        slices_.remove_prefix(1);
+        offset_ = 0;
+      }
+    }
+    return result;
+  }
+
+ private:
+  absl::Span<const Payload::Slice> slices_;
+  size_t offset_ = 0;  // in the first of them
+  size_t left_;
 };
 
 }  // namespace parley

@@ -39,6 +39,22 @@ TEST(Payload, EverySubrangeIsItsBytes) {
   }
 }
 
+TEST(PayloadReader, CutsTheBytesInOrder) {
+  const std::string bytes = "abcdefghij";
+  for (size_t slice = 1; slice <= bytes.size(); ++slice) {
+    const Payload payload = MakePayload(bytes, slice);
+    PayloadReader reader(payload);
+    std::string read;
+    for (const size_t size : {0u, 1u, 3u, 0u, 4u, 2u, 0u}) {
+      const Payload part = reader.Take(size);
+      EXPECT_EQ(part.size(), size);
+      read += BytesOf(part);
+      EXPECT_EQ(reader.left(), bytes.size() - read.size());
+    }
+    EXPECT_EQ(read, bytes);
+  }
+}
+
 TEST(Payload, APartKeepsTheMemoryAlive) {
   auto owner = std::make_shared<const std::string>("abcdef");
   const std::weak_ptr<const std::string> watch = owner;

@@ -108,11 +108,10 @@ BlockSnapshot Block::Snapshot() const {
   return current_;
 }
 
-Payload Block::Encode(const BlockSnapshot& snapshot, v1::DType dtype) const {
-  Payload payload;
+void Block::Encode(const BlockSnapshot& snapshot, v1::DType dtype, Payload* payload) const {
   if (dtype == v1::FLOAT32) {
-    payload.Append(snapshot.values.get(), snapshot.size * sizeof(float), snapshot.values);
-    return payload;
+    payload->Append(snapshot.values.get(), snapshot.size * sizeof(float), snapshot.values);
+    return;
   }
   // Others that ask for the same version wait for this one's work.
   MutexLock lock(&encode_mutex_);
@@ -121,8 +120,7 @@ Payload Block::Encode(const BlockSnapshot& snapshot, v1::DType dtype) const {
     ToWire(dtype, snapshot.values.get(), size_, bytes->data());
     encoded_ = {std::move(bytes), dtype, snapshot.version};
   }
-  payload.Append(encoded_.bytes->data(), size_ * WireBytes(dtype), encoded_.bytes);
-  return payload;
+  payload->Append(encoded_.bytes->data(), size_ * WireBytes(dtype), encoded_.bytes);
 }
 
 BlockCut Block::Cut() const {

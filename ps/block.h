@@ -62,9 +62,9 @@ class Block {
   // The values of `version` if that is the one before the newest, else the newest. The one before
   // costs no memory: it stands in the buffer that the next round will be written into.
   BlockSnapshot SnapshotAt(int64_t version) const;
-  // The bytes of `snapshot`, one of this block's, as elements of `dtype`; 16-bit ones are made once
-  // for each version, for all workers. Safe from any thread.
-  Payload Encode(const BlockSnapshot& snapshot, v1::DType dtype) const;
+  // Appends the bytes of `snapshot`, one of this block's, as elements of `dtype`; 16-bit ones are
+  // made once for each version, for all workers. Safe from any thread.
+  void Encode(const BlockSnapshot& snapshot, v1::DType dtype, Payload* payload) const;
   BlockCut Cut() const;
   size_t size() const { return size_; }
 

@@ -345,32 +345,38 @@ absl::StatusOr<ShardState::PushPull> Shard::Decode(const Declared& declared,
   result.skip = request.skip();
   result.pull_step = request.pull_step();
   result.deadline = DeadlineIn(request.wait_ms());
-  size_t offset = 0;
-  for (const v1::PushPullRequest::Push& push : request.push()) {
-    PARLEY_ASSIGN_OR_RETURN(const size_t block, find(push.block()));
-    const int parameter = declared.job.blocks()[push.block()].parameter;
-    const int rounds = declared.job.OptimizerOf(parameter).accumulate_rounds();
-    if (request.skip() && rounds > 1) {
+  if (request.base_version_size() != 0 && request.base_version_size() != request.push_size()) {
+    return absl::InvalidArgumentError(absl::StrCat(who, ": it has ", request.push_size(),
+                                                   " pushes and ", request.base_version_size(),
+                                                   " values of base_version"));
+  }
+  PayloadReader gradients(payload);
+  result.pushes.reserve(static_cast<size_t>(request.push_size()));
+  for (int i = 0; i < request.push_size(); ++i) {
+    const uint32_t number = request.push(i);
+    PARLEY_ASSIGN_OR_RETURN(const size_t block, find(number));
+    const int parameter = declared.job.blocks()[number].parameter;
+    const int rounds = request.skip() ? declared.job.OptimizerOf(parameter).accumulate_rounds() : 1;
+    if (rounds > 1) {
       return absl::InvalidArgumentError(
           absl::StrCat(who, ", parameter ", declared.job.parameters()[parameter].name,
                        ": it accumulates over ", rounds, " rounds, so no step can be skipped"));
     }
-    const size_t bytes = request.skip()
-                             ? 0
-                             : static_cast<size_t>(declared.job.blocks()[push.block()].size) *
-                                   WireBytes(request.dtype());
-    if (bytes > payload.size() - offset) {
+    const size_t bytes = request.skip() ? 0
+                                        : static_cast<size_t>(declared.job.blocks()[number].size) *
+                                              WireBytes(request.dtype());
+    if (bytes > gradients.left()) {
       return absl::InvalidArgumentError(absl::StrCat(
-          who, ", parameter ", declared.job.parameters()[parameter].name, ", block ", push.block(),
-          ": it has ", bytes, " bytes, the payload only ", payload.size() - offset, " more"));
+          who, ", parameter ", declared.job.parameters()[parameter].name, ", block ", number,
+          ": it has ", bytes, " bytes, the payload only ", gradients.left(), " more"));
     }
-    result.pushes.push_back(
-        {block, push.base_version(), Gradient(payload.Sub(offset, bytes), request.dtype())});
-    offset += bytes;
+    result.pushes.push_back({block, request.base_version_size() == 0 ? 0 : request.base_version(i),
+                             Gradient(gradients.Take(bytes), request.dtype())});
   }
-  if (offset != payload.size()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(who, ": the payload has ", payload.size(), " bytes, its blocks ", offset));
+  if (gradients.left() > 0) {
+    return absl::InvalidArgumentError(absl::StrCat(who, ": the payload has ", payload.size(),
+                                                   " bytes, its blocks ",
+                                                   payload.size() - gradients.left()));
   }
   for (const ShardState::Push& push : result.pushes) {
     if (AllFinite(push.gradient)) continue;
@@ -379,6 +385,7 @@ absl::StatusOr<ShardState::PushPull> Shard::Decode(const Declared& declared,
                                                    declared.job.parameters()[info.parameter].name,
                                                    ": the gradient has a NaN or an infinity"));
   }
+  result.pulls.reserve(static_cast<size_t>(request.pull_size()));
   for (const uint32_t number : request.pull()) {
     PARLEY_ASSIGN_OR_RETURN(const size_t block, find(number));
     result.pulls.push_back(block);
@@ -419,17 +426,19 @@ void Shard::PushPull(v1::PushPullRequest request, Payload payload, Done<PushPull
         }
         PushPullReply reply;
         for (const int64_t staleness : answer.staleness) {
-          reply.response.add_pushed()->set_staleness(staleness);
+          reply.response.add_staleness(staleness);
         }
+        bool skipped = false;
         for (const size_t block : pulls) {
           const Block& source = *declared->blocks[block];
           const BlockSnapshot snapshot =
               pull_step < 0 ? source.Snapshot() : source.SnapshotAt(pull_step);
-          v1::PushPullResponse::Pulled* pulled = reply.response.add_pulled();
-          pulled->set_version(snapshot.version);
-          pulled->set_skipped(snapshot.skipped);
-          reply.payload.Append(source.Encode(snapshot, pull_dtype));
+          reply.response.add_version(snapshot.version);
+          reply.response.add_skipped(snapshot.skipped);
+          skipped = skipped || snapshot.skipped;
+          source.Encode(snapshot, pull_dtype, &reply.payload);
         }
+        if (!skipped) reply.response.clear_skipped();
         bytes_pulled_.fetch_add(static_cast<int64_t>(reply.payload.size()),
                                 std::memory_order_relaxed);
         done(std::move(reply));

@@ -80,7 +80,7 @@ class Cluster {
       v1::PushPullRequest request = Request(step);
       auto values = std::make_shared<std::vector<float>>();
       for (const uint32_t number : job_.BlocksOfShard(static_cast<int>(i))) {
-        request.add_push()->set_block(number);
+        request.add_push(number);
         const BlockInfo& block = job_.blocks()[number];
         for (int64_t j = 0; j < block.size; ++j) {
           values->push_back(gradient + static_cast<float>(block.offset + j));

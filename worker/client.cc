@@ -359,9 +359,8 @@ void ClientImpl::SendRequest(const PlannedRequest& planned, uint64_t id, int64_t
     MutexLock lock(&state_->mutex);
     for (const PlannedBlock& block : planned.blocks) {
       if (block.gradient != nullptr || planned.skip) {
-        v1::PushPullRequest::Push* push = request.add_push();
-        push->set_block(block.block);
-        push->set_base_version(state_->versions[block.block]);
+        request.add_push(block.block);
+        request.add_base_version(state_->versions[block.block]);
       }
       if (block.target != nullptr) {
         request.add_pull(block.block);
@@ -377,9 +376,9 @@ void ClientImpl::SendRequest(const PlannedRequest& planned, uint64_t id, int64_t
         if (response.ok()) {
           MutexLock lock(&state->mutex);
           for (size_t i = 0; i < pulled.size(); ++i) {
-            const v1::PushPullResponse::Pulled& answer = response->pulled(static_cast<int>(i));
-            state->versions[pulled[i]] = answer.version();
-            state->skipped[pulled[i]] = answer.skipped();
+            const int at = static_cast<int>(i);
+            state->versions[pulled[i]] = response->version(at);
+            state->skipped[pulled[i]] = response->skipped_size() > 0 && response->skipped(at);
           }
         }
         operation->Ended(response.status());

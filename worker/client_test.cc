@@ -155,7 +155,7 @@ TEST_F(ClientTest, BaseVersionIsThatOfTheValuesPulledLast) {
   ASSERT_EQ(client_->Push(4, AllGradients()), absl::OkStatus());
   const auto requests = shards_[0]->push_pulls();
   const std::vector<int64_t> expected{0, 1, 2, 3, 3};
-  for (size_t i = 0; i < 5; ++i) EXPECT_EQ(requests[i].push(0).base_version(), expected[i]);
+  for (size_t i = 0; i < 5; ++i) EXPECT_EQ(requests[i].base_version(0), expected[i]);
 }
 
 TEST_F(ClientTest, LossesOnTheWayDoNotShow) {

@@ -73,7 +73,7 @@ class SessionTest : public testing::Test {
     request.set_pull_step(6);
     Payload payload;
     for (const uint32_t block : push) {
-      request.add_push()->set_block(block);
+      request.add_push(block);
       payload.Append(gradient_.data() + 4 * block, SizeOf(block) * sizeof(float), owner_);
     }
     std::vector<absl::Span<float>> targets;
@@ -112,8 +112,8 @@ TEST_F(SessionTest, ValuesTravelWhole) {
   const auto answer = PushPull({0, 2}, {0, 1, 2}).Wait();
   ASSERT_TRUE(answer.ok()) << answer.status();
   EXPECT_EQ(target_, (std::vector<float>{1, 2, 3, 4, 0, 0, 0, 0, 9, 10}));
-  EXPECT_EQ(answer->pulled(0).version(), 1);
-  EXPECT_EQ(answer->pulled(1).version(), 0);
+  EXPECT_EQ(answer->version(0), 1);
+  EXPECT_EQ(answer->version(1), 0);
   EXPECT_EQ(session_->bytes_pushed(), 24);
   EXPECT_EQ(session_->bytes_pulled(), 40);
 }

@@ -16,16 +16,18 @@ absl::Status CheckShape(int pushes, v1::DType dtype, const ParameterServer::Push
   const v1::PushPullResponse& response = reply.response;
   size_t bytes = 0;
   for (const absl::Span<float> target : targets) bytes += target.size() * WireBytes(dtype);
-  if (response.pushed_size() != pushes ||
-      response.pulled_size() != static_cast<int>(targets.size()) || reply.payload.size() != bytes) {
-    return absl::InternalError(absl::StrCat("malformed answer: ", response.pushed_size(),
-                                            " blocks pushed, ", response.pulled_size(), " pulled, ",
-                                            reply.payload.size(), " payload bytes; asked for ",
-                                            pushes, ", ", targets.size(), ", ", bytes));
+  const int pulls = static_cast<int>(targets.size());
+  if (response.staleness_size() != pushes || response.version_size() != pulls ||
+      (response.skipped_size() != 0 && response.skipped_size() != pulls) ||
+      reply.payload.size() != bytes) {
+    return absl::InternalError(
+        absl::StrCat("malformed answer: ", response.staleness_size(), " blocks pushed, ",
+                     response.version_size(), " pulled, ", reply.payload.size(),
+                     " payload bytes; asked for ", pushes, ", ", targets.size(), ", ", bytes));
   }
-  for (const v1::PushPullResponse::Pulled& pulled : response.pulled()) {
-    if (pulled.version() >= 0) continue;
-    return absl::InternalError(absl::StrCat("malformed answer: version ", pulled.version()));
+  for (const int64_t version : response.version()) {
+    if (version >= 0) continue;
+    return absl::InternalError(absl::StrCat("malformed answer: version ", version));
   }
   return absl::OkStatus();
 }

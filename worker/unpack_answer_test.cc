@@ -19,7 +19,7 @@ PushPullReply Answer(v1::DType dtype, size_t slice) {
   auto bytes = std::make_shared<std::vector<char>>(values.size() * WireBytes(dtype));
   ToWire(dtype, values.data(), values.size(), bytes->data());
   PushPullReply reply;
-  for (int i = 0; i < 2; ++i) reply.response.add_pulled()->set_version(7);
+  for (int i = 0; i < 2; ++i) reply.response.add_version(7);
   for (size_t begin = 0; begin < bytes->size(); begin += slice) {
     reply.payload.Append(bytes->data() + begin, std::min(slice, bytes->size() - begin), bytes);
   }
@@ -49,7 +49,7 @@ TEST(UnpackAnswerTest, AnAnswerOfAnotherTypeOrShapeIsRefusedAndNothingIsWritten)
   EXPECT_EQ(UnpackAnswer(1, v1::FLOAT32, Answer(v1::FLOAT32, 5), targets).code(),
             absl::StatusCode::kInternal);
   PushPullReply negative = Answer(v1::FLOAT32, 5);
-  negative.response.mutable_pulled(1)->set_version(-1);
+  negative.response.set_version(1, -1);
   EXPECT_EQ(UnpackAnswer(0, v1::FLOAT32, negative, targets).code(), absl::StatusCode::kInternal);
   EXPECT_THAT(first, ElementsAre(9, 9, 9));
 }

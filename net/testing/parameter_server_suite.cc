@@ -32,8 +32,8 @@ v1::PushPullRequest SomePushPull() {
   request.set_sequence(7);
   request.set_wait_ms(60'000);
   for (uint32_t block = 0; block < 3; ++block) {
-    request.add_push()->set_block(block);
-    request.mutable_push(block)->set_base_version(100 + block);
+    request.add_push(block);
+    request.add_base_version(100 + block);
     request.add_pull(10 + block);
   }
   request.set_pull_step(-1);
@@ -85,8 +85,8 @@ TEST_P(ParameterServerSuite, EveryMethodCarriesItsRequestAndItsAnswer) {
   answers.declare.set_bytes(int64_t{1} << 41);
   answers.join.set_step(99);
   answers.join.set_heartbeat_ms(2500);
-  answers.push_pull.add_pushed()->set_staleness(5);
-  answers.push_pull.add_pulled()->set_version(6);
+  answers.push_pull.add_staleness(5);
+  answers.push_pull.add_version(6);
   answers.checkpoint.set_file("step-7.shard");
   answers.checkpoint.set_crc32c(0xfedcba98);
   for (int block = 0; block < 1000; ++block) {

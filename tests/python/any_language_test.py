@@ -84,11 +84,8 @@ class AnyLanguageTest(unittest.TestCase):
                 step=step,
                 sequence=sequence,
                 wait_ms=10000,
-                push=[
-                    wire.PushPullRequest.Push(
-                        block=block, base_version=step if base_version is None else base_version
-                    )
-                ],
+                push=[block],
+                base_version=[step if base_version is None else base_version],
                 pull=[0] if pull else [],
                 pull_step=step + 1,
                 dtype=job_pb2.FLOAT32,
@@ -109,7 +106,7 @@ class AnyLanguageTest(unittest.TestCase):
             ),
             timeout=TIMEOUT,
         )
-        return answer.pulled[0].version, list(struct.unpack("<3f", answer.payload))
+        return answer.version[0], list(struct.unpack("<3f", answer.payload))
 
     def assert_refused(self, code, names, call):
         with self.assertRaises(grpc.RpcError) as caught:
@@ -125,8 +122,8 @@ class AnyLanguageTest(unittest.TestCase):
 
         answer = self.push_pull(0, floats([1, -2, 0.25]))
         self.assertEqual(list(struct.unpack("<3f", answer.payload)), [1.0, 2.5, 1.375])
-        self.assertEqual([p.version for p in answer.pulled], [1])
-        self.assertEqual([p.staleness for p in answer.pushed], [0])
+        self.assertEqual(list(answer.version), [1])
+        self.assertEqual(list(answer.staleness), [0])
 
         self.push_pull(1, floats([0, 1, 1]), pull=False)
         self.assertEqual(self.pull(2), (2, [1.0, 2.0, 0.875]))
@@ -145,7 +142,7 @@ class AnyLanguageTest(unittest.TestCase):
         for _ in range(3):
             again = self.push_pull(0, floats([1, 1, 1]), sequence=1)
             self.assertEqual(again.payload, first.payload)
-            self.assertEqual(list(again.pushed), list(first.pushed))
+            self.assertEqual(list(again.staleness), list(first.staleness))
         self.assertEqual(self.pull(1), (1, [1.0, 1.0, 1.0]))
 
     def test_bad_requests_are_refused_and_change_nothing(self):

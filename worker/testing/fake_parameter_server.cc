@@ -153,8 +153,8 @@ ParameterServer::PushPullReply FakeParameterServer::Take(const v1::PushPullReque
   PushPullReply reply;
   const bool repeated = request.push_size() > 0 && !sequences_.insert(request.sequence()).second;
   size_t offset = 0;
-  for (const v1::PushPullRequest::Push& push : request.push()) {
-    Block& block = blocks_.at(push.block());
+  for (const uint32_t number : request.push()) {
+    Block& block = blocks_.at(number);
     const size_t bytes = block.values->size() * sizeof(float);
     if (!repeated) {
       std::vector<float> values(block.values->size());
@@ -164,11 +164,11 @@ ParameterServer::PushPullReply FakeParameterServer::Take(const v1::PushPullReque
       ++taken_;
     }
     offset += bytes;
-    reply.response.add_pushed();
+    reply.response.add_staleness(0);
   }
   for (const uint32_t number : request.pull()) {
     const Block& block = blocks_.at(number);
-    reply.response.add_pulled()->set_version(block.version);
+    reply.response.add_version(block.version);
     // In two slices that cut an element.
     const auto* data = reinterpret_cast<const std::byte*>(block.values->data());
     const size_t bytes = block.values->size() * sizeof(float);
@@ -213,7 +213,7 @@ void FakeParameterServer::PushPull(v1::PushPullRequest request, Payload payload,
         result->payload.Append("x", 1, nullptr);
         break;
       case Fate::kWrongCounts:
-        result->response.add_pulled();
+        result->response.add_version(0);
         break;
     }
     changed_.NotifyAll();
