@@ -77,6 +77,29 @@ TEST(HalfTest, TheLimits) {
   EXPECT_TRUE(std::isnan(OfFloat16(Float16Of(FromBits(0xffffffff)))));
 }
 
+TEST(HalfTest, TellsWhetherAllThatItWroteIsFinite) {
+  for (size_t count = 1; count < 40; ++count) {
+    std::vector<float> values(count, -65504);
+    std::vector<uint16_t> halves(count);
+    EXPECT_TRUE(ToBFloat16(values.data(), count, halves.data()));
+    EXPECT_TRUE(ToFloat16(values.data(), count, halves.data()));
+    for (size_t i = 0; i < count; ++i) {
+      values[i] = 65520;  // too large for one of the two
+      EXPECT_TRUE(ToBFloat16(values.data(), count, halves.data()));
+      EXPECT_FALSE(ToFloat16(values.data(), count, halves.data()));
+      for (const float bad : {std::numeric_limits<float>::infinity(), -std::nanf(""),
+                              std::numeric_limits<float>::max()}) {
+        values[i] = bad;
+        EXPECT_FALSE(ToBFloat16(values.data(), count, halves.data())) << i << " of " << count;
+        EXPECT_FALSE(ToFloat16(values.data(), count, halves.data())) << i << " of " << count;
+      }
+      values[i] = 1;
+    }
+  }
+  EXPECT_TRUE(ToBFloat16(nullptr, 0, nullptr));
+  EXPECT_TRUE(ToFloat16(nullptr, 0, nullptr));
+}
+
 // Whatever the count, the address, and the place in a vector.
 TEST(HalfTest, ManyAreConvertedAsOne) {
   const uint32_t seed = std::random_device()();

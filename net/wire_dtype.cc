@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
+#include "base/finite.h"
 #include "base/half.h"
 
 namespace parley {
@@ -26,14 +27,14 @@ absl::StatusOr<v1::DType> ParseWireDType(absl::string_view name) {
   return absl::InvalidArgumentError(absl::StrCat(name, " is none of float32, bfloat16, float16"));
 }
 
-void ToWire(v1::DType dtype, const float* in, size_t count, void* out) {
+bool ToWire(v1::DType dtype, const float* in, size_t count, void* out) {
   switch (dtype) {
     case v1::BFLOAT16:
       return ToBFloat16(in, count, out);
     case v1::FLOAT16:
       return ToFloat16(in, count, out);
     default:
-      std::memcpy(out, in, count * sizeof(float));
+      return CopyFinite(in, count, out);
   }
 }
 
@@ -45,6 +46,17 @@ void FromWire(v1::DType dtype, const void* in, size_t count, float* out) {
       return FromFloat16(in, count, out);
     default:
       std::memcpy(out, in, count * sizeof(float));
+  }
+}
+
+bool AllFiniteOnWire(v1::DType dtype, const void* in, size_t count) {
+  switch (dtype) {
+    case v1::BFLOAT16:
+      return AllFiniteBFloat16(in, count);
+    case v1::FLOAT16:
+      return AllFiniteFloat16(in, count);
+    default:
+      return AllFinite(static_cast<const float*>(in), count);
   }
 }
 

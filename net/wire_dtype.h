@@ -19,9 +19,13 @@ size_t WireBytes(v1::DType dtype);
 absl::StatusOr<v1::DType> ParseWireDType(absl::string_view name);
 
 // `count` elements to and from the wire, whose bytes may begin anywhere; 16-bit ones are rounded to
-// nearest even (base/half.h). `dtype` is one that travels. Pure.
-void ToWire(v1::DType dtype, const float* in, size_t count, void* out);
+// nearest even (base/half.h). `dtype` is one that travels. ToWire returns whether all that it wrote
+// is finite, which costs no pass of its own; all is written either way. Pure.
+bool ToWire(v1::DType dtype, const float* in, size_t count, void* out);
 void FromWire(v1::DType dtype, const void* in, size_t count, float* out);
+
+// Whether `count` elements on the wire are all finite. As above.
+bool AllFiniteOnWire(v1::DType dtype, const void* in, size_t count);
 
 }  // namespace parley
 

@@ -1,41 +1,25 @@
 #include "ps/finite.h"
 
-#include <cstdint>
-
+#include "net/wire_dtype.h"
 #include "ps/element_cursor.h"
 
 namespace parley {
 namespace {
 
-// An exponent of all ones means infinity or NaN. Integer arithmetic without branches: it
-// vectorises, and raises no floating-point exception.
-template <typename Bits, Bits kExponent>
-bool AllFiniteAs(const Payload& payload) {
-  typedef Bits Unaligned __attribute__((aligned(1), may_alias));
-  ElementCursor<sizeof(Bits)> cursor(payload);
+template <size_t kBytes>
+bool AllFiniteOf(const Gradient& gradient) {
+  ElementCursor<kBytes> cursor(gradient.payload);
   for (;;) {
-    const auto run = cursor.Next(payload.size());
+    const auto run = cursor.Next(gradient.payload.size());
     if (run.size == 0) return true;
-    const Unaligned* const bits = reinterpret_cast<const Unaligned*>(run.data);
-    Bits found = 0;
-    for (size_t i = 0; i < run.size; ++i) {
-      found = static_cast<Bits>(found | ((bits[i] & kExponent) == kExponent ? 1 : 0));
-    }
-    if (found != 0) return false;
+    if (!AllFiniteOnWire(gradient.dtype, run.data, run.size)) return false;
   }
 }
 
 }  // namespace
 
 bool AllFinite(const Gradient& gradient) {
-  switch (gradient.dtype) {
-    case v1::BFLOAT16:
-      return AllFiniteAs<uint16_t, 0x7f80>(gradient.payload);
-    case v1::FLOAT16:
-      return AllFiniteAs<uint16_t, 0x7c00>(gradient.payload);
-    default:
-      return AllFiniteAs<uint32_t, 0x7f800000>(gradient.payload);
-  }
+  return WireBytes(gradient.dtype) == 2 ? AllFiniteOf<2>(gradient) : AllFiniteOf<4>(gradient);
 }
 
 }  // namespace parley

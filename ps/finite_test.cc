@@ -46,6 +46,20 @@ TEST(FiniteTest, FindsANonFiniteElementAtEveryPlace) {
   }
 }
 
+TEST(FiniteTest, SixteenBitGradientsAreReadAsTheirType) {
+  // As bfloat16 about 2.7e36, as float16 infinity.
+  const auto bytes = std::make_shared<std::vector<uint16_t>>(20, 0x7c00);
+  for (const size_t slice : {1, 3, 1000}) {
+    Payload payload;
+    for (size_t begin = 0; begin < 40; begin += slice) {
+      payload.Append(reinterpret_cast<const char*>(bytes->data()) + begin,
+                     std::min<size_t>(slice, 40 - begin), bytes);
+    }
+    EXPECT_TRUE(AllFinite(Gradient(payload, v1::BFLOAT16)));
+    EXPECT_FALSE(AllFinite(Gradient(payload, v1::FLOAT16)));
+  }
+}
+
 TEST(FiniteTest, TakesTheExtremesOfWhatIsFinite) {
   const std::vector<float> values = {0.0f,
                                      -0.0f,

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/aligned_buffer.h"
+#include "base/finite.h"
 #include "base/mutex.h"
 #include "base/status.h"
 #include "glog/logging.h"
@@ -272,7 +273,7 @@ absl::Status ClientImpl::Locate(const std::vector<Part>& parts,
 
 absl::Status ClientImpl::CheckFinite(const std::vector<Gradient>& gradients) const {
   for (const Gradient& gradient : gradients) {
-    const int64_t index = FindNotFinite(gradient.values);
+    const int64_t index = FindNotFinite(gradient.values.data(), gradient.values.size());
     if (index < 0) continue;
     return absl::InvalidArgumentError(
         absl::StrCat("gradient of parameter ", job_.parameters()[gradient.parameter].name,

@@ -1,6 +1,5 @@
 #include "worker/request_plan.h"
 
-#include <cstring>
 #include <utility>
 
 namespace parley {
@@ -74,28 +73,6 @@ std::vector<PlannedRequest> PlanSkip(const Job& job) {
     if (!request.blocks.empty()) plan.push_back(std::move(request));
   }
   return plan;
-}
-
-int64_t FindNotFinite(absl::Span<const float> values) {
-  // A float is finite when its exponent is not all ones. A stretch of constant length without a
-  // branch, so that the compiler vectorises it.
-  constexpr size_t kStretch = 64;
-  constexpr uint32_t kExponent = 0x7f800000;
-  const auto not_finite = [](const float* value) {
-    uint32_t bits;
-    std::memcpy(&bits, value, sizeof(bits));
-    return static_cast<uint32_t>((bits & kExponent) == kExponent);
-  };
-  size_t i = 0;
-  for (; i + kStretch <= values.size(); i += kStretch) {
-    uint32_t found = 0;
-    for (size_t j = 0; j < kStretch; ++j) found |= not_finite(values.data() + i + j);
-    if (found != 0) break;
-  }
-  for (; i < values.size(); ++i) {
-    if (not_finite(values.data() + i)) return static_cast<int64_t>(i);
-  }
-  return -1;
 }
 
 }  // namespace parley

@@ -41,9 +41,6 @@ std::vector<PlannedRequest> PlanRequests(const Job& job, absl::Span<const float*
 // One request to each shard that has blocks: a push of all of them without gradients. Pure.
 std::vector<PlannedRequest> PlanSkip(const Job& job);
 
-// The first index of a NaN or an infinity, or -1. Reads at memory speed.
-int64_t FindNotFinite(absl::Span<const float> values);
-
 }  // namespace parley
 
 #endif  // PARLEY_WORKER_REQUEST_PLAN_H_

@@ -2,8 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <cmath>
-#include <limits>
 #include <set>
 #include <string>
 #include <vector>
@@ -106,23 +104,6 @@ TEST_F(RequestPlanTest, ParametersThatTakeNoPartAreLeftOut) {
     }
   }
   EXPECT_EQ(blocks, 2u);
-}
-
-TEST(FindNotFiniteTest, FindsTheFirstOneAtEveryPlace) {
-  const float bad[] = {std::numeric_limits<float>::quiet_NaN(), -std::nanf("1"),
-                       std::numeric_limits<float>::infinity(),
-                       -std::numeric_limits<float>::infinity()};
-  std::vector<float> values(200, std::numeric_limits<float>::max());
-  values[3] = std::numeric_limits<float>::denorm_min();
-  values[4] = -0.0f;
-  EXPECT_EQ(FindNotFinite(values), -1);
-  EXPECT_EQ(FindNotFinite({}), -1);
-  for (size_t i = 0; i < values.size(); ++i) {
-    std::vector<float> broken = values;
-    broken[i] = bad[i % 4];
-    broken.back() = bad[0];
-    EXPECT_EQ(FindNotFinite(broken), static_cast<int64_t>(i));
-  }
 }
 
 }  // namespace
