@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "google/protobuf/util/message_differencer.h"
+#include "net/check_local_update.h"
 #include "net/check_optimizer.h"
 #include "net/placement.h"
 
@@ -25,6 +26,9 @@ std::string PolicyFault(const v1::Policy& policy) {
   switch (policy.kind_case()) {
     case v1::Policy::kSynchronous:
     case v1::Policy::kAsynchronous:
+    case v1::Policy::kLocalSgd:
+    case v1::Policy::kElasticAveraging:
+    case v1::Policy::kGeo:
       return "";
     case v1::Policy::kBoundedStaleness:
       if (policy.bounded_staleness().limit() < 0) return "the staleness limit is negative";
@@ -71,6 +75,9 @@ absl::StatusOr<Job> Job::Create(v1::JobSpec spec) {
   }
   if (const std::string fault = PolicyFault(s.policy()); !fault.empty()) {
     return Invalid(s.name(), fault);
+  }
+  if (const absl::Status legal = CheckLocalUpdate(s); !legal.ok()) {
+    return Invalid(s.name(), legal.message());
   }
 
   for (const v1::ParameterSpec& parameter : s.parameters()) {
@@ -132,6 +139,10 @@ absl::StatusOr<int> Job::FindParameter(absl::string_view name) const {
     return absl::NotFoundError(absl::StrCat("job ", this->name(), " has no parameter ", name));
   }
   return it->second;
+}
+
+bool IsSynchronous(const v1::Policy& policy) {
+  return policy.has_synchronous() || policy.has_local_sgd();
 }
 
 std::string DescribeDifference(const v1::JobSpec& declared, const v1::JobSpec& other) {

@@ -58,6 +58,10 @@ class Job {
   absl::flat_hash_map<std::string, int> parameter_index_;
 };
 
+// Whether a round has a push of every worker, so that a block's version is the number of steps (of
+// the wire) that all have done.
+bool IsSynchronous(const v1::Policy& policy);
+
 // The first difference between two specs in words, for the message to a task that brought another
 // one; empty when equal.
 std::string DescribeDifference(const v1::JobSpec& declared, const v1::JobSpec& other);

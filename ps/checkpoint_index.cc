@@ -43,7 +43,7 @@ absl::Status CheckBlock(const v1::ShardHeader::Block& block, int parameter_index
   bool sound = block.version() >= 0 && block.clocks_size() == spec.num_workers();
   for (const int64_t clock : block.clocks()) sound = sound && clock >= 0;
   if (!sound) return absl::DataLossError(absl::StrCat(who, " has a wrong version or clocks"));
-  if (spec.policy().has_synchronous() && block.version() != index.step()) {
+  if (IsSynchronous(spec.policy()) && block.version() != index.step()) {
     return absl::DataLossError(absl::StrCat(who, " is at version ", block.version(), " in step ",
                                             index.step(), " of a synchronous job"));
   }

@@ -42,6 +42,12 @@ std::string PolicyName(const v1::Policy& policy) {
       return "asynchronous";
     case v1::Policy::kBoundedStaleness:
       return absl::StrCat("bounded staleness, limit ", policy.bounded_staleness().limit());
+    case v1::Policy::kLocalSgd:
+      return absl::StrCat("local sgd, every ", policy.local_sgd().every());
+    case v1::Policy::kElasticAveraging:
+      return absl::StrCat("elastic averaging, every ", policy.elastic_averaging().every());
+    case v1::Policy::kGeo:
+      return absl::StrCat("geo, every ", policy.geo().every());
     case v1::Policy::KIND_NOT_SET:
       break;
   }

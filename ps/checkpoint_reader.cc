@@ -197,7 +197,7 @@ absl::StatusOr<std::vector<RestoredBlock>> RestoreBlocks(Env* env, const std::st
     blocks[i].number = numbers[i];
     Plan(index, *parameter, info, static_cast<size_t>(job.spec().num_workers()), &blocks[i],
          &sources);
-    if (job.spec().policy().has_synchronous()) {
+    if (IsSynchronous(job.spec().policy())) {
       PARLEY_RETURN_IF_ERROR(in_file(CheckOneCut(job, blocks[i], index.step())));
     }
   }

@@ -21,7 +21,7 @@ absl::StatusOr<v1::ShardHeader> MakeHeader(const Job& job, int shard, int64_t st
     const BlockInfo& info = job.blocks()[saved.number];
     const std::string& parameter = job.parameters()[info.parameter].name;
     const int64_t version = saved.cut.values.version;
-    if (job.spec().policy().has_synchronous() && version != step) {
+    if (IsSynchronous(job.spec().policy()) && version != step) {
       return absl::FailedPreconditionError(
           absl::StrCat("a checkpoint of step ", step, " of the synchronous job ", job.name(),
                        ": a block of parameter ", parameter, " is at version ", version));

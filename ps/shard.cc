@@ -410,8 +410,7 @@ void Shard::PushPull(v1::PushPullRequest request, Payload payload, Done<PushPull
   const v1::DType pull_dtype = PullDType(request);
   // A worker that is started again in the middle of a step, some of whose gradients are in a round
   // and others not, must see all blocks as they were before the step, as the first time.
-  const int64_t pull_step =
-      declared->job.spec().policy().has_synchronous() ? request.pull_step() : -1;
+  const int64_t pull_step = IsSynchronous(declared->job.spec().policy()) ? request.pull_step() : -1;
   Handle(
       declared,
       [&](ShardState& state, uint64_t token) {

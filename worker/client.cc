@@ -12,6 +12,7 @@
 #include "base/mutex.h"
 #include "base/status.h"
 #include "glog/logging.h"
+#include "net/check_local_update.h"
 #include "net/checkpoint_folder.h"
 #include "net/wire_dtype.h"
 #include "worker/ask_all.h"
@@ -390,7 +391,7 @@ Payload ClientImpl::MakePayload(const PlannedRequest& planned,
                                 const std::shared_ptr<const void>& loan) {
   // A shard in this process keeps a synchronous gradient until its round is complete. With a pull
   // of the next step the call waits for that anyway; without one it must not.
-  const bool must_copy = job_.spec().policy().has_synchronous();
+  const bool must_copy = IsSynchronous(job_.spec().policy());
   Payload payload;
   for (const PlannedBlock& block : planned.blocks) {
     if (block.gradient == nullptr) continue;
@@ -529,6 +530,15 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Connect(
   if (WireBytes(options.push_dtype) == 0 || WireBytes(options.pull_dtype) == 0) {
     return absl::InvalidArgumentError(
         absl::StrCat("worker:", options.worker, ": no such dtype on the wire"));
+  }
+  // A worker reckons with what it pushed and pulled, to the bit; and float16 has no numbers as
+  // small as these differences.
+  if (HasLocalUpdate(job.spec().policy()) &&
+      (options.push_dtype != v1::FLOAT32 || options.pull_dtype != v1::FLOAT32)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("worker:", options.worker, ": job ", job.name(),
+                     ": differences of parameters travel, allowed as push_dtype and pull_dtype is "
+                     "FLOAT32"));
   }
   if (static_cast<int>(shards.size()) != job.spec().num_shards() ||
       std::find(shards.begin(), shards.end(), nullptr) != shards.end()) {

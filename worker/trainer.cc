@@ -73,7 +73,8 @@ absl::Status Trainer::Prepare() {
       part->push_back(absl::MakeSpan(buffers_.back().get(), size));
     }
   }
-  first_step_ = client_->first_step();
+  local_ = LocalUpdate::Create(client_->job().spec());
+  first_step_ = client_->first_step() * (local_ == nullptr ? 1 : local_->every());
   progress_.step = first_step_;
   progress_.steps = options_.steps;
   progress_.epoch = first_step_ == 0 ? 1 : (first_step_ - 1) / options_.steps_per_epoch + 1;
@@ -83,19 +84,19 @@ absl::Status Trainer::Prepare() {
 
 absl::StatusOr<TrainingSummary> Trainer::Train() {
   PARLEY_RETURN_IF_ERROR(Prepare());
-  PARLEY_RETURN_IF_ERROR(Await(client_->PullAsync(first_step_, Targets())));
+  PARLEY_RETURN_IF_ERROR(Await(client_->PullAsync(WireStep(first_step_), Targets(parameters_))));
+  if (local_ != nullptr) local_->Start(parameters_, gradients_);
   started_ = options_.env->Now();
   for (int64_t step = first_step_; step < options_.steps; ++step) {
     PARLEY_RETURN_IF_ERROR(CheckStop());
-    if (is_chief() && options_.checkpoint_every > 0 && step > first_step_ &&
-        step % options_.checkpoint_every == 0) {
-      PARLEY_RETURN_IF_ERROR(Save(step));
-    }
+    if (SavesBefore(step)) PARLEY_RETURN_IF_ERROR(Save(step));
     PARLEY_RETURN_IF_ERROR(Step(step));
     const bool epoch_ends = (step + 1) % options_.steps_per_epoch == 0;
     if (is_chief() && options_.evaluate_each_epoch && epoch_ends && step + 1 < options_.steps) {
       Evaluation evaluation;
+      if (local_ != nullptr) local_->SwapShared();
       PARLEY_RETURN_IF_ERROR(EvaluateNow(&evaluation));
+      if (local_ != nullptr) local_->SwapShared();
     }
   }
   TrainingSummary summary;
@@ -106,7 +107,39 @@ absl::StatusOr<TrainingSummary> Trainer::Train() {
   return summary;
 }
 
+bool Trainer::SavesBefore(int64_t step) const {
+  if (!is_chief() || options_.checkpoint_every == 0 || step == first_step_) return false;
+  const int64_t every = local_ == nullptr ? 1 : local_->every();
+  return step % every == 0 &&
+         step / options_.checkpoint_every > (step - every) / options_.checkpoint_every;
+}
+
+int64_t Trainer::WireStep(int64_t step) const {
+  return local_ == nullptr ? step : local_->ExchangesBefore(step);
+}
+
 absl::Status Trainer::Step(int64_t step) {
+  const absl::StatusOr<StepResult> result =
+      local_ == nullptr ? ComputeAndPush(step) : ComputeAndUpdate(step);
+  PARLEY_RETURN_IF_ERROR(result.status());
+  task_->StepEnded(step, WasSkipped(*result));
+  samples_ += result->samples;
+  const absl::Duration elapsed = options_.env->Now() - started_ - aside_;
+  const int64_t done = step + 1 - first_step_;
+  progress_.step = step + 1;
+  progress_.epoch = step / options_.steps_per_epoch + 1;
+  progress_.loss = result->loss;
+  progress_.accuracy = result->samples == 0 ? 0
+                                            : static_cast<double>(result->correct) /
+                                                  static_cast<double>(result->samples);
+  progress_.samples_per_second =
+      static_cast<double>(samples_) / std::max(1e-9, absl::ToDoubleSeconds(elapsed));
+  progress_.remaining = elapsed / done * (options_.steps - step - 1);
+  if (options_.observer != nullptr) options_.observer->OnStep(progress_);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<StepResult> Trainer::ComputeAndPush(int64_t step) {
   const std::string who = absl::StrCat("worker:", client_->worker(), " step ", step);
   // Nobody but the chief needs the parameters that the last step makes.
   const bool pulls = step + 1 < options_.steps || is_chief();
@@ -129,7 +162,8 @@ absl::Status Trainer::Step(int64_t step) {
     if (std::find(announced.begin(), announced.end(), true) != announced.end()) {
       result = absl::InternalError("a step that is skipped had a gradient ready");
     } else {
-      calls.push_back(client_->SkipAsync(step, pulls ? Targets() : std::vector<Client::Target>()));
+      calls.push_back(
+          client_->SkipAsync(step, pulls ? Targets(parameters_) : std::vector<Client::Target>()));
     }
   } else if (result.ok()) {
     for (size_t i = 0; i < gradients_.size(); ++i) {
@@ -142,26 +176,46 @@ absl::Status Trainer::Step(int64_t step) {
   for (std::future<absl::Status>& call : calls) sent.Update(Await(std::move(call)));
   if (!result.ok()) return Annotate(result.status(), who);
   PARLEY_RETURN_IF_ERROR(sent);
-  task_->StepEnded(step, WasSkipped(*result));
-  samples_ += result->samples;
-  const absl::Duration elapsed = options_.env->Now() - started_ - aside_;
-  const int64_t done = step + 1 - first_step_;
-  progress_.step = step + 1;
-  progress_.epoch = step / options_.steps_per_epoch + 1;
-  progress_.loss = result->loss;
-  progress_.accuracy = result->samples == 0 ? 0
-                                            : static_cast<double>(result->correct) /
-                                                  static_cast<double>(result->samples);
-  progress_.samples_per_second =
-      static_cast<double>(samples_) / std::max(1e-9, absl::ToDoubleSeconds(elapsed));
-  progress_.remaining = elapsed / done * (options_.steps - step - 1);
-  if (options_.observer != nullptr) options_.observer->OnStep(progress_);
+  return result;
+}
+
+absl::StatusOr<StepResult> Trainer::ComputeAndUpdate(int64_t step) {
+  absl::StatusOr<StepResult> result = task_->ComputeGradients(step, [](int) {});
+  if (!result.ok()) {
+    return Annotate(result.status(), absl::StrCat("worker:", client_->worker(), " step ", step));
+  }
+  if (!result->skip) local_->Step();
+  if ((step + 1) % local_->every() == 0 || step + 1 == options_.steps) {
+    PARLEY_RETURN_IF_ERROR(Exchange(WireStep(step + 1) - 1));
+  }
+  return result;
+}
+
+absl::Status Trainer::Exchange(int64_t step) {
+  std::vector<Client::Gradient> differences;
+  for (size_t i = 0; i < gradients_.size(); ++i) {
+    differences.push_back({static_cast<int>(i), gradients_[i]});
+  }
+  if (local_->pulls_first()) {
+    PARLEY_RETURN_IF_ERROR(Await(client_->PullAsync(step, Targets(local_->shared()))));
+    local_->MakeDifference();
+    return Await(client_->PushAsync(step, std::move(differences)));
+  }
+  local_->MakeDifference();
+  // Nobody but the chief needs the parameters that the last exchange makes.
+  if (step + 1 == WireStep(options_.steps) && !is_chief()) {
+    return Await(client_->PushAsync(step, std::move(differences)));
+  }
+  PARLEY_RETURN_IF_ERROR(
+      Await(client_->PushPullAsync(step, std::move(differences), Targets(local_->shared()))));
+  local_->TakeShared();
   return absl::OkStatus();
 }
 
 bool Trainer::WasSkipped(const StepResult& result) const {
   if (result.skip) return true;
-  if (!client_->job().spec().policy().has_synchronous()) return false;
+  if (local_ != nullptr) return false;
+  if (!IsSynchronous(client_->job().spec().policy())) return false;
   for (size_t i = 0; i < parameters_.size(); ++i) {
     if (client_->WasSkipped(static_cast<int>(i))) return true;
   }
@@ -182,9 +236,9 @@ absl::Status Trainer::EvaluateNow(Evaluation* evaluation) {
 }
 
 absl::Status Trainer::Save(int64_t step) {
-  PARLEY_ASSIGN_OR_RETURN(
-      const std::string manifest,
-      client_->SaveCheckpoint(step, options_.checkpoint_folder, options_.keep_checkpoints));
+  PARLEY_ASSIGN_OR_RETURN(const std::string manifest,
+                          client_->SaveCheckpoint(WireStep(step), options_.checkpoint_folder,
+                                                  options_.keep_checkpoints));
   if (options_.observer != nullptr) options_.observer->OnCheckpoint(step, manifest);
   return absl::OkStatus();
 }
@@ -198,7 +252,7 @@ absl::Status Trainer::Finish(TrainingSummary* summary) {
     if (others.code() != absl::StatusCode::kDeadlineExceeded) return others;
     LOG(WARNING) << "ending without a worker: " << others.message();
   }
-  PARLEY_RETURN_IF_ERROR(Await(client_->PullAsync(step, Targets())));
+  PARLEY_RETURN_IF_ERROR(Await(client_->PullAsync(WireStep(step), Targets(parameters_))));
   PARLEY_RETURN_IF_ERROR(EvaluateNow(&summary->evaluation));
   PARLEY_ASSIGN_OR_RETURN(summary->status, client_->Status());
   if (!options_.checkpoint_folder.empty()) PARLEY_RETURN_IF_ERROR(Save(step));
@@ -221,10 +275,9 @@ absl::Status Trainer::Await(std::future<absl::Status> call) {
   return call.get();
 }
 
-std::vector<Client::Target> Trainer::Targets() {
+std::vector<Client::Target> Trainer::Targets(absl::Span<const absl::Span<float>> values) {
   std::vector<Client::Target> targets;
-  for (size_t i = 0; i < parameters_.size(); ++i)
-    targets.push_back({static_cast<int>(i), parameters_[i]});
+  for (size_t i = 0; i < values.size(); ++i) targets.push_back({static_cast<int>(i), values[i]});
   return targets;
 }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <future>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "absl/time/time.h"
 #include "base/env.h"
 #include "worker/client.h"
+#include "worker/local_update.h"
 #include "worker/training_task.h"
 
 namespace parley {
@@ -67,6 +69,10 @@ struct TrainerOptions {
 // A Trainer runs a TrainingTask against the shards, from the client's first step to the last. A
 // step is: compute, and push the gradients and pull the parameters of the next step in one trip,
 // beginning with those that are ready while others are being computed.
+// Where the job's policy has workers with values of their own (worker/local_update.h), a step is:
+// compute, and apply the gradients here; every so many steps, and after the last, comes an
+// exchange. To the task this is the same; evaluations are of the shards' values, between exchanges
+// as they were at the last one; a checkpoint is made at the first exchange from where it is due.
 // The chief also evaluates, saves checkpoints, and waits at the end for the others, so that what it
 // evaluates last is the job's result. Thread safety: none. Owns the parameters' and gradients'
 // buffers; client and task must outlive it.
@@ -80,7 +86,7 @@ class Trainer {
   // when should_stop said so; otherwise the errors of the client and of the task.
   absl::StatusOr<TrainingSummary> Run();
 
-  // The parameters, as they were pulled last; by the task's order.
+  // The parameters, by the task's order: as they were pulled last, or the worker's own.
   absl::Span<const absl::Span<float>> parameters() const { return parameters_; }
 
  private:
@@ -90,6 +96,14 @@ class Trainer {
   absl::Status CheckTask() const;
   absl::Status Prepare();
   absl::Status Step(int64_t step);
+  // What a step is where gradients travel, and where they do not.
+  absl::StatusOr<StepResult> ComputeAndPush(int64_t step);
+  absl::StatusOr<StepResult> ComputeAndUpdate(int64_t step);
+  absl::Status Exchange(int64_t step);
+  // Whether the chief saves before `step`.
+  bool SavesBefore(int64_t step) const;
+  // `step` as the shards number it: this, or the exchanges before it.
+  int64_t WireStep(int64_t step) const;
   // Whether the step changed nothing.
   bool WasSkipped(const StepResult& result) const;
   absl::Status EvaluateNow(Evaluation* evaluation);
@@ -98,7 +112,7 @@ class Trainer {
   absl::Status CheckStop() const;
   // Waits for a call of the client. When training is to stop, leaves first, which ends the call.
   absl::Status Await(std::future<absl::Status> call);
-  std::vector<Client::Target> Targets();
+  static std::vector<Client::Target> Targets(absl::Span<const absl::Span<float>> values);
   // Pushes the gradients of `parameters` and, with `pulls`, pulls their next values.
   std::future<absl::Status> Push(int64_t step, bool pulls, const std::vector<int>& parameters);
   bool is_chief() const { return client_->worker() == 0; }
@@ -106,6 +120,7 @@ class Trainer {
   Client* const client_;
   TrainingTask* const task_;
   const TrainerOptions options_;
+  std::unique_ptr<LocalUpdate> local_;  // null: gradients travel
   std::vector<std::shared_ptr<float>> buffers_;
   std::vector<absl::Span<float>> parameters_;
   std::vector<absl::Span<float>> gradients_;

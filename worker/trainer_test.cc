@@ -219,6 +219,83 @@ TEST(TrainerTest, AStepWhoseGradientIsUnderWayCannotBeSkipped) {
             absl::StatusCode::kInternal);
 }
 
+// Exchanges every two steps, with a local rate of 1.
+Job LocalJob(bool elastic) {
+  v1::JobSpec spec = MakeSpec();
+  spec.mutable_optimizer()->set_learning_rate(1);
+  v1::Optimizer local;
+  local.set_learning_rate(1);
+  local.mutable_sgd();
+  if (elastic) {
+    spec.mutable_policy()->mutable_elastic_averaging()->set_every(2);
+    spec.mutable_policy()->mutable_elastic_averaging()->set_moving_rate(0.5f);
+    *spec.mutable_policy()->mutable_elastic_averaging()->mutable_local() = local;
+  } else {
+    spec.mutable_policy()->mutable_local_sgd()->set_every(2);
+    *spec.mutable_policy()->mutable_local_sgd()->mutable_local() = local;
+  }
+  return *Job::Create(spec);
+}
+
+TEST(TrainerTest, AWorkerWithValuesOfItsOwnExchangesEveryFewStepsAndAfterTheLast) {
+  FakeClient client(LocalJob(false), 0, 0);
+  FakeTask task;
+  const auto summary = Trainer(&client, &task, Steps(5, 10)).Run();
+  ASSERT_TRUE(summary.ok()) << summary.status();
+  EXPECT_THAT(client.calls(), ElementsAre("pull 0", "push_pull 0", "push_pull 1", "push_pull 2",
+                                          "barrier finish", "pull 3", "status", "leave OK"));
+  // From 0: the gradient is 0, then 100; from 1: 201, and 300 - 200; from 2: 402.
+  EXPECT_THAT(client.pushed(), ElementsAre(ElementsAre(100, 100, 100), ElementsAre(301, 301, 301),
+                                           ElementsAre(402, 402, 402)));
+  EXPECT_EQ(summary->steps, 5);
+  EXPECT_THAT(task.evaluated, ElementsAre(3));
+  EXPECT_THAT(task.ended, ElementsAre("0", "1", "2", "3", "4"));
+}
+
+TEST(TrainerTest, ElasticAveragingPullsBeforeItPushes) {
+  FakeClient client(LocalJob(true), 1, 0);
+  FakeTask task;
+  ASSERT_TRUE(Trainer(&client, &task, Steps(3, 10)).Run().ok());
+  EXPECT_THAT(client.calls(),
+              ElementsAre("pull 0", "pull 0", "push 0", "pull 1", "push 1", "leave OK"));
+  // Half the way from the worker's -100 to 0; then from -50 - (200 - 50) to 1.
+  EXPECT_THAT(client.pushed(),
+              ElementsAre(ElementsAre(50, 50, 50), ElementsAre(100.5f, 100.5f, 100.5f)));
+}
+
+TEST(TrainerTest, ASkippedStepOfAWorkerWithValuesOfItsOwnChangesNoneOfThem) {
+  FakeClient client(LocalJob(false), 1, 0);
+  FakeTask task;
+  task.skipped_step = 1;
+  ASSERT_TRUE(Trainer(&client, &task, Steps(3, 10)).Run().ok());
+  EXPECT_THAT(client.pushed(), ElementsAre(ElementsAre(0, 0, 0), ElementsAre(201, 201, 201)));
+  EXPECT_THAT(task.ended, ElementsAre("0", "1 skipped", "2"));
+}
+
+TEST(TrainerTest, BetweenExchangesTheShardsValuesAreEvaluated) {
+  FakeClient client(LocalJob(false), 0, 0);
+  FakeTask task;
+  ASSERT_TRUE(Trainer(&client, &task, Steps(4, 3)).Run().ok());
+  EXPECT_THAT(task.evaluated, ElementsAre(1, 2));                   // after step 3; at the end
+  EXPECT_THAT(client.pushed().back(), ElementsAre(301, 301, 301));  // with its own values
+}
+
+TEST(TrainerTest, SavesAtTheFirstExchangeFromWhereItIsDue) {
+  FakeClient client(LocalJob(false), 0, 1);
+  FakeTask task;
+  Observed observed;
+  TrainerOptions options = Steps(8, 10);
+  options.checkpoint_folder = "folder";
+  options.checkpoint_every = 5;
+  options.observer = &observed;
+  ASSERT_TRUE(Trainer(&client, &task, options).Run().ok());
+  EXPECT_EQ(task.started_with, 2);
+  EXPECT_THAT(client.calls(), ElementsAre("pull 1", "push_pull 1", "push_pull 2",
+                                          "checkpoint 3 keep 2", "push_pull 3", "barrier finish",
+                                          "pull 4", "status", "checkpoint 4 keep 2", "leave OK"));
+  EXPECT_THAT(observed.checkpoints, ElementsAre("6 folder/3", "8 folder/4"));
+}
+
 TEST(TrainerTest, SavesBetweenThePullOfAStepAndItsPushAndAtTheEnd) {
   FakeClient client(MakeJob(), 0, 0);
   FakeTask task;

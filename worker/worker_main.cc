@@ -21,10 +21,12 @@
 #include "gflags/gflags.h"
 #include "glog/logging.h"
 #include "net/channel.h"
+#include "net/check_local_update.h"
 #include "net/checkpoint_folder.h"
 #include "net/cluster.h"
 #include "net/wire_dtype.h"
 #include "worker/client.h"
+#include "worker/local_update_flags.h"
 #include "worker/model_flags.h"
 #include "worker/optimizer_flags.h"
 #include "worker/report.h"
@@ -43,8 +45,10 @@ DEFINE_int32(epochs, 0, "How often to go over the data; 8 when neither this nor 
 DEFINE_int64(steps, 0, "How many steps each worker does, instead of --epochs.");
 DEFINE_string(policy, "sync",
               "When an update becomes visible: sync (all workers' gradients make one), async (each "
-              "at once), or "
-              "bounded (each at once, but no worker runs more than --staleness steps ahead).");
+              "at once), "
+              "bounded (each at once, but no worker runs more than --staleness steps ahead); or, "
+              "with workers that train values of their own, local_sgd (their mean), elastic "
+              "(elastic averaging) or geo (accumulated differences).");
 DEFINE_int32(staleness, 3, "The limit of --policy=bounded, in steps.");
 DEFINE_uint64(seed, 1,
               "Of the first values and of the order of the examples; the same for all workers.");
@@ -82,7 +86,9 @@ const CommandLine& GetCommandLine() {
           {"ps_hosts", "worker_hosts", "task_index", "job", "transport", "push_dtype",
            "pull_dtype"}}}};
     for (FlagGroup& group : ModelFlagGroups()) line->groups.push_back(std::move(group));
-    line->groups.push_back({"Training", {"epochs", "steps", "policy", "staleness", "seed"}});
+    FlagGroup training = {"Training", {"epochs", "steps", "policy", "staleness", "seed"}};
+    for (std::string& flag : LocalUpdateFlagNames()) training.flags.push_back(std::move(flag));
+    line->groups.push_back(std::move(training));
     line->groups.push_back(OptimizerFlagGroup());
     line->groups.push_back(
         {"Checkpoints", {"checkpoint_dir", "checkpoint_every", "keep_checkpoints", "resume"}});
@@ -153,16 +159,25 @@ absl::Status CheckFlags(Durations* durations) {
   return ReadDuration("finish_timeout", FLAGS_finish_timeout, &durations->finish);
 }
 
-absl::StatusOr<v1::Policy> PolicyFromFlags() {
+// Makes `optimizer`, which is that of the flags, the shards'.
+absl::StatusOr<v1::Policy> PolicyFromFlags(v1::Optimizer* optimizer) {
   v1::Policy policy;
-  if (FLAGS_policy == "sync") {
+  PARLEY_RETURN_IF_ERROR(LocalUpdateFromFlags(FLAGS_policy, &policy, optimizer));
+  if (HasLocalUpdate(policy)) {
+    for (const char* flag : {"push_dtype", "pull_dtype"}) {
+      if (!WasGiven(flag)) continue;
+      return Invalid(absl::StrCat("--", flag, " is not for --policy=", FLAGS_policy,
+                                  ", whose differences travel in float32"));
+    }
+  } else if (FLAGS_policy == "sync") {
     policy.mutable_synchronous();
   } else if (FLAGS_policy == "async") {
     policy.mutable_asynchronous();
   } else if (FLAGS_policy == "bounded") {
     policy.mutable_bounded_staleness()->set_limit(FLAGS_staleness);
   } else {
-    return Invalid(absl::StrCat("--policy=", FLAGS_policy, " is none of sync, async, bounded"));
+    return Invalid(absl::StrCat("--policy=", FLAGS_policy, " is none of sync, async, bounded, ",
+                                LocalUpdateNames()));
   }
   return policy;
 }
@@ -288,8 +303,9 @@ int Main(int argc, char** argv) {
   if (!cluster.ok()) ExitWithFlagError(GetCommandLine(), std::string(cluster.status().message()));
   Durations durations;
   const absl::Status checked = CheckFlags(&durations);
-  const absl::StatusOr<v1::Optimizer> optimizer = OptimizerFromFlags();
-  const absl::StatusOr<v1::Policy> policy = PolicyFromFlags();
+  absl::StatusOr<v1::Optimizer> optimizer = OptimizerFromFlags();
+  v1::Optimizer none;
+  const absl::StatusOr<v1::Policy> policy = PolicyFromFlags(optimizer.ok() ? &*optimizer : &none);
   for (const absl::Status& status : {checked, optimizer.status(), policy.status()}) {
     if (!status.ok()) ExitWithFlagError(GetCommandLine(), std::string(status.message()));
   }
