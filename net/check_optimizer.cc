@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "net/check_custom.h"
 
 namespace parley {
 namespace {
@@ -115,12 +116,14 @@ absl::Status CheckKind(const v1::Optimizer& optimizer) {
           .BelowOne("beta1", optimizer.lion().beta1())
           .BelowOne("beta2", optimizer.lion().beta2())
           .status();
+    case v1::Optimizer::kCustom:
+      return CheckCustom("optimizer.custom", optimizer.custom());
     case v1::Optimizer::KIND_NOT_SET:
       break;
   }
   return absl::InvalidArgumentError(
       "optimizer: no optimizer, or one this version does not know; allowed are sgd, momentum, "
-      "adam, adagrad, adadelta, rmsprop, adamax, nadam, ftrl, lion");
+      "adam, adagrad, adadelta, rmsprop, adamax, nadam, ftrl, lion, custom");
 }
 
 absl::Status CheckScheduleKind(const v1::Schedule& schedule) {

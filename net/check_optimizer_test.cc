@@ -43,7 +43,7 @@ void ExpectAll(const std::vector<Declaration>& declarations) {
 TEST(CheckOptimizer, NamesTheFieldOfEachKindItsValueAndTheAllowedOnes) {
   ExpectAll({
       {"optimizer: no optimizer, or one this version does not know; allowed are sgd, momentum, "
-       "adam, adagrad, adadelta, rmsprop, adamax, nadam, ftrl, lion",
+       "adam, adagrad, adadelta, rmsprop, adamax, nadam, ftrl, lion, custom",
        [](v1::Optimizer* o) { o->clear_kind(); }},
       {"optimizer.momentum.momentum is 1, allowed are numbers in [0, 1)",
        [](v1::Optimizer* o) { o->mutable_momentum()->set_momentum(1); }},

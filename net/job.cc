@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "google/protobuf/util/message_differencer.h"
+#include "net/check_custom.h"
 #include "net/check_local_update.h"
 #include "net/check_optimizer.h"
 #include "net/placement.h"
@@ -33,6 +34,8 @@ std::string PolicyFault(const v1::Policy& policy) {
     case v1::Policy::kBoundedStaleness:
       if (policy.bounded_staleness().limit() < 0) return "the staleness limit is negative";
       return "";
+    case v1::Policy::kCustom:
+      return std::string(CheckCustom("policy.custom", policy.custom()).message());
     case v1::Policy::KIND_NOT_SET:
       break;
   }

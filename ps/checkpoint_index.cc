@@ -36,9 +36,13 @@ absl::Status CheckBlock(const v1::ShardHeader::Block& block, int parameter_index
   if (block.offset() > parameter.size || block.size() > parameter.size - block.offset()) {
     return absl::DataLossError(absl::StrCat(who, " reaches beyond the parameter"));
   }
-  if (block.num_slots() != index.num_slots(parameter_index)) {
-    return absl::DataLossError(absl::StrCat(who, " has ", block.num_slots(), " slots, not ",
-                                            index.num_slots(parameter_index)));
+  constexpr int kMaxSlots = 64;  // of an optimizer that is not known here
+  const bool unknown = index.num_slots(parameter_index) < 0;
+  if (unknown ? block.num_slots() < 0 || block.num_slots() > kMaxSlots
+              : block.num_slots() != index.num_slots(parameter_index)) {
+    return absl::DataLossError(
+        absl::StrCat(who, " has ", block.num_slots(), " slots, not ",
+                     unknown ? kMaxSlots : index.num_slots(parameter_index)));
   }
   bool sound = block.version() >= 0 && block.clocks_size() == spec.num_workers();
   for (const int64_t clock : block.clocks()) sound = sound && clock >= 0;
@@ -64,6 +68,10 @@ absl::StatusOr<CheckpointIndex> CheckpointIndex::Open(Env* env, const std::strin
   if (!job.ok()) return absl::DataLossError(absl::StrCat(who, ": ", job.status().message()));
   std::vector<int> num_slots;
   for (size_t i = 0; i < job->parameters().size(); ++i) {
+    if (job->OptimizerOf(static_cast<int>(i)).has_custom()) {
+      num_slots.push_back(-1);
+      continue;
+    }
     PARLEY_ASSIGN_OR_RETURN(const std::unique_ptr<Optimizer> optimizer,
                             NewOptimizer(job->OptimizerOf(static_cast<int>(i))));
     num_slots.push_back(optimizer->num_slots());
@@ -102,6 +110,7 @@ absl::Status CheckpointIndex::AddFile(Env* env, const std::string& folder,
       return absl::DataLossError(absl::StrCat(path, ": ", parameter.status().message()));
     }
     PARLEY_RETURN_IF_ERROR(Annotate(CheckBlock(block, *parameter, *this), path));
+    num_slots_[*parameter] = block.num_slots();
     pieces_[*parameter].push_back({shard,
                                    begin,
                                    block.offset(),

@@ -48,7 +48,8 @@ class CheckpointIndex {
   // The job that saved it.
   const Job& job() const { return job_; }
   int64_t step() const { return step_; }
-  // Of a parameter of job().
+  // Of a parameter of job(). Of an optimizer that only the ps task's program knows, what the files
+  // say.
   int num_slots(int parameter) const { return num_slots_[parameter]; }
   const std::vector<File>& files() const { return files_; }
   // Of a parameter of job(), by offset.
@@ -67,7 +68,7 @@ class CheckpointIndex {
 
   Job job_;
   int64_t step_;
-  std::vector<int> num_slots_;  // by parameter
+  std::vector<int> num_slots_;  // by parameter; -1 until a file has said it
   std::vector<File> files_;     // by shard
   std::vector<std::vector<Piece>> pieces_;
 };

@@ -48,6 +48,8 @@ std::string PolicyName(const v1::Policy& policy) {
       return absl::StrCat("elastic averaging, every ", policy.elastic_averaging().every());
     case v1::Policy::kGeo:
       return absl::StrCat("geo, every ", policy.geo().every());
+    case v1::Policy::kCustom:
+      return absl::StrCat("custom, ", policy.custom().name());
     case v1::Policy::KIND_NOT_SET:
       break;
   }

@@ -37,13 +37,14 @@ struct Source {
 // Of one file, the saved blocks that are needed, by the place of their first array.
 using SourcesOfFile = std::map<int64_t, Source>;
 
-absl::StatusOr<std::string> SlotsOf(const v1::Optimizer& spec) {
-  PARLEY_ASSIGN_OR_RETURN(const std::unique_ptr<Optimizer> optimizer, NewOptimizer(spec));
+absl::StatusOr<std::string> SlotsOf(const v1::Optimizer& spec, const OptimizerRegistry& registry) {
+  PARLEY_ASSIGN_OR_RETURN(const std::unique_ptr<Optimizer> optimizer, NewOptimizer(spec, registry));
   return absl::StrJoin(optimizer->slot_names(), ",");
 }
 
 // The index in `saved` of parameter `parameter` of `job`.
-absl::StatusOr<int> MatchParameter(const Job& job, int parameter, const Job& saved) {
+absl::StatusOr<int> MatchParameter(const Job& job, int parameter, const Job& saved,
+                                   const OptimizerRegistry& registry) {
   const v1::ParameterSpec& now = job.spec().parameters(parameter);
   const absl::StatusOr<int> found = saved.FindParameter(now.name());
   if (!found.ok()) {
@@ -57,13 +58,16 @@ absl::StatusOr<int> MatchParameter(const Job& job, int parameter, const Job& sav
         absl::StrCat("parameter ", now.name(), " has shape [", absl::StrJoin(now.shape(), ","),
                      "], in the checkpoint [", absl::StrJoin(then.shape(), ","), "]"));
   }
-  if (job.OptimizerOf(parameter).kind_case() != saved.OptimizerOf(*found).kind_case()) {
+  const v1::Optimizer& optimizer = job.OptimizerOf(parameter);
+  const v1::Optimizer& saved_optimizer = saved.OptimizerOf(*found);
+  if (optimizer.kind_case() != saved_optimizer.kind_case() ||
+      optimizer.custom().name() != saved_optimizer.custom().name()) {
     return absl::FailedPreconditionError(absl::StrCat(
         "parameter ", now.name(),
         " has another kind of optimizer than in the checkpoint, whose slots it cannot use"));
   }
-  PARLEY_ASSIGN_OR_RETURN(const std::string slots, SlotsOf(job.OptimizerOf(parameter)));
-  PARLEY_ASSIGN_OR_RETURN(const std::string saved_slots, SlotsOf(saved.OptimizerOf(*found)));
+  PARLEY_ASSIGN_OR_RETURN(const std::string slots, SlotsOf(optimizer, registry));
+  PARLEY_ASSIGN_OR_RETURN(const std::string saved_slots, SlotsOf(saved_optimizer, registry));
   if (slots != saved_slots) {
     return absl::FailedPreconditionError(absl::StrCat("parameter ", now.name(),
                                                       " has an optimizer with the slots [", slots,
@@ -181,7 +185,8 @@ absl::Status CheckOneCut(const Job& job, const RestoredBlock& block, int64_t ste
 
 absl::StatusOr<std::vector<RestoredBlock>> RestoreBlocks(Env* env, const std::string& folder,
                                                          const std::string& manifest_file,
-                                                         const Job& job, int shard) {
+                                                         const Job& job, int shard,
+                                                         const OptimizerRegistry& registry) {
   PARLEY_ASSIGN_OR_RETURN(const v1::Manifest manifest, ReadManifest(env, folder, manifest_file));
   PARLEY_ASSIGN_OR_RETURN(const CheckpointIndex index,
                           CheckpointIndex::Open(env, folder, manifest));
@@ -192,7 +197,8 @@ absl::StatusOr<std::vector<RestoredBlock>> RestoreBlocks(Env* env, const std::st
   std::vector<SourcesOfFile> sources(index.files().size());
   for (size_t i = 0; i < numbers.size(); ++i) {
     const BlockInfo& info = job.blocks()[numbers[i]];
-    const absl::StatusOr<int> parameter = MatchParameter(job, info.parameter, index.job());
+    const absl::StatusOr<int> parameter =
+        MatchParameter(job, info.parameter, index.job(), registry);
     if (!parameter.ok()) return in_file(parameter.status());
     blocks[i].number = numbers[i];
     Plan(index, *parameter, info, static_cast<size_t>(job.spec().num_workers()), &blocks[i],

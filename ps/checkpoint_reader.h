@@ -9,6 +9,7 @@
 #include "base/env.h"
 #include "net/job.h"
 #include "ps/float_buffer.h"
+#include "ps/optimizer_registry.h"
 
 namespace parley {
 
@@ -23,7 +24,8 @@ struct RestoredBlock {
 // The blocks that shard `shard` of `job` owns, ascending, as the checkpoint `manifest_file` (a bare
 // name) in `folder` has them. The saved job may have had another number of shards or workers, other
 // blocks, other parameters besides, other hyperparameters; docs/checkpoint_format.md says how the
-// pieces come together. Every byte that is used is checked first.
+// pieces come together. Every byte that is used is checked first. `registry` has the optimizers
+// that the jobs may name.
 //
 // INVALID_ARGUMENT   `manifest_file` is not a manifest's name
 // NOT_FOUND          no such manifest
@@ -35,7 +37,8 @@ struct RestoredBlock {
 // Safe from any thread.
 absl::StatusOr<std::vector<RestoredBlock>> RestoreBlocks(Env* env, const std::string& folder,
                                                          const std::string& manifest_file,
-                                                         const Job& job, int shard);
+                                                         const Job& job, int shard,
+                                                         const OptimizerRegistry& registry = {});
 
 }  // namespace parley
 

@@ -3,6 +3,8 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "base/status.h"
 #include "ps/optimizers/accumulated.h"
 #include "ps/optimizers/adadelta.h"
@@ -26,7 +28,24 @@ void Set(float value, float* field) {
   if (value != 0) *field = value;
 }
 
-absl::StatusOr<std::unique_ptr<Optimizer>> NewKind(const v1::Optimizer& spec) {
+absl::StatusOr<std::unique_ptr<Optimizer>> NewCustom(const v1::Custom& custom,
+                                                     const OptimizerRegistry& registry) {
+  const auto found = registry.find(custom.name());
+  if (found == registry.end()) {
+    const auto name = [](std::string* out, const auto& entry) { out->append(entry.first); };
+    return absl::InvalidArgumentError(absl::StrCat(
+        "optimizer.custom.name is ", custom.name(), ", ",
+        registry.empty() ? "but this program has registered none"
+                         : absl::StrCat("allowed are ", absl::StrJoin(registry, ", ", name))));
+  }
+  absl::StatusOr<std::unique_ptr<Optimizer>> made =
+      found->second({custom.options().begin(), custom.options().end()});
+  if (!made.ok()) return Annotate(made.status(), absl::StrCat("optimizer ", custom.name()));
+  return made;
+}
+
+absl::StatusOr<std::unique_ptr<Optimizer>> NewKind(const v1::Optimizer& spec,
+                                                   const OptimizerRegistry& registry) {
   switch (spec.kind_case()) {
     case v1::Optimizer::kSgd:
       return NewSgd();
@@ -89,6 +108,8 @@ absl::StatusOr<std::unique_ptr<Optimizer>> NewKind(const v1::Optimizer& spec) {
       Set(spec.lion().beta2(), &config.beta2);
       return NewLion(config);
     }
+    case v1::Optimizer::kCustom:
+      return NewCustom(spec.custom(), registry);
     case v1::Optimizer::KIND_NOT_SET:
       break;
   }
@@ -97,8 +118,9 @@ absl::StatusOr<std::unique_ptr<Optimizer>> NewKind(const v1::Optimizer& spec) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Optimizer>> NewOptimizer(const v1::Optimizer& spec) {
-  PARLEY_ASSIGN_OR_RETURN(std::unique_ptr<Optimizer> optimizer, NewKind(spec));
+absl::StatusOr<std::unique_ptr<Optimizer>> NewOptimizer(const v1::Optimizer& spec,
+                                                        const OptimizerRegistry& registry) {
+  PARLEY_ASSIGN_OR_RETURN(std::unique_ptr<Optimizer> optimizer, NewKind(spec, registry));
   if (spec.clip_value() > 0 || spec.l1() > 0 || spec.l2() > 0 || spec.weight_decay() > 0) {
     optimizer = NewRegularized({spec.clip_value(), spec.l1(), spec.l2(), spec.weight_decay()},
                                std::move(optimizer));

@@ -9,6 +9,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "proto/job.pb.h"
+#include "ps/optimizer_registry.h"
 
 namespace parley {
 
@@ -46,9 +47,10 @@ class Optimizer {
 };
 
 // The optimizer that `spec` declares, with its options around it. INVALID_ARGUMENT when `spec`
-// names no kind that this version knows. The numbers in it are taken as they are: CheckOptimizer
-// refuses those out of range.
-absl::StatusOr<std::unique_ptr<Optimizer>> NewOptimizer(const v1::Optimizer& spec);
+// names no kind that this version knows, or one of its own that is not in `registry`. The numbers
+// in it are taken as they are: CheckOptimizer refuses those out of range.
+absl::StatusOr<std::unique_ptr<Optimizer>> NewOptimizer(const v1::Optimizer& spec,
+                                                        const OptimizerRegistry& registry = {});
 
 }  // namespace parley
 

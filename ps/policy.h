@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "proto/job.pb.h"
+#include "ps/policy_registry.h"
 
 namespace parley {
 
@@ -53,8 +54,10 @@ class Policy {
   virtual bool NeedsEveryWorker() const = 0;
 };
 
-// INVALID_ARGUMENT when `spec` names no policy that this version knows.
-absl::StatusOr<std::unique_ptr<Policy>> NewPolicy(const v1::Policy& spec);
+// INVALID_ARGUMENT when `spec` names no policy that this version knows, or one of its own that is
+// not in `registry`.
+absl::StatusOr<std::unique_ptr<Policy>> NewPolicy(const v1::Policy& spec,
+                                                  const PolicyRegistry& registry = {});
 
 }  // namespace parley
 

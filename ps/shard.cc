@@ -141,10 +141,11 @@ absl::StatusOr<std::unique_ptr<Shard::Declared>> Shard::MakeDeclared(
   }
   auto declared = std::make_unique<Declared>(std::move(job));
   const Job& kept = declared->job;
-  PARLEY_ASSIGN_OR_RETURN(declared->policy, NewPolicy(kept.spec().policy()));
+  PARLEY_ASSIGN_OR_RETURN(declared->policy, NewPolicy(kept.spec().policy(), options_.policies));
   for (size_t i = 0; i < kept.parameters().size(); ++i) {
-    PARLEY_ASSIGN_OR_RETURN(std::unique_ptr<Optimizer> optimizer,
-                            NewOptimizer(kept.OptimizerOf(static_cast<int>(i))));
+    PARLEY_ASSIGN_OR_RETURN(
+        std::unique_ptr<Optimizer> optimizer,
+        NewOptimizer(kept.OptimizerOf(static_cast<int>(i)), options_.optimizers));
     declared->optimizers.push_back(std::move(optimizer));
   }
   declared->numbers = kept.BlocksOfShard(options_.shard_index);

@@ -20,7 +20,9 @@
 #include "net/shared_arena.h"
 #include "ps/block.h"
 #include "ps/optimizer.h"
+#include "ps/optimizer_registry.h"
 #include "ps/policy.h"
+#include "ps/policy_registry.h"
 #include "ps/shard_state.h"
 #include "ps/task_thread.h"
 
@@ -37,6 +39,9 @@ struct ShardOptions {
   absl::Duration lease = absl::Seconds(10);
   // Bytes of parameters and slots the shard may hold; 0: the machine's memory.
   int64_t memory_limit = 0;
+  // What this program brings of its own, for jobs that ask for it by name.
+  OptimizerRegistry optimizers;
+  PolicyRegistry policies;
   Env* env = Env::Posix();  // the steady clock and the files
   // Where the parameters stand, so that processes of this host can read them, and the socket where
   // these learn how (net/local_server.h), which Join tells them. Null and empty: nowhere.

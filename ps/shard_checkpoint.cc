@@ -25,7 +25,7 @@ absl::Status Shard::MakeBlocks(const std::string& checkpoint, Declared* declared
   }
   PARLEY_ASSIGN_OR_RETURN(std::vector<RestoredBlock> restored,
                           RestoreBlocks(options_.env, options_.checkpoint_folder, checkpoint,
-                                        declared->job, options_.shard_index));
+                                        declared->job, options_.shard_index, options_.optimizers));
   for (size_t i = 0; i < restored.size(); ++i) {
     (*clocks)[i] = {restored[i].version, std::move(restored[i].clocks)};
     declared->blocks.push_back(std::make_unique<Block>(std::move(restored[i].values),

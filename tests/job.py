@@ -145,13 +145,13 @@ class JobTest(unittest.TestCase):
         self.tasks.append(task)
         return task
 
-    def start_ps(self, count=1, workers=1, *flags):
+    def start_ps(self, count=1, workers=1, *flags, binary="ps/parley_ps"):
         """`count` ps tasks on free ports. Returns them and the value of --ps_hosts for the workers."""
         hosts = ",".join(["localhost:0"] * count)
         tasks = [
             self.start(
                 f"ps:{i}",
-                program("ps/parley_ps"),
+                program(binary),
                 f"--ps_hosts={hosts}",
                 "--worker_hosts=" + ",".join(["localhost:0"] * workers),
                 f"--task_index={i}",

@@ -389,9 +389,11 @@ void ClientImpl::SendRequest(const PlannedRequest& planned, uint64_t id, int64_t
 
 Payload ClientImpl::MakePayload(const PlannedRequest& planned,
                                 const std::shared_ptr<const void>& loan) {
-  // A shard in this process keeps a synchronous gradient until its round is complete. With a pull
-  // of the next step the call waits for that anyway; without one it must not.
-  const bool must_copy = IsSynchronous(job_.spec().policy());
+  // A shard in this process keeps a gradient until its round is complete, which an asynchronous one
+  // is at once. With a pull of the next step the call waits for that anyway; without one it must
+  // not.
+  const v1::Policy& policy = job_.spec().policy();
+  const bool must_copy = IsSynchronous(policy) || policy.has_custom();
   Payload payload;
   for (const PlannedBlock& block : planned.blocks) {
     if (block.gradient == nullptr) continue;

@@ -12,10 +12,14 @@
 #include "base/status.h"
 #include "gflags/gflags.h"
 #include "net/check_optimizer.h"
+#include "worker/custom_flag.h"
 
 DEFINE_string(optimizer, "adam",
               "sgd, momentum, nesterov, adagrad, adadelta, rmsprop, adam, amsgrad, adamw, adamax, "
-              "nadam, ftrl or lion.");
+              "nadam, ftrl, lion, or custom: one that the ps tasks' program brings itself.");
+DEFINE_string(custom_optimizer, "",
+              "The name under which --optimizer=custom is registered at the ps tasks, and its "
+              "options: name,option=1.5,other=2.");
 DEFINE_double(learning_rate, 0,
               "0: 0.001 with adam, amsgrad, adamw and rmsprop, 0.002 with adamax and nadam, 0.0001 "
               "with lion, 0.01 with adagrad, 1 with adadelta, 0.05 otherwise.");
@@ -155,6 +159,7 @@ const std::vector<NamedOptimizer>& NamedOptimizers() {
          o->clear_l2();
        }},
       {"lion", 0.0001, {"beta1", "beta2"}, [](v1::Optimizer* o) { SetBetas(o->mutable_lion()); }},
+      {"custom", 0.05, {"custom_optimizer"}, [](v1::Optimizer* o) { o->mutable_custom(); }},
   };
   return *optimizers;
 }
@@ -252,6 +257,7 @@ absl::Status SetSchedule(v1::Optimizer* optimizer) {
 FlagGroup OptimizerFlagGroup() {
   return {"The optimizer",
           {"optimizer",
+           "custom_optimizer",
            "learning_rate",
            "momentum",
            "beta1",
@@ -293,6 +299,10 @@ absl::StatusOr<v1::Optimizer> OptimizerFromFlags() {
   optimizer.set_clip_value(Float(FLAGS_clip_value));
   if (FLAGS_accumulate_rounds > 1) optimizer.set_accumulate_rounds(FLAGS_accumulate_rounds);
   chosen->set(&optimizer);
+  if (optimizer.has_custom()) {
+    PARLEY_ASSIGN_OR_RETURN(*optimizer.mutable_custom(),
+                            ParseCustomFlag("custom_optimizer", FLAGS_custom_optimizer));
+  }
   PARLEY_RETURN_IF_ERROR(SetSchedule(&optimizer));
   PARLEY_RETURN_IF_ERROR(CheckOptimizer(optimizer));
   return optimizer;

@@ -48,6 +48,8 @@ TEST(OptimizerFlags, DeclareEachOptimizerWithItsOptions) {
       {{"--optimizer=ftrl", "--l1=0.25", "--l2=0.5"},
        "learning_rate: 0.05 ftrl { l1: 0.25 l2: 0.5 }"},
       {{"--optimizer=lion", "--weight_decay=1"}, "learning_rate: 0.0001 lion {} weight_decay: 1"},
+      {{"--optimizer=custom", "--custom_optimizer=signum,momentum=0.5"},
+       "learning_rate: 0.05 custom { name: 'signum' options { key: 'momentum' value: 0.5 } }"},
       {{"--optimizer=sgd", "--l1=0.25", "--l2=0.5", "--clip_value=2", "--accumulate_rounds=4"},
        "learning_rate: 0.05 sgd {} l1: 0.25 l2: 0.5 clip_value: 2 accumulate_rounds: 4"},
   };
@@ -96,6 +98,8 @@ TEST(OptimizerFlags, ThatMakeNoSenseAreRefused) {
       {{"--lr_schedule=linear"}, "--lr_schedule=linear is none of constant, step, exponential"},
       {{"--momentum=0.5"}, "--momentum is not for --optimizer=adam"},
       {{"--optimizer=sgd", "--beta1=0.5"}, "--beta1 is not for --optimizer=sgd"},
+      {{"--optimizer=custom"}, "--custom_optimizer= is not like name,option=1.5"},
+      {{"--custom_optimizer=signum"}, "--custom_optimizer is not for --optimizer=adam"},
       {{"--centered"}, "--centered is not for --optimizer=adam"},
       {{"--optimizer=lion", "--epsilon=1"}, "--epsilon is not for --optimizer=lion"},
       {{"--beta1=1"}, "optimizer.adam.beta1 is 1, allowed are numbers in [0, 1)"},

@@ -26,6 +26,7 @@
 #include "net/cluster.h"
 #include "net/wire_dtype.h"
 #include "worker/client.h"
+#include "worker/custom_flag.h"
 #include "worker/local_update_flags.h"
 #include "worker/model_flags.h"
 #include "worker/optimizer_flags.h"
@@ -48,7 +49,12 @@ DEFINE_string(policy, "sync",
               "at once), "
               "bounded (each at once, but no worker runs more than --staleness steps ahead); or, "
               "with workers that train values of their own, local_sgd (their mean), elastic "
-              "(elastic averaging) or geo (accumulated differences).");
+              "(elastic averaging) or geo (accumulated differences); or custom: one that the "
+              "ps tasks' program brings itself.");
+DEFINE_string(
+    custom_policy, "",
+    "The name under which --policy=custom is registered at the ps tasks, and its options: "
+    "name,option=1.5,other=2.");
 DEFINE_int32(staleness, 3, "The limit of --policy=bounded, in steps.");
 DEFINE_uint64(seed, 1,
               "Of the first values and of the order of the examples; the same for all workers.");
@@ -86,7 +92,8 @@ const CommandLine& GetCommandLine() {
           {"ps_hosts", "worker_hosts", "task_index", "job", "transport", "push_dtype",
            "pull_dtype"}}}};
     for (FlagGroup& group : ModelFlagGroups()) line->groups.push_back(std::move(group));
-    FlagGroup training = {"Training", {"epochs", "steps", "policy", "staleness", "seed"}};
+    FlagGroup training = {"Training",
+                          {"epochs", "steps", "policy", "staleness", "custom_policy", "seed"}};
     for (std::string& flag : LocalUpdateFlagNames()) training.flags.push_back(std::move(flag));
     line->groups.push_back(std::move(training));
     line->groups.push_back(OptimizerFlagGroup());
@@ -137,6 +144,9 @@ absl::Status CheckFlags(Durations* durations) {
   if (WasGiven("staleness") && FLAGS_policy != "bounded") {
     return Invalid(absl::StrCat("--staleness is for --policy=bounded, not ", FLAGS_policy));
   }
+  if (WasGiven("custom_policy") && FLAGS_policy != "custom") {
+    return Invalid(absl::StrCat("--custom_policy is for --policy=custom, not ", FLAGS_policy));
+  }
   if (FLAGS_staleness < 0) return Invalid("--staleness is negative");
   if (FLAGS_checkpoint_dir.empty()) {
     for (const char* flag : {"checkpoint_every", "keep_checkpoints", "resume"}) {
@@ -175,9 +185,12 @@ absl::StatusOr<v1::Policy> PolicyFromFlags(v1::Optimizer* optimizer) {
     policy.mutable_asynchronous();
   } else if (FLAGS_policy == "bounded") {
     policy.mutable_bounded_staleness()->set_limit(FLAGS_staleness);
+  } else if (FLAGS_policy == "custom") {
+    PARLEY_ASSIGN_OR_RETURN(*policy.mutable_custom(),
+                            ParseCustomFlag("custom_policy", FLAGS_custom_policy));
   } else {
-    return Invalid(absl::StrCat("--policy=", FLAGS_policy, " is none of sync, async, bounded, ",
-                                LocalUpdateNames()));
+    return Invalid(absl::StrCat("--policy=", FLAGS_policy,
+                                " is none of sync, async, bounded, custom, ", LocalUpdateNames()));
   }
   return policy;
 }
