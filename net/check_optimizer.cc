@@ -116,6 +116,19 @@ absl::Status CheckKind(const v1::Optimizer& optimizer) {
           .BelowOne("beta1", optimizer.lion().beta1())
           .BelowOne("beta2", optimizer.lion().beta2())
           .status();
+    case v1::Optimizer::kLamb:
+      return Fields("optimizer.lamb")
+          .BelowOne("beta1", optimizer.lamb().beta1())
+          .BelowOne("beta2", optimizer.lamb().beta2())
+          .PositiveOrDefault("epsilon", optimizer.lamb().epsilon())
+          .NonNegative("weight_decay", optimizer.lamb().weight_decay())
+          .status();
+    case v1::Optimizer::kLars:
+      return Fields("optimizer.lars")
+          .BelowOne("momentum", optimizer.lars().momentum())
+          .NonNegative("weight_decay", optimizer.lars().weight_decay())
+          .PositiveOrDefault("coefficient", optimizer.lars().coefficient())
+          .status();
     case v1::Optimizer::kCustom:
       return CheckCustom("optimizer.custom", optimizer.custom());
     case v1::Optimizer::KIND_NOT_SET:
@@ -123,7 +136,7 @@ absl::Status CheckKind(const v1::Optimizer& optimizer) {
   }
   return absl::InvalidArgumentError(
       "optimizer: no optimizer, or one this version does not know; allowed are sgd, momentum, "
-      "adam, adagrad, adadelta, rmsprop, adamax, nadam, ftrl, lion, custom");
+      "adam, adagrad, adadelta, rmsprop, adamax, nadam, ftrl, lion, lamb, lars, custom");
 }
 
 absl::Status CheckScheduleKind(const v1::Schedule& schedule) {
@@ -164,6 +177,7 @@ absl::Status CheckScheduleKind(const v1::Schedule& schedule) {
           .Allow(divisor(cycle.end_divisor()), "end_divisor", cycle.end_divisor(), kDivisors)
           .status();
     }
+    case v1::Schedule::kPushed:
     case v1::Schedule::KIND_NOT_SET:
       break;
   }
@@ -187,6 +201,19 @@ absl::Status CheckFtrlOptions(const v1::Optimizer& optimizer) {
   return fields.status();
 }
 
+// A layer-wise rate makes of a shorter gradient the same step (lars) or nearly the same (lamb), and
+// their norms need the exchange between shards that clip_norm needs, once.
+absl::Status CheckNormOptions(const v1::Optimizer& optimizer) {
+  if (!optimizer.has_lamb() && !optimizer.has_lars()) return absl::OkStatus();
+  const std::string kind = optimizer.has_lamb() ? "lamb" : "lars";
+  return Fields("optimizer")
+      .Allow(optimizer.clip_norm() == 0, "clip_norm", optimizer.clip_norm(),
+             absl::StrCat("0 with ", kind, ", whose step does not grow with the gradient"))
+      .Allow(optimizer.weight_decay() == 0, "weight_decay", optimizer.weight_decay(),
+             absl::StrCat("0 with ", kind, ", which has ", kind, ".weight_decay"))
+      .status();
+}
+
 }  // namespace
 
 absl::Status CheckOptimizer(const v1::Optimizer& optimizer) {
@@ -197,11 +224,13 @@ absl::Status CheckOptimizer(const v1::Optimizer& optimizer) {
        {Fields("optimizer")
             .NonNegative("learning_rate", optimizer.learning_rate())
             .NonNegative("clip_value", optimizer.clip_value())
+            .NonNegative("clip_norm", optimizer.clip_norm())
             .NonNegative("l1", optimizer.l1())
             .NonNegative("l2", optimizer.l2())
             .NonNegative("weight_decay", optimizer.weight_decay())
             .Allow(shrinking <= 1, "weight_decay", optimizer.weight_decay(),
                    "numbers up to 1 / learning_rate")
+            .BelowOne("ema_decay", optimizer.ema_decay())
             .Count("accumulate_rounds", optimizer.accumulate_rounds(), 0, 1 << 20)
             .status(),
         CheckKind(optimizer), CheckScheduleKind(schedule),
@@ -209,6 +238,7 @@ absl::Status CheckOptimizer(const v1::Optimizer& optimizer) {
             .Count("warmup_updates", schedule.warmup_updates(), 0, kMaxUpdates)
             .UpToOne("warmup_start", schedule.warmup_start())
             .status(),
+        CheckNormOptions(optimizer),
         optimizer.has_ftrl() ? CheckFtrlOptions(optimizer) : absl::OkStatus()}) {
     if (!status.ok()) return status;
   }

@@ -43,8 +43,39 @@ void ExpectAll(const std::vector<Declaration>& declarations) {
 TEST(CheckOptimizer, NamesTheFieldOfEachKindItsValueAndTheAllowedOnes) {
   ExpectAll({
       {"optimizer: no optimizer, or one this version does not know; allowed are sgd, momentum, "
-       "adam, adagrad, adadelta, rmsprop, adamax, nadam, ftrl, lion, custom",
+       "adam, adagrad, adadelta, rmsprop, adamax, nadam, ftrl, lion, lamb, lars, custom",
        [](v1::Optimizer* o) { o->clear_kind(); }},
+      {"optimizer.lamb.beta2 is 1, allowed are numbers in [0, 1)",
+       [](v1::Optimizer* o) { o->mutable_lamb()->set_beta2(1); }},
+      {"optimizer.lamb.epsilon is -1, allowed are finite numbers > 0, and 0 for the default",
+       [](v1::Optimizer* o) { o->mutable_lamb()->set_epsilon(-1); }},
+      {"optimizer.lamb.weight_decay is -1, allowed are finite numbers >= 0",
+       [](v1::Optimizer* o) { o->mutable_lamb()->set_weight_decay(-1); }},
+      {"optimizer.lars.momentum is 1, allowed are numbers in [0, 1)",
+       [](v1::Optimizer* o) { o->mutable_lars()->set_momentum(1); }},
+      {"optimizer.lars.coefficient is inf, allowed are finite numbers > 0, and 0 for the default",
+       [](v1::Optimizer* o) { o->mutable_lars()->set_coefficient(kInfinity); }},
+      {"optimizer.clip_norm is 1, allowed are 0 with lars, whose step does not grow with the "
+       "gradient",
+       [](v1::Optimizer* o) {
+         o->mutable_lars();
+         o->set_clip_norm(1);
+       }},
+      {"optimizer.weight_decay is 0.5, allowed are 0 with lamb, which has lamb.weight_decay",
+       [](v1::Optimizer* o) {
+         o->mutable_lamb();
+         o->set_weight_decay(0.5f);
+       }},
+      {"optimizer.clip_norm is nan, allowed are finite numbers >= 0",
+       [](v1::Optimizer* o) { o->set_clip_norm(kNan); }},
+      {"optimizer.ema_decay is 1, allowed are numbers in [0, 1)",
+       [](v1::Optimizer* o) { o->set_ema_decay(1); }},
+      {"",
+       [](v1::Optimizer* o) {
+         o->mutable_lamb()->set_weight_decay(1);
+         o->set_ema_decay(0.999f);
+         o->mutable_schedule()->mutable_pushed();
+       }},
       {"optimizer.momentum.momentum is 1, allowed are numbers in [0, 1)",
        [](v1::Optimizer* o) { o->mutable_momentum()->set_momentum(1); }},
       {"optimizer.adam.beta1 is -0.5, allowed are numbers in [0, 1)",

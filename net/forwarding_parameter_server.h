@@ -38,6 +38,13 @@ class ForwardingParameterServer : public ParameterServer {
                       Done<v1::DescribeBlocksResponse> done) override {
     target_->DescribeBlocks(std::move(request), std::move(done));
   }
+  void GetNormSums(v1::GetNormSumsRequest request, Done<v1::GetNormSumsResponse> done) override {
+    target_->GetNormSums(std::move(request), std::move(done));
+  }
+  void SetNormTotals(v1::SetNormTotalsRequest request,
+                     Done<v1::SetNormTotalsResponse> done) override {
+    target_->SetNormTotals(std::move(request), std::move(done));
+  }
   void GetStatus(v1::GetStatusRequest request, Done<v1::GetStatusResponse> done) override {
     target_->GetStatus(std::move(request), std::move(done));
   }

@@ -166,6 +166,13 @@ class GrpcChannel : public ParameterServer {
                       Done<v1::DescribeBlocksResponse> done) override {
     Send(Control("DescribeBlocks"), request, std::move(done));
   }
+  void GetNormSums(v1::GetNormSumsRequest request, Done<v1::GetNormSumsResponse> done) override {
+    Send(Control("GetNormSums", request.wait_ms()), request, std::move(done));
+  }
+  void SetNormTotals(v1::SetNormTotalsRequest request,
+                     Done<v1::SetNormTotalsResponse> done) override {
+    Send(Control("SetNormTotals"), request, std::move(done));
+  }
   void GetStatus(v1::GetStatusRequest request, Done<v1::GetStatusResponse> done) override {
     Send(Control("GetStatus"), request, std::move(done));
   }

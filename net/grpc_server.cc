@@ -158,6 +158,8 @@ RequestHandler FindHandler(const std::string& method) {
       {"/parley.v1.ParameterServer/Barrier", &Handle<&ParameterServer::Barrier>},
       {"/parley.v1.ParameterServer/Checkpoint", &Handle<&ParameterServer::Checkpoint>},
       {"/parley.v1.ParameterServer/DescribeBlocks", &Handle<&ParameterServer::DescribeBlocks>},
+      {"/parley.v1.ParameterServer/GetNormSums", &Handle<&ParameterServer::GetNormSums>},
+      {"/parley.v1.ParameterServer/SetNormTotals", &Handle<&ParameterServer::SetNormTotals>},
       {"/parley.v1.ParameterServer/GetStatus", &Handle<&ParameterServer::GetStatus>},
   };
   const auto it = kHandlers->find(method);

@@ -7,6 +7,7 @@
 #include "google/protobuf/util/message_differencer.h"
 #include "net/check_custom.h"
 #include "net/check_local_update.h"
+#include "net/check_norm_policy.h"
 #include "net/check_optimizer.h"
 #include "net/placement.h"
 
@@ -78,6 +79,9 @@ absl::StatusOr<Job> Job::Create(v1::JobSpec spec) {
   }
   if (const std::string fault = PolicyFault(s.policy()); !fault.empty()) {
     return Invalid(s.name(), fault);
+  }
+  if (const absl::Status legal = CheckNormPolicy(s); !legal.ok()) {
+    return Invalid(s.name(), legal.message());
   }
   if (const absl::Status legal = CheckLocalUpdate(s); !legal.ok()) {
     return Invalid(s.name(), legal.message());

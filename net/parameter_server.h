@@ -42,6 +42,9 @@ class ParameterServer {
   virtual void Checkpoint(v1::CheckpointRequest request, Done<v1::CheckpointResponse> done) = 0;
   virtual void DescribeBlocks(v1::DescribeBlocksRequest request,
                               Done<v1::DescribeBlocksResponse> done) = 0;
+  virtual void GetNormSums(v1::GetNormSumsRequest request, Done<v1::GetNormSumsResponse> done) = 0;
+  virtual void SetNormTotals(v1::SetNormTotalsRequest request,
+                             Done<v1::SetNormTotalsResponse> done) = 0;
   virtual void GetStatus(v1::GetStatusRequest request, Done<v1::GetStatusResponse> done) = 0;
 };
 

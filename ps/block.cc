@@ -3,12 +3,35 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/container/inlined_vector.h"
+#include "base/aligned_buffer.h"
 #include "base/initializer.h"
 #include "net/wire_dtype.h"
 #include "ps/reduce_update.h"
 
 namespace parley {
+
+namespace {
+
+// The first half of a round of `optimizer`, as an Optimizer whose new values are what it prepares.
+class FirstHalf final : public Optimizer {
+ public:
+  FirstHalf(const Optimizer& optimizer, absl::Span<double> sums)
+      : optimizer_(optimizer), sums_(sums) {}
+
+  std::vector<absl::string_view> slot_names() const override { return optimizer_.slot_names(); }
+
+  void Update(const UpdateContext& context, absl::Span<const float> gradient,
+              absl::Span<const float> values, absl::Span<float> new_values,
+              absl::Span<float* const> slots) const override {
+    optimizer_.Prepare(context, gradient, values, new_values, slots, sums_);
+  }
+
+ private:
+  const Optimizer& optimizer_;
+  const absl::Span<double> sums_;
+};
+
+}  // namespace
 
 // The buffer for the next round, when no reader holds the last one any more.
 class Block::Spare {
@@ -35,10 +58,11 @@ class Block::Spare {
 };
 
 Block::Block(FloatBuffer values, std::vector<FloatBuffer> slots, int64_t version,
-             std::shared_ptr<SharedArena> arena)
+             std::shared_ptr<SharedArena> arena, float rate_factor)
     : size_(values.size()),
       spare_(std::make_shared<Spare>(arena)),
       slots_(std::move(slots)),
+      rate_factor_(rate_factor),
       arena_(arena) {
   auto first = std::make_unique<FloatBuffer>(std::move(values));
   if (arena != nullptr) {
@@ -60,27 +84,73 @@ std::unique_ptr<Block> Block::Initialized(const Job& job, uint32_t number,
   for (int i = 0; i < optimizer.num_slots(); ++i) {
     slots.push_back(FloatBuffer::Zeros(values.size()));
   }
+  absl::InlinedVector<float*, 4> slot_data;
+  for (FloatBuffer& slot : slots) slot_data.push_back(slot.data());
+  optimizer.BeginSlots(values.span(), slot_data);
   return std::make_unique<Block>(std::move(values), std::move(slots), /*version=*/0,
                                  std::move(arena));
 }
 
-void Block::Apply(const Optimizer& optimizer, absl::Span<const Gradient> gradients) {
+std::unique_ptr<FloatBuffer> Block::Begin(absl::Span<const Gradient> gradients,
+                                          UpdateContext* context) {
+  for (const Gradient& gradient : gradients) {
+    rate_factor_ = gradient.rate_factor.value_or(rate_factor_);
+  }
+  context->round = Snapshot().version + 1;
+  context->rate_factor = rate_factor_;
   ForgetPrevious();  // its buffer is the next
-  std::unique_ptr<FloatBuffer> next = spare_->Take(size_);
-  int64_t version;
+  return spare_->Take(size_);
+}
+
+absl::InlinedVector<float*, 4> Block::SlotData() {
+  absl::InlinedVector<float*, 4> slots;
+  for (FloatBuffer& slot : slots_) slots.push_back(slot.data());
+  return slots;
+}
+
+void Block::Apply(const Optimizer& optimizer, absl::Span<const Gradient> gradients) {
+  UpdateContext context;
+  std::unique_ptr<FloatBuffer> next = Begin(gradients, &context);
   {
     // Only this thread publishes, so the current values stay what they are, and alive, until
     // Publish.
     const BlockSnapshot current = Snapshot();
-    version = current.version + 1;
-    absl::InlinedVector<float*, 4> slots;
-    for (FloatBuffer& slot : slots_) slots.push_back(slot.data());
-    UpdateContext context;
-    context.round = version;
     ReduceAndUpdate(optimizer, context, gradients, static_cast<int>(gradients.size()),
-                    current.span(), next->span(), slots);
+                    current.span(), next->span(), SlotData());
   }
-  Publish(std::move(next), version);
+  Publish(std::move(next), context.round);
+}
+
+void Block::Prepare(const Optimizer& optimizer, absl::Span<const Gradient> gradients,
+                    absl::Span<double> sums) {
+  UpdateContext context;
+  prepared_ = Begin(gradients, &context);
+  const BlockSnapshot current = Snapshot();
+  ReduceAndUpdate(FirstHalf(optimizer, sums), context, gradients,
+                  static_cast<int>(gradients.size()), current.span(), prepared_->span(),
+                  SlotData());
+}
+
+void Block::Finish(const Optimizer& optimizer, absl::Span<const double> norms) {
+  UpdateContext context;
+  {
+    const BlockSnapshot current = Snapshot();
+    context.round = current.version + 1;
+    context.rate_factor = rate_factor_;
+    context.norms = norms;
+    // New values take the place of what was prepared, tile by tile.
+    constexpr size_t kTile = 2048;
+    alignas(kBufferAlignment) float tile[kTile];
+    absl::InlinedVector<float*, 4> slots = SlotData();
+    for (size_t begin = 0; begin < size_; begin += kTile) {
+      const size_t size = std::min(kTile, size_ - begin);
+      const absl::Span<float> out = prepared_->span().subspan(begin, size);
+      std::copy(out.begin(), out.end(), tile);
+      optimizer.Update(context, {tile, size}, current.span().subspan(begin, size), out, slots);
+      for (float*& slot : slots) slot += size;
+    }
+  }
+  Publish(std::move(prepared_), context.round);
 }
 
 void Block::Skip() {
@@ -127,7 +197,16 @@ BlockCut Block::Cut() const {
   BlockCut cut;
   cut.values = Snapshot();
   for (const FloatBuffer& slot : slots_) cut.slots.push_back(slot.Copy());
+  cut.rate_factor = rate_factor_;
   return cut;
+}
+
+void Block::EncodeSlot(int slot, v1::DType dtype, Payload* payload) const {
+  const size_t bytes = size_ * WireBytes(dtype);
+  const auto copy =
+      std::make_shared<FloatBuffer>((bytes + sizeof(float) - 1) / sizeof(float), arena_.get());
+  ToWire(dtype, slots_[slot].data(), size_, copy->data());
+  payload->Append(copy->data(), bytes, copy);
 }
 
 void Block::Publish(std::unique_ptr<FloatBuffer> values, int64_t version) {

@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/types/span.h"
 #include "base/mutex.h"
 #include "net/job.h"
@@ -29,11 +30,12 @@ struct BlockSnapshot {
 struct BlockCut {
   BlockSnapshot values;
   std::vector<FloatBuffer> slots;
+  float rate_factor = 1;  // that the chief pushed last
 };
 
 // A Block is one contiguous piece of a parameter with its slots.
-// Thread safety: only the owning thread calls Apply, Skip and Cut; Snapshot is safe from any
-// thread. Invariants: (1) the version rises by exactly one a round.
+// Thread safety: only the owning thread calls Apply, Skip, Cut and EncodeSlot; Snapshot is safe
+// from any thread. Invariants: (1) the version rises by exactly one a round.
 //             (2) values and slots belong to the same version, as the owning thread sees them.
 //             (3) published values never change: a round is written into another buffer. Two
 //             buffers are kept, and more
@@ -44,7 +46,7 @@ class Block {
   // Takes over what a checkpoint held; every slot has values.size() elements. With an `arena` the
   // values stand there, where processes of this host can read them.
   Block(FloatBuffer values, std::vector<FloatBuffer> slots, int64_t version,
-        std::shared_ptr<SharedArena> arena = nullptr);
+        std::shared_ptr<SharedArena> arena = nullptr, float rate_factor = 1);
 
   // Block `number` of `job` with its first values, zero slots, and version 0.
   static std::unique_ptr<Block> Initialized(const Job& job, uint32_t number,
@@ -54,6 +56,13 @@ class Block {
   // Applies the next round: the mean of `gradients`, summed in their order (see ReduceAndUpdate),
   // each of size() elements. At least one; `optimizer` has as many slots as this block.
   void Apply(const Optimizer& optimizer, absl::Span<const Gradient> gradients);
+
+  // The next round in two halves, for an optimizer that needs norms over whole parameters: Prepare
+  // does what Optimizer::Prepare says with the mean of `gradients`, and adds to `sums`; what
+  // readers see stays. Finish applies it; the next call for this block after Prepare is Finish.
+  void Prepare(const Optimizer& optimizer, absl::Span<const Gradient> gradients,
+               absl::Span<double> sums);
+  void Finish(const Optimizer& optimizer, absl::Span<const double> norms);
 
   // A round that changes nothing but the version; called like Apply.
   void Skip();
@@ -66,18 +75,25 @@ class Block {
   // made once for each version, for all workers. Safe from any thread.
   void Encode(const BlockSnapshot& snapshot, v1::DType dtype, Payload* payload) const;
   BlockCut Cut() const;
+  // Appends a copy of slot `slot`, as elements of `dtype`.
+  void EncodeSlot(int slot, v1::DType dtype, Payload* payload) const;
   size_t size() const { return size_; }
 
  private:
   class Spare;
 
+  // The values of the round that begins, to be written, and its context.
+  std::unique_ptr<FloatBuffer> Begin(absl::Span<const Gradient> gradients, UpdateContext* context);
+  absl::InlinedVector<float*, 4> SlotData();
   void Publish(std::unique_ptr<FloatBuffer> values, int64_t version);
   void ForgetPrevious();
 
   const size_t size_;
   const std::shared_ptr<Spare> spare_;  // shared with the snapshots, which bring their buffers back
   std::vector<FloatBuffer> slots_;      // owning thread only
+  float rate_factor_;                   // likewise
   const std::shared_ptr<SharedArena> arena_;
+  std::unique_ptr<FloatBuffer> prepared_;  // likewise; between Prepare and Finish
   mutable Mutex mutex_;
   BlockSnapshot current_ ABSL_GUARDED_BY(mutex_);
   BlockSnapshot previous_ ABSL_GUARDED_BY(mutex_);  // none while a round is written

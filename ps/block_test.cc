@@ -83,6 +83,52 @@ TEST_F(BlockTest, AppliesTheMeanAndCountsVersions) {
   EXPECT_EQ(cut.values.span(), absl::MakeConstSpan({7.0f, 7.0f, 7.0f}));
 }
 
+// What the chief pushes is for its gradient's round and those after it, and goes into a checkpoint.
+TEST_F(BlockTest, APushedRateFactorHolds) {
+  v1::Optimizer spec;
+  spec.set_learning_rate(1);
+  spec.mutable_sgd();
+  spec.mutable_schedule()->mutable_pushed();
+  const auto sgd = NewOptimizer(spec).value();
+  Block block(Filled(3, 10), {}, 0);
+  block.Apply(*sgd, {Gradient(Constant(3, 1))});
+  EXPECT_EQ(block.Snapshot().span()[0], 9);
+  EXPECT_EQ(block.Cut().rate_factor, 1);
+  Gradient chief(Constant(3, 1));
+  chief.rate_factor = 0.5f;
+  block.Apply(*sgd, {chief, Gradient(Constant(3, 3))});
+  EXPECT_EQ(block.Snapshot().span()[0], 8);
+  block.Skip();
+  block.Apply(*sgd, {Gradient(Constant(3, 2))});
+  EXPECT_EQ(block.Snapshot().span()[0], 7);
+  EXPECT_EQ(block.Cut().rate_factor, 0.5f);
+  Block restored(Filled(3, 10), {}, 7, nullptr, block.Cut().rate_factor);
+  restored.Apply(*sgd, {Gradient(Constant(3, 2))});
+  EXPECT_EQ(restored.Snapshot().span()[0], 9);
+}
+
+TEST_F(BlockTest, ARoundInTwoHalvesIsSeenWhenItIsFinished) {
+  v1::Optimizer spec;
+  spec.set_learning_rate(1);
+  spec.mutable_sgd();
+  spec.set_clip_norm(5);
+  const auto sgd = NewOptimizer(spec).value();
+  constexpr size_t kSize = 5000;  // more than one tile
+  Block block(Filled(kSize, 10), {}, 3);
+  std::vector<double> sums = {0};
+  block.Prepare(*sgd, {Gradient(Constant(kSize, 1)), Gradient(Constant(kSize, 3))},
+                absl::MakeSpan(sums));
+  EXPECT_EQ(sums[0], 4.0 * kSize);
+  EXPECT_EQ(block.Snapshot().version, 3);
+  EXPECT_EQ(block.Snapshot().span()[0], 10);
+  const double norm = 10;
+  block.Finish(*sgd, {&norm, 1});
+  const BlockSnapshot after = block.Snapshot();
+  EXPECT_EQ(after.version, 4);
+  for (const float value : after.span()) ASSERT_NEAR(value, 9, 1e-6);
+  EXPECT_EQ(block.SnapshotAt(3).span()[kSize - 1], 10);
+}
+
 // Adam's first step is its learning rate, whatever the gradient's size; that of a later round, with
 // fresh slots, is not.
 TEST_F(BlockTest, TheOptimizerSeesTheRoundThatBegins) {

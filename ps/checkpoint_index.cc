@@ -1,6 +1,7 @@
 #include "ps/checkpoint_index.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -46,7 +47,10 @@ absl::Status CheckBlock(const v1::ShardHeader::Block& block, int parameter_index
   }
   bool sound = block.version() >= 0 && block.clocks_size() == spec.num_workers();
   for (const int64_t clock : block.clocks()) sound = sound && clock >= 0;
-  if (!sound) return absl::DataLossError(absl::StrCat(who, " has a wrong version or clocks"));
+  sound = sound && std::isfinite(block.rate_factor()) && block.rate_factor() >= 0;
+  if (!sound) {
+    return absl::DataLossError(absl::StrCat(who, " has a wrong version, clocks or rate factor"));
+  }
   if (IsSynchronous(spec.policy()) && block.version() != index.step()) {
     return absl::DataLossError(absl::StrCat(who, " is at version ", block.version(), " in step ",
                                             index.step(), " of a synchronous job"));
@@ -116,7 +120,8 @@ absl::Status CheckpointIndex::AddFile(Env* env, const std::string& folder,
                                    block.offset(),
                                    block.size(),
                                    block.version(),
-                                   {block.clocks().begin(), block.clocks().end()}});
+                                   {block.clocks().begin(), block.clocks().end()},
+                                   block.has_rate_factor() ? block.rate_factor() : 1});
     begin += (1 + block.num_slots()) * ArrayBytes(block.size());
   }
   files_.push_back({path, *std::move(file), named.crc32c()});

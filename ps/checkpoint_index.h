@@ -32,6 +32,7 @@ class CheckpointIndex {
     int64_t size;    // elements
     int64_t version;
     std::vector<int64_t> clocks;  // by worker of the saved job
+    float rate_factor;
   };
 
   struct File {

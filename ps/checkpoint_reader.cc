@@ -82,6 +82,7 @@ void MergeClocks(const std::vector<const CheckpointIndex::Piece*>& pieces, size_
                  RestoredBlock* block) {
   std::vector<int64_t> clocks = pieces.front()->clocks;
   for (const CheckpointIndex::Piece* piece : pieces) {
+    if (piece->version >= block->version) block->rate_factor = piece->rate_factor;
     block->version = std::max(block->version, piece->version);
     for (size_t i = 0; i < clocks.size(); ++i) clocks[i] = std::min(clocks[i], piece->clocks[i]);
   }

@@ -19,6 +19,7 @@ struct RestoredBlock {
   std::vector<FloatBuffer> slots;
   int64_t version = 0;
   std::vector<int64_t> clocks;  // by worker
+  float rate_factor = 1;        // see UpdateContext
 };
 
 // The blocks that shard `shard` of `job` owns, ascending, as the checkpoint `manifest_file` (a bare

@@ -33,6 +33,7 @@ absl::StatusOr<v1::ShardHeader> MakeHeader(const Job& job, int shard, int64_t st
     block->set_size(info.size);
     block->set_version(version);
     block->set_num_slots(static_cast<int>(saved.cut.slots.size()));
+    if (saved.cut.rate_factor != 1) block->set_rate_factor(saved.cut.rate_factor);
     if (saved.clocks.empty()) {
       for (int i = 0; i < job.spec().num_workers(); ++i) block->add_clocks(version);
     } else {

@@ -3,12 +3,14 @@
 
 #include <utility>
 
+#include "absl/types/optional.h"
 #include "net/payload.h"
 #include "proto/job.pb.h"
 
 namespace parley {
 
-// A worker's gradient of one block, as it came: elements of `dtype` (net/wire_dtype.h). A value.
+// A worker's gradient of one block, as it came: elements of `dtype` (net/wire_dtype.h), and what
+// the chief says with it. A value.
 struct Gradient {
   Gradient() = default;
   Gradient(Payload bytes, v1::DType type = v1::FLOAT32)  // NOLINT: a float32 payload is one
@@ -16,6 +18,7 @@ struct Gradient {
 
   Payload payload;
   v1::DType dtype = v1::FLOAT32;
+  absl::optional<float> rate_factor;  // of the learning rate, from this gradient's round on
 };
 
 }  // namespace parley

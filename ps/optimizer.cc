@@ -11,10 +11,14 @@
 #include "ps/optimizers/adagrad.h"
 #include "ps/optimizers/adam.h"
 #include "ps/optimizers/adamax.h"
+#include "ps/optimizers/averaged.h"
 #include "ps/optimizers/ftrl.h"
+#include "ps/optimizers/lamb.h"
+#include "ps/optimizers/lars.h"
 #include "ps/optimizers/lion.h"
 #include "ps/optimizers/momentum.h"
 #include "ps/optimizers/nadam.h"
+#include "ps/optimizers/norm_clipped.h"
 #include "ps/optimizers/regularized.h"
 #include "ps/optimizers/rmsprop.h"
 #include "ps/optimizers/scheduled.h"
@@ -108,6 +112,21 @@ absl::StatusOr<std::unique_ptr<Optimizer>> NewKind(const v1::Optimizer& spec,
       Set(spec.lion().beta2(), &config.beta2);
       return NewLion(config);
     }
+    case v1::Optimizer::kLamb: {
+      LambConfig config;
+      Set(spec.lamb().beta1(), &config.beta1);
+      Set(spec.lamb().beta2(), &config.beta2);
+      Set(spec.lamb().epsilon(), &config.epsilon);
+      config.weight_decay = spec.lamb().weight_decay();
+      return NewLamb(config);
+    }
+    case v1::Optimizer::kLars: {
+      LarsConfig config;
+      config.momentum = spec.lars().momentum();
+      config.weight_decay = spec.lars().weight_decay();
+      Set(spec.lars().coefficient(), &config.coefficient);
+      return NewLars(config);
+    }
     case v1::Optimizer::kCustom:
       return NewCustom(spec.custom(), registry);
     case v1::Optimizer::KIND_NOT_SET:
@@ -125,6 +144,8 @@ absl::StatusOr<std::unique_ptr<Optimizer>> NewOptimizer(const v1::Optimizer& spe
     optimizer = NewRegularized({spec.clip_value(), spec.l1(), spec.l2(), spec.weight_decay()},
                                std::move(optimizer));
   }
+  if (spec.clip_norm() > 0) optimizer = NewNormClipped(spec.clip_norm(), std::move(optimizer));
+  if (spec.ema_decay() > 0) optimizer = NewAveraged(spec.ema_decay(), std::move(optimizer));
   optimizer = NewScheduled(spec.learning_rate(), spec.schedule(), std::move(optimizer));
   if (spec.accumulate_rounds() > 1) {
     optimizer = NewAccumulated(spec.accumulate_rounds(), std::move(optimizer));

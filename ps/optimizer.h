@@ -22,7 +22,15 @@ struct UpdateContext {
   // Set by what NewOptimizer makes, from the declared rate and schedule; what its caller gives
   // does not count.
   float learning_rate = 0;
+  // What the chief pushed last, for a schedule that is `pushed`.
+  float rate_factor = 1;
+  // In the second half of a round that has two (see Prepare): what its sums came to, as
+  // NormPlan::NormsOf says (net/norm_plan.h). Otherwise empty.
+  absl::Span<const double> norms = {};
 };
+
+// The slot in which the moving average stands that Optimizer.ema_decay asks for.
+constexpr absl::string_view kAverageSlot = "average";
 
 // An Optimizer is a pure function over (parameter, slots, gradient, context). It works element by
 // element, so a block may be handed over in tiles of any size and the bits are the same; float32
@@ -34,10 +42,25 @@ class Optimizer {
  public:
   virtual ~Optimizer() = default;
 
-  // The float32 arrays that it keeps beside each element, by name. They start as zeros. Optimizers
+  // The float32 arrays that it keeps beside each element, by name. They start as zeros, unless
+  // BeginSlots says otherwise. Optimizers
   // of one kind and equal names understand each other's slots.
   virtual std::vector<absl::string_view> slot_names() const = 0;
   int num_slots() const { return static_cast<int>(slot_names().size()); }
+
+  // Writes what the slots are before the first round, where that is not zero, as it is now.
+  // `values` are the parameter's first ones.
+  virtual void BeginSlots(absl::Span<const float> /*values*/,
+                          absl::Span<float* const> /*slots*/) const {}
+
+  // Of an optimizer that needs norms over whole parameters, the first half of a round: reads
+  // `gradient` and `values`, updates slots, writes to `prepared` what Update gets in the place of
+  // the gradient, and adds to `sums` (NormPlan::NumSums of them) sums of squares in float64. What
+  // is added depends on how a block is cut into tiles; it is cut alike on every shard. Others have
+  // one half only, Update.
+  virtual void Prepare(const UpdateContext& /*context*/, absl::Span<const float> /*gradient*/,
+                       absl::Span<const float> /*values*/, absl::Span<float> /*prepared*/,
+                       absl::Span<float* const> /*slots*/, absl::Span<double> /*sums*/) const {}
 
   // Reads `gradient` and `values`, writes `new_values`, and updates the num_slots() arrays `slots`
   // in place; each has gradient.size() float32 elements. None of these overlap.

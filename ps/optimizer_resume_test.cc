@@ -131,6 +131,7 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values("learning_rate: 0.05 rmsprop { momentum: 0.9 centered: true }",
                     "learning_rate: 0.05 nadam {} accumulate_rounds: 4 weight_decay: 0.1 "
                     "schedule { warmup_updates: 2 warmup_start: 0.5 cosine { updates: 6 } }",
+                    "learning_rate: 0.05 momentum { momentum: 0.9 } ema_decay: 0.9",
                     "learning_rate: 0.5 ftrl { l1: 0.01 }"));
 
 }  // namespace

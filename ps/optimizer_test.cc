@@ -259,6 +259,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Recorded("RmspropCentered", "rmsprop { centered: true }", 2),
                     Recorded("RmspropMomentum", "rmsprop { momentum: 0.9 }", 2),
                     Recorded("RmspropBoth", "rmsprop { momentum: 0.9 centered: true }", 3),
+                    Recorded("Averaged", "adam {} ema_decay: 0.5", 3),
                     Recorded("Adamax", "adamax {}", 2), Recorded("Nadam", "nadam {}", 2),
                     Recorded("EverythingAround",
                              "adam { amsgrad: true } clip_value: 1 l1: 0.1 l2: 0.1 weight_decay: 1 "
@@ -345,6 +346,83 @@ TEST(ScheduledTest, TheRateIsThatOfTheRound) {
     rates.push_back(-UpdateOne(*sgd, round, 1, 0, &slots));
   }
   EXPECT_EQ(rates, (std::vector<float>{1, 1, 0.5f, 0.5f, 0.25f}));
+}
+
+TEST(ScheduledTest, APushedFactorCountsAfterTheWarmup) {
+  v1::Optimizer spec;
+  spec.set_learning_rate(2);
+  spec.mutable_sgd();
+  spec.mutable_schedule()->mutable_pushed();
+  spec.mutable_schedule()->set_warmup_updates(1);
+  spec.mutable_schedule()->set_warmup_start(0.5f);
+  const auto sgd = NewOptimizer(spec).value();
+  const float gradient = 1, value = 0;
+  std::vector<float> rates;
+  for (int64_t round = 1; round <= 3; ++round) {
+    UpdateContext context;
+    context.round = round;
+    context.rate_factor = round == 3 ? 0.25f : 3;
+    float next = 0;
+    sgd->Update(context, {&gradient, 1}, {&value, 1}, {&next, 1}, {});
+    rates.push_back(-next);
+  }
+  EXPECT_EQ(rates, (std::vector<float>{1, 6, 0.5f}));
+}
+
+TEST(AveragedTest, BeginsAsTheFirstValuesAndFollowsThem) {
+  v1::Optimizer spec;
+  spec.set_learning_rate(1);
+  spec.mutable_sgd();
+  spec.set_ema_decay(0.75f);
+  const auto sgd = NewOptimizer(spec).value();
+  EXPECT_EQ(sgd->slot_names(), std::vector<absl::string_view>{kAverageSlot});
+  const float first = 8;
+  float average = 0;
+  float* const slot = &average;
+  sgd->BeginSlots({&first, 1}, {&slot, 1});
+  EXPECT_EQ(average, 8);
+  std::vector<float> slots = {average};
+  EXPECT_EQ(UpdateOne(*sgd, 1, 4, 8, &slots), 4);
+  EXPECT_EQ(slots[0], 7);
+  EXPECT_EQ(UpdateOne(*sgd, 2, 0, 4, &slots), 4);
+  EXPECT_EQ(slots[0], 6.25f);
+}
+
+// Layer-wise rates do not depend on the gradient's size; where a norm is zero they are the rate.
+TEST(NormsTest, ZeroNormsLeaveTheLearningRate) {
+  for (const char* const kind : {"lamb { epsilon: 1e-3 }", "lars { coefficient: 0.5 }"}) {
+    v1::Optimizer spec;
+    ASSERT_TRUE(google::protobuf::TextFormat::ParseFromString(kind, &spec));
+    spec.set_learning_rate(0.5f);
+    const auto optimizer = NewOptimizer(spec).value();
+    for (const std::vector<double>& norms : {std::vector<double>{0, 2}, {3, 0}}) {
+      std::vector<float> slots(static_cast<size_t>(optimizer->num_slots()), 0);
+      std::vector<float*> slot_data;
+      for (float& slot : slots) slot_data.push_back(&slot);
+      UpdateContext context;
+      context.norms = norms;
+      const float prepared = 2, value = 7;
+      float next = 0;
+      optimizer->Update(context, {&prepared, 1}, {&value, 1}, {&next, 1}, slot_data);
+      EXPECT_EQ(next, 6) << kind;
+    }
+  }
+}
+
+TEST(NormsTest, ShortGradientsAreNotLengthened) {
+  v1::Optimizer spec;
+  spec.set_learning_rate(1);
+  spec.mutable_sgd();
+  spec.set_clip_norm(3);
+  const auto sgd = NewOptimizer(spec).value();
+  for (const double norm : {0.0, 1.0, 2.9, 6.0}) {
+    UpdateContext context;
+    context.norms = {&norm, 1};
+    const float gradient = 2, value = 0;
+    float next = 0;
+    sgd->Update(context, {&gradient, 1}, {&value, 1}, {&next, 1}, {});
+    EXPECT_NEAR(next, norm == 6 ? -1 : -2, 1e-6) << norm;
+  }
 }
 
 // The schedule and Adam's t count updates, not rounds.

@@ -76,7 +76,7 @@ double OneCycleFactor(const v1::Schedule::OneCycle& cycle, int64_t u) {
 
 }  // namespace
 
-double ScheduleFactor(const v1::Schedule& schedule, int64_t update) {
+double ScheduleFactor(const v1::Schedule& schedule, int64_t update, double pushed) {
   int64_t u = update - 1;
   if (u < schedule.warmup_updates()) {
     return AlongLine(schedule.warmup_start(), 1,
@@ -94,6 +94,8 @@ double ScheduleFactor(const v1::Schedule& schedule, int64_t update) {
       return CosineFactor(schedule.cosine(), u);
     case v1::Schedule::kOneCycle:
       return OneCycleFactor(schedule.one_cycle(), u);
+    case v1::Schedule::kPushed:
+      return pushed;
     case v1::Schedule::KIND_NOT_SET:
       break;
   }

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <new>
 
 #include "absl/strings/str_cat.h"
@@ -12,8 +13,6 @@
 
 namespace parley {
 namespace {
-
-constexpr int64_t kMaxStep = int64_t{1} << 62;
 
 int64_t MachineMemory() {
   return static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGE_SIZE);
@@ -49,18 +48,21 @@ Shard::Shard(ShardOptions options)
 Shard::~Shard() {
   std::vector<AnswerDone> waiting;
   std::vector<EarlyJoin> early;
+  std::vector<SumsWaiter> sums;
   {
     MutexLock lock(&mutex_);
     stopping_ = true;
     for (auto& [token, done] : dones_) waiting.push_back(std::move(done));
     dones_.clear();
     early.swap(early_joins_);
+    sums.swap(sums_waiters_);
   }
   changed_.NotifyAll();
   timer_.join();
   const absl::Status stopped = absl::UnavailableError(absl::StrCat(task_, " is stopping"));
   for (AnswerDone& done : waiting) done({0, stopped, {}});
   for (EarlyJoin& join : early) join.done(stopped);
+  for (SumsWaiter& waiter : sums) waiter.done(stopped);
   owners_.clear();  // their last tasks may post to the background thread
   background_.reset();
 }
@@ -146,6 +148,13 @@ absl::StatusOr<std::unique_ptr<Shard::Declared>> Shard::MakeDeclared(
     PARLEY_ASSIGN_OR_RETURN(
         std::unique_ptr<Optimizer> optimizer,
         NewOptimizer(kept.OptimizerOf(static_cast<int>(i)), options_.optimizers));
+    if (kept.OptimizerOf(static_cast<int>(i)).schedule().has_pushed()) {
+      declared->takes_rate_factors = true;
+    }
+    const bool averages = kept.OptimizerOf(static_cast<int>(i)).ema_decay() > 0;
+    const std::vector<absl::string_view> slots = optimizer->slot_names();
+    const auto average = std::find(slots.begin(), slots.end(), kAverageSlot);
+    declared->average_slots.push_back(averages ? static_cast<int>(average - slots.begin()) : -1);
     declared->optimizers.push_back(std::move(optimizer));
   }
   declared->numbers = kept.BlocksOfShard(options_.shard_index);
@@ -168,6 +177,13 @@ absl::StatusOr<std::unique_ptr<Shard::Declared>> Shard::MakeDeclared(
     declared->local[declared->numbers[i]] = static_cast<int>(i);
   }
   PARLEY_RETURN_IF_ERROR(MakeBlocks(request.checkpoint(), declared.get(), &clocks));
+  declared->turns = std::vector<Turn>(declared->blocks.size());
+  int64_t version = 0;
+  for (size_t i = 0; i < clocks.size(); ++i) {
+    version = i == 0 ? clocks[i].version : std::min(version, clocks[i].version);
+  }
+  declared->norms =
+      std::make_unique<NormRounds>(&kept, &declared->norm_plan, declared->numbers, version);
   ShardState::Options state_options;
   state_options.task = task_;
   state_options.lease = options_.lease;
@@ -351,6 +367,8 @@ absl::StatusOr<ShardState::PushPull> Shard::Decode(const Declared& declared,
                                                    " pushes and ", request.base_version_size(),
                                                    " values of base_version"));
   }
+  PARLEY_ASSIGN_OR_RETURN(const absl::optional<float> rate_factor,
+                          RateFactorOf(declared, request, who));
   PayloadReader gradients(payload);
   result.pushes.reserve(static_cast<size_t>(request.push_size()));
   for (int i = 0; i < request.push_size(); ++i) {
@@ -373,6 +391,7 @@ absl::StatusOr<ShardState::PushPull> Shard::Decode(const Declared& declared,
     }
     result.pushes.push_back({block, request.base_version_size() == 0 ? 0 : request.base_version(i),
                              Gradient(gradients.Take(bytes), request.dtype())});
+    result.pushes.back().gradient.rate_factor = rate_factor;
   }
   if (gradients.left() > 0) {
     return absl::InvalidArgumentError(absl::StrCat(who, ": the payload has ", payload.size(),
@@ -392,6 +411,23 @@ absl::StatusOr<ShardState::PushPull> Shard::Decode(const Declared& declared,
     result.pulls.push_back(block);
   }
   return result;
+}
+
+absl::StatusOr<absl::optional<float>> Shard::RateFactorOf(const Declared& declared,
+                                                          const v1::PushPullRequest& request,
+                                                          const std::string& who) const {
+  if (!request.has_rate_factor()) return absl::optional<float>();
+  const float factor = request.rate_factor();
+  if (request.sender().worker() != 0 || !declared.takes_rate_factors) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(who, ": rate_factor is ", factor,
+                     ", allowed is none but from worker:0 in a job with a pushed schedule"));
+  }
+  if (!std::isfinite(factor) || factor < 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(who, ": rate_factor is ", factor, ", allowed are finite numbers >= 0"));
+  }
+  return absl::optional<float>(factor);
 }
 
 void Shard::PushPull(v1::PushPullRequest request, Payload payload, Done<PushPullReply> done) {
@@ -418,11 +454,14 @@ void Shard::PushPull(v1::PushPullRequest request, Payload payload, Done<PushPull
         decoded->token = token;
         return state.HandlePushPull(*std::move(decoded), Now());
       },
-      [this, declared, pull_dtype, pull_step, pulls = std::move(pulls),
+      [this, declared, pull_dtype, pull_step, average = request.average(), pulls = std::move(pulls),
        done = std::move(done)](ShardState::Answer answer) mutable {
         if (!answer.status.ok()) {
           done(answer.status);
           return;
+        }
+        if (average) {
+          return AnswerAverages(declared, answer, pulls, pull_dtype, std::move(done));
         }
         PushPullReply reply;
         for (const int64_t staleness : answer.staleness) {
@@ -469,6 +508,7 @@ void Shard::RunTimer() {
   for (;;) {
     Outcome outcome;
     std::vector<EarlyJoin> overdue;
+    std::vector<SumsWaiter> overdue_sums;
     {
       MutexLock lock(&mutex_);
       while (!stopping_ && Now() < next_tick_) {
@@ -479,6 +519,7 @@ void Shard::RunTimer() {
       next_tick_ = absl::InfiniteFuture();
       if (declared_ != nullptr) {
         outcome = CarryOut(declared_.get(), declared_->state->Tick(now), /*may_help=*/false);
+        overdue_sums = TakeOverdueSums(now);
       }
       std::vector<EarlyJoin> kept;
       for (EarlyJoin& join : early_joins_) {
@@ -492,6 +533,9 @@ void Shard::RunTimer() {
       early_joins_ = std::move(kept);
     }
     Conclude(std::move(outcome));
+    for (SumsWaiter& waiter : overdue_sums) {
+      waiter.done(absl::DeadlineExceededError(waiter.who));
+    }
     for (EarlyJoin& join : overdue) {
       join.done(absl::DeadlineExceededError(absl::StrCat(
           task_, ": worker:", join.request.sender().worker(),

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <string>
 #include <thread>
@@ -13,12 +14,15 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "absl/types/optional.h"
 #include "base/env.h"
 #include "base/mutex.h"
 #include "net/job.h"
+#include "net/norm_plan.h"
 #include "net/parameter_server.h"
 #include "net/shared_arena.h"
 #include "ps/block.h"
+#include "ps/norm_rounds.h"
 #include "ps/optimizer.h"
 #include "ps/optimizer_registry.h"
 #include "ps/policy.h"
@@ -77,24 +81,42 @@ class Shard final : public ParameterServer {
   void DescribeBlocks(v1::DescribeBlocksRequest request,
                       Done<v1::DescribeBlocksResponse> done) override;
   void GetStatus(v1::GetStatusRequest request, Done<v1::GetStatusResponse> done) override;
+  void GetNormSums(v1::GetNormSumsRequest request, Done<v1::GetNormSumsResponse> done) override;
+  void SetNormTotals(v1::SetNormTotalsRequest request,
+                     Done<v1::SetNormTotalsResponse> done) override;
 
   // True when nobody will come any more (ShardState::IsDone); waits for it up to `timeout`.
   bool WaitUntilDone(absl::Duration timeout) const;
 
  private:
-  // What Declare makes. The pointer, and all but `state`, are constant once published.
+  // What a block's owner has to do when a round that is in its middle is finished.
+  struct Turn {
+    int64_t halved = 0;  // the round of which the first half is done; 0: none
+    std::deque<absl::AnyInvocable<void()>> later;
+  };
+
+  // What Declare makes. The pointer, and all but `turns`, `norms` and `state`, are constant once
+  // published.
   struct Declared {
-    explicit Declared(Job declared_job) : job(std::move(declared_job)) {}
-    Job job;
+    explicit Declared(Job declared_job) : job(std::move(declared_job)), norm_plan(&job) {}
+    const Job job;
+    const NormPlan norm_plan;
     std::unique_ptr<Policy> policy;
     std::vector<std::unique_ptr<Optimizer>> optimizers;  // by parameter
+    bool takes_rate_factors = false;                     // a schedule is `pushed`
+    std::vector<int> average_slots;                      // by parameter; -1: it keeps none
     std::vector<uint32_t> numbers;                       // of the shard's blocks in the job
     std::vector<int> local;                              // by number: index in blocks, or -1
     std::vector<std::unique_ptr<Block>> blocks;          // written by their owner threads only
+    std::vector<Turn> turns;                             // by block; of their owner threads
+    std::unique_ptr<NormRounds> norms;                   // guarded by mutex_
     std::unique_ptr<ShardState> state;                   // guarded by mutex_
 
     const Optimizer& OptimizerOf(uint32_t number) const {
       return *optimizers[job.blocks()[number].parameter];
+    }
+    int AverageSlotOf(uint32_t number) const {
+      return average_slots[job.blocks()[number].parameter];
     }
   };
 
@@ -115,6 +137,25 @@ class Shard final : public ParameterServer {
     Done<v1::JoinResponse> done;
   };
   struct CheckpointCut;
+  struct BlockSums {
+    size_t block;
+    int64_t round;
+    std::vector<double> sums;
+  };
+  // What an owner thread has done and not reported yet.
+  struct RoundsDone {
+    std::vector<size_t> applied;  // blocks, one for each round
+    std::vector<BlockSums> sums;
+  };
+  // A GetNormSums that waits for its round.
+  struct SumsWaiter {
+    std::string who;
+    int64_t round;
+    absl::Time deadline;
+    Done<v1::GetNormSumsResponse> done;
+  };
+
+  static constexpr int64_t kMaxStep = int64_t{1} << 62;
 
   absl::Time Now() const;
   absl::Time DeadlineIn(int64_t wait_ms) const;
@@ -132,6 +173,12 @@ class Shard final : public ParameterServer {
   absl::StatusOr<ShardState::PushPull> Decode(const Declared& declared,
                                               const v1::PushPullRequest& request,
                                               const Payload& payload) const;
+  // The chief's, checked; none where the request has none. `who` begins the error.
+  absl::StatusOr<absl::optional<float>> RateFactorOf(const Declared& declared,
+                                                     const v1::PushPullRequest& request,
+                                                     const std::string& who) const;
+  void AnswerAverages(Declared* declared, const ShardState::Answer& answer,
+                      const std::vector<size_t>& pulls, v1::DType dtype, Done<PushPullReply> done);
   // Runs event(state, token) under the mutex, and carries out the actions it returns; `done` gets
   // the answer to `token`.
   template <typename Event>
@@ -142,6 +189,15 @@ class Shard final : public ParameterServer {
                   Outcome* outcome) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Conclude(Outcome outcome);
   void ApplyRounds(Declared* declared, const std::vector<ShardState::Round>& rounds);
+  // These three by owner threads; `task` belongs behind the round in which the block may be.
+  void RunInTurn(Declared* declared, size_t block, absl::AnyInvocable<void()> task);
+  void RunRound(Declared* declared, const ShardState::Round& round, RoundsDone* done);
+  void ReportRounds(Declared* declared, RoundsDone done);
+  void FinishRound(Declared* declared, int64_t round, std::vector<double> totals);
+  // Answers the GetNormSums whose rounds are summed.
+  void AnswerSums(Declared* declared);
+  // Those whose time is over, and what to say; the rest's is in next_tick_.
+  std::vector<SumsWaiter> TakeOverdueSums(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void PostCut(Declared* declared, const std::shared_ptr<CheckpointCut>& cut)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void WriteCut(const Declared& declared, CheckpointCut* cut);
@@ -155,6 +211,7 @@ class Shard final : public ParameterServer {
   mutable CondVar changed_;  // next_tick_, stopping_, or who has left
   std::unique_ptr<Declared> declared_ ABSL_GUARDED_BY(mutex_);
   std::vector<EarlyJoin> early_joins_ ABSL_GUARDED_BY(mutex_);  // before Declare
+  std::vector<SumsWaiter> sums_waiters_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<uint64_t, AnswerDone> dones_ ABSL_GUARDED_BY(mutex_);
   uint64_t next_token_ ABSL_GUARDED_BY(mutex_) = 1;
   absl::Time next_tick_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();

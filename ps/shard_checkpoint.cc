@@ -28,15 +28,23 @@ absl::Status Shard::MakeBlocks(const std::string& checkpoint, Declared* declared
                                         declared->job, options_.shard_index, options_.optimizers));
   for (size_t i = 0; i < restored.size(); ++i) {
     (*clocks)[i] = {restored[i].version, std::move(restored[i].clocks)};
-    declared->blocks.push_back(std::make_unique<Block>(std::move(restored[i].values),
-                                                       std::move(restored[i].slots),
-                                                       restored[i].version, options_.arena));
+    declared->blocks.push_back(
+        std::make_unique<Block>(std::move(restored[i].values), std::move(restored[i].slots),
+                                restored[i].version, options_.arena, restored[i].rate_factor));
   }
   return absl::OkStatus();
 }
 
 // The blocks of one checkpoint while their owner threads copy them.
 struct Shard::CheckpointCut {
+  // A block may be in the middle of a round when the shard is destroyed.
+  ~CheckpointCut() {
+    if (done) done(absl::UnavailableError("the shard is stopping"));
+  }
+  void Answer(absl::StatusOr<v1::CheckpointResponse> response) {
+    std::exchange(done, nullptr)(std::move(response));
+  }
+
   int64_t step;
   Done<v1::CheckpointResponse> done;
   std::vector<SavedBlock> blocks;
@@ -83,9 +91,11 @@ void Shard::PostCut(Declared* declared, const std::shared_ptr<CheckpointCut>& cu
     block.number = declared->numbers[i];
     block.clocks = declared->state->ClocksOf(i).clocks;
     OwnerOf(i).Post([this, declared, cut, i] {
-      cut->blocks[i].cut = declared->blocks[i]->Cut();
-      if (cut->missing.fetch_sub(1, std::memory_order_acq_rel) > 1) return;
-      background_->Post([this, declared, cut] { WriteCut(*declared, cut.get()); });
+      RunInTurn(declared, i, [this, declared, cut, i] {
+        cut->blocks[i].cut = declared->blocks[i]->Cut();
+        if (cut->missing.fetch_sub(1, std::memory_order_acq_rel) > 1) return;
+        background_->Post([this, declared, cut] { WriteCut(*declared, cut.get()); });
+      });
     });
   }
 }
@@ -95,14 +105,14 @@ void Shard::WriteCut(const Declared& declared, CheckpointCut* cut) {
       WriteShard(options_.env, options_.checkpoint_folder, declared.job, options_.shard_index,
                  cut->step, cut->blocks);
   if (!file.ok()) {
-    cut->done(Annotate(file.status(), absl::StrCat(task_, ": checkpoint of step ", cut->step)));
+    cut->Answer(Annotate(file.status(), absl::StrCat(task_, ": checkpoint of step ", cut->step)));
     return;
   }
   v1::CheckpointResponse response;
   response.set_file(file->file());
   response.set_bytes(file->bytes());
   response.set_crc32c(file->crc32c());
-  cut->done(std::move(response));
+  cut->Answer(std::move(response));
 }
 
 }  // namespace parley

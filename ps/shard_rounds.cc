@@ -71,23 +71,19 @@ void Shard::Conclude(Outcome outcome) {
 }
 
 void Shard::ApplyRounds(Declared* declared, const std::vector<ShardState::Round>& rounds) {
+  RoundsDone done;
   for (const ShardState::Round& round : rounds) {
-    Block& block = *declared->blocks[round.block];
-    if (round.gradients.empty()) {
-      block.Skip();
-    } else {
-      block.Apply(declared->OptimizerOf(declared->numbers[round.block]), round.gradients);
+    if (declared->turns[round.block].halved == 0) {
+      RunRound(declared, round, &done);
+      continue;
     }
+    RunInTurn(declared, round.block, [this, declared, round] {
+      RoundsDone later;
+      RunRound(declared, round, &later);
+      ReportRounds(declared, std::move(later));
+    });
   }
-  std::vector<Outcome> outcomes;
-  {
-    MutexLock lock(&mutex_);
-    for (const ShardState::Round& round : rounds) {
-      outcomes.push_back(
-          CarryOut(declared, declared->state->Applied(round.block), /*may_help=*/false));
-    }
-  }
-  for (Outcome& outcome : outcomes) Conclude(std::move(outcome));
+  ReportRounds(declared, std::move(done));
 }
 
 TaskThread& Shard::OwnerOf(size_t block) const { return *owners_[block % owners_.size()]; }

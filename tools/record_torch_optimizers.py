@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Records what PyTorch's optimizers and learning-rate schedules do, for ps/optimizer_recorded_test.cc and
+"""Records what PyTorch's optimizers and learning-rate schedules do, and for what it lacks the papers' formulas, for ps/optimizer_recorded_test.cc and
 ps/schedule_test.cc.
 
 Needs torch (of PyPI, for the CPU) and numpy. Run from the root of the workspace:
@@ -35,11 +35,55 @@ class Numbers:
         return (self.state >> 40) / 2**23 - 1
 
 
-def run(spec, make, clip=None, accumulate=1, schedule=None):
+class Lamb(torch.optim.Optimizer):
+    """You et al., 2020, algorithm 2, with the identity as phi."""
+
+    def __init__(self, params, lr, betas=(f32(0.9), f32(0.999)), eps=f32(1e-6), weight_decay=0.0):
+        super().__init__(params, {"lr": lr})
+        self.betas, self.eps, self.weight_decay, self.t, self.m, self.v = betas, eps, weight_decay, 0, 0, 0
+
+    def step(self):
+        (group,) = self.param_groups
+        (p,) = group["params"]
+        (beta1, beta2), g = self.betas, p.grad
+        self.t += 1
+        self.m = beta1 * self.m + (1 - beta1) * g
+        self.v = beta2 * self.v + (1 - beta2) * g * g
+        r = self.m / (1 - beta1**self.t) / (torch.sqrt(self.v / (1 - beta2**self.t)) + self.eps)
+        with torch.no_grad():
+            r += self.weight_decay * p
+            p -= group["lr"] * (p.norm() / r.norm()) * r
+
+
+class Lars(torch.optim.Optimizer):
+    """You, Gitman and Ginsburg, 2017, algorithm 1."""
+
+    def __init__(self, params, lr, momentum=0.0, weight_decay=0.0, coefficient=f32(0.001)):
+        super().__init__(params, {"lr": lr})
+        self.momentum, self.weight_decay, self.coefficient, self.v = momentum, weight_decay, coefficient, 0
+
+    def step(self):
+        (group,) = self.param_groups
+        (p,) = group["params"]
+        g = p.grad
+        with torch.no_grad():
+            trust = self.coefficient * p.norm() / (g.norm() + self.weight_decay * p.norm())
+            self.v = self.momentum * self.v + group["lr"] * trust * (g + self.weight_decay * p)
+            p -= self.v
+
+
+def run(spec, make, clip=None, accumulate=1, schedule=None, clip_norm=None, ema=None, l2=0.0):
+    """With `ema` the moving average is recorded in the parameter's place."""
     numbers = Numbers()
     parameter = torch.tensor([2 * numbers.next() for _ in range(ELEMENTS)], dtype=torch.float64, requires_grad=True)
     optimizer = make([parameter])
     scheduler = schedule(optimizer) if schedule else None
+    average = None
+    if ema:
+        average = torch.optim.swa_utils.AveragedModel(
+            torch.nn.ParameterList([parameter]), multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(ema)
+        )
+        average.update_parameters(torch.nn.ParameterList([parameter]))  # it begins as the first values
     lines = [f"case {spec}"]
     total = torch.zeros(ELEMENTS, dtype=torch.float64)
     for step in range(1, STEPS + 1):
@@ -47,14 +91,21 @@ def run(spec, make, clip=None, accumulate=1, schedule=None):
         total += torch.tensor([numbers.next() * 2.0 ** (i - 4) for i in range(ELEMENTS)], dtype=torch.float64)
         if step % accumulate == 0:
             parameter.grad = total / accumulate
+            if clip_norm:
+                torch.nn.utils.clip_grad_norm_([parameter], clip_norm)
             if clip:
                 torch.nn.utils.clip_grad_value_([parameter], clip)
+            if l2:
+                parameter.grad += l2 * parameter.detach()
             optimizer.step()
+            if average:
+                average.update_parameters(torch.nn.ParameterList([parameter]))
             if scheduler:
                 scheduler.step()
             total = torch.zeros(ELEMENTS, dtype=torch.float64)
         if step in SHOWN:
-            lines.append(f"{step} " + " ".join(f"{value:.9g}" for value in parameter.detach().tolist()))
+            shown = next(average.parameters()) if average else parameter
+            lines.append(f"{step} " + " ".join(f"{value:.9g}" for value in shown.detach().tolist()))
     return lines
 
 
@@ -166,6 +217,56 @@ def optimizers():
         run(
             f"{rate} momentum {{ momentum: 0.9 }} schedule {{ step {{ every: 30 gamma: 0.5 }} }}",
             lambda p: optim.SGD(p, lr, momentum=f32(0.9)),
+            schedule=lambda o: lr_scheduler.StepLR(o, 30, 0.5),
+        ),
+        run(f"{rate} sgd {{}} ema_decay: 0.9", lambda p: optim.SGD(p, lr), ema=f32(0.9)),
+        run(
+            f"{rate} adam {{}} weight_decay: 0.1 accumulate_rounds: 4 ema_decay: 0.75",
+            lambda p: optim.AdamW(p, lr, betas=(f32(0.9), f32(0.999)), eps=f32(1e-8), weight_decay=wd),
+            accumulate=4,
+            ema=0.75,
+        ),
+        run(f"{rate} sgd {{}} clip_norm: 2", lambda p: optim.SGD(p, lr), clip_norm=2.0),
+        run(
+            f"{rate} adam {{}} weight_decay: 0.1 clip_norm: 2 ema_decay: 0.9",
+            lambda p: optim.AdamW(p, lr, betas=(f32(0.9), f32(0.999)), eps=f32(1e-8), weight_decay=wd),
+            clip_norm=2.0,
+            ema=f32(0.9),
+        ),
+        run(
+            f"{rate} momentum {{ momentum: 0.9 nesterov: true }} l2: 0.1 clip_norm: 50 clip_value: 0.5 "
+            "accumulate_rounds: 2 schedule { step { every: 30 gamma: 0.5 } }",
+            lambda p: optim.SGD(p, lr, momentum=f32(0.9), nesterov=True, weight_decay=wd),
+            clip_norm=50.0,
+            clip=0.5,
+            accumulate=2,
+            schedule=lambda o: lr_scheduler.StepLR(o, 30, 0.5),
+        ),
+        run(f"{rate} lamb {{}}", lambda p: Lamb(p, lr)),
+        run(
+            f"{rate} lamb {{ beta1: 0.8 beta2: 0.95 epsilon: 1e-3 weight_decay: 0.1 }}",
+            lambda p: Lamb(p, lr, (f32(0.8), rho), small, wd),
+        ),
+        run(
+            f"{rate} lamb {{ weight_decay: 0.1 }} clip_value: 0.5 l2: 0.1 accumulate_rounds: 4 "
+            "schedule { step { every: 30 gamma: 0.5 } }",
+            lambda p: Lamb(p, lr, weight_decay=wd),
+            clip=0.5,
+            l2=wd,
+            accumulate=4,
+            schedule=lambda o: lr_scheduler.StepLR(o, 30, 0.5),
+        ),
+        run("learning_rate: 1 lars {}", lambda p: Lars(p, 1.0)),
+        run(
+            "learning_rate: 1 lars { momentum: 0.9 weight_decay: 0.1 coefficient: 0.01 }",
+            lambda p: Lars(p, 1.0, f32(0.9), wd, lr),
+        ),
+        run(
+            "learning_rate: 1 lars { momentum: 0.9 weight_decay: 0.1 } clip_value: 0.5 ema_decay: 0.9 "
+            "schedule { step { every: 30 gamma: 0.5 } }",
+            lambda p: Lars(p, 1.0, f32(0.9), wd),
+            clip=0.5,
+            ema=f32(0.9),
             schedule=lambda o: lr_scheduler.StepLR(o, 30, 0.5),
         ),
     ]

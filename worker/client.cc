@@ -1,12 +1,14 @@
 #include "worker/client.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "absl/types/optional.h"
 #include "base/aligned_buffer.h"
 #include "base/finite.h"
 #include "base/mutex.h"
@@ -14,8 +16,10 @@
 #include "glog/logging.h"
 #include "net/check_local_update.h"
 #include "net/checkpoint_folder.h"
+#include "net/norm_plan.h"
 #include "net/wire_dtype.h"
 #include "worker/ask_all.h"
+#include "worker/norm_exchange.h"
 #include "worker/operation.h"
 #include "worker/request_plan.h"
 #include "worker/session.h"
@@ -35,9 +39,10 @@ struct ClientState {
   CondVar ended;                              // an operation
   int operations ABSL_GUARDED_BY(mutex) = 0;  // not ended
   uint64_t next_operation ABSL_GUARDED_BY(mutex) = 1;
-  absl::Status failure ABSL_GUARDED_BY(mutex);           // why no call may begin any more
-  std::vector<int64_t> versions ABSL_GUARDED_BY(mutex);  // by block: of the values pulled last
-  std::vector<bool> skipped ABSL_GUARDED_BY(mutex);      // by block: their last round was
+  absl::Status failure ABSL_GUARDED_BY(mutex);               // why no call may begin any more
+  std::vector<int64_t> versions ABSL_GUARDED_BY(mutex);      // by block: of the values pulled last
+  std::vector<bool> skipped ABSL_GUARDED_BY(mutex);          // by block: their last round was
+  absl::optional<float> rate_factor ABSL_GUARDED_BY(mutex);  // that pushes carry
 };
 
 std::future<absl::Status> ReadyFuture(absl::Status status) {
@@ -88,6 +93,10 @@ class ClientImpl final : public Client {
   std::future<absl::Status> PullAsync(int64_t step, std::vector<Target> targets) override {
     return Transfer(absl::StrCat("pull of step ", step), step, step, {}, targets, false);
   }
+  std::future<absl::Status> PullAveragesAsync(int64_t step, std::vector<Target> targets) override {
+    return Transfer(absl::StrCat("pull of step ", step, "'s averages"), step, step, {}, targets,
+                    false, /*average=*/true);
+  }
   std::future<absl::Status> PushAsync(int64_t step, std::vector<Gradient> gradients) override {
     return Transfer(absl::StrCat("step ", step), step, step, gradients, {}, false);
   }
@@ -107,6 +116,7 @@ class ClientImpl final : public Client {
     return false;
   }
 
+  absl::Status SetRateFactor(float factor) override;
   absl::Status Barrier(absl::string_view name, absl::Duration timeout) override;
   absl::StatusOr<std::string> SaveCheckpoint(int64_t step, const std::string& folder,
                                              int keep) override;
@@ -144,6 +154,8 @@ class ClientImpl final : public Client {
   absl::Status JoinAll(Timer::Time deadline);
   // Each shard holds the blocks that the job gives to the shard of its index.
   absl::Status CheckBlocks(Timer::Time deadline);
+  // Finds where the rounds stand, when their optimizers need norms.
+  absl::Status StartNormExchange(Timer::Time deadline);
   absl::Status LeaveAll(absl::string_view error, absl::Duration timeout);
 
   // Fills `result`, by parameter, with the places of `parts` (Gradients or Targets);
@@ -153,9 +165,10 @@ class ClientImpl final : public Client {
   absl::Status CheckFinite(const std::vector<Gradient>& gradients) const;
   std::future<absl::Status> Transfer(const std::string& what, int64_t step, int64_t pull_step,
                                      const std::vector<Gradient>& gradients,
-                                     const std::vector<Target>& targets, bool skip);
+                                     const std::vector<Target>& targets, bool skip,
+                                     bool average = false);
   void SendRequest(const PlannedRequest& planned, uint64_t id, int64_t step, int64_t pull_step,
-                   const std::shared_ptr<const void>& loan, Timer::Time deadline,
+                   bool average, const std::shared_ptr<const void>& loan, Timer::Time deadline,
                    const std::shared_ptr<Operation>& operation);
   // The gradients of `planned`, in order; pointers into the caller's memory are owned by `loan`.
   Payload MakePayload(const PlannedRequest& planned, const std::shared_ptr<const void>& loan);
@@ -171,6 +184,7 @@ class ClientImpl final : public Client {
   std::vector<bool> joined_;  // by shard
   int64_t first_step_ = 0;
   bool left_ = false;
+  std::shared_ptr<NormExchange> norms_;  // null: no optimizer needs any; constant after Enter
 };
 
 absl::Status ClientImpl::Enter() {
@@ -185,7 +199,24 @@ absl::Status ClientImpl::Enter() {
         })));
   }
   PARLEY_RETURN_IF_ERROR(JoinAll(deadline));
-  return CheckBlocks(deadline);
+  PARLEY_RETURN_IF_ERROR(CheckBlocks(deadline));
+  return StartNormExchange(deadline);
+}
+
+absl::Status ClientImpl::StartNormExchange(Timer::Time deadline) {
+  if (NormPlan(&job_).empty()) return absl::OkStatus();
+  const auto answers = AskAll<v1::GetStatusResponse>(
+      sessions_, [&](size_t, Session& session, Session::Done<v1::GetStatusResponse> done) {
+        session.GetStatus(deadline, std::move(done));
+      });
+  PARLEY_RETURN_IF_ERROR(FirstError(answers));
+  int64_t finished = std::numeric_limits<int64_t>::max();
+  for (size_t shard = 0; shard < answers.size(); ++shard) {
+    if (job_.BlocksOfShard(static_cast<int>(shard)).empty()) continue;
+    finished = std::min(finished, answers[shard]->min_version());
+  }
+  norms_ = std::make_shared<NormExchange>(job_, task_, sessions_, timer_, finished);
+  return absl::OkStatus();
 }
 
 absl::Status ClientImpl::JoinAll(Timer::Time deadline) {
@@ -286,7 +317,8 @@ absl::Status ClientImpl::CheckFinite(const std::vector<Gradient>& gradients) con
 std::future<absl::Status> ClientImpl::Transfer(const std::string& what, int64_t step,
                                                int64_t pull_step,
                                                const std::vector<Gradient>& gradients,
-                                               const std::vector<Target>& targets, bool skip) {
+                                               const std::vector<Target>& targets, bool skip,
+                                               bool average) {
   const Timer::Time deadline = Timer::After(options_.timeout);
   const std::string name = absl::StrCat(task_, " ", what);
   std::vector<const float*> sources;
@@ -337,9 +369,14 @@ std::future<absl::Status> ClientImpl::Transfer(const std::string& what, int64_t 
       if (operation->failed()) {
         operation->Ended(absl::CancelledError(name));
       } else {
-        SendRequest(planned, id, step, pull_step, loan, deadline, operation);
+        SendRequest(planned, id, step, pull_step, average, loan, deadline, operation);
       }
     }
+  }
+  if (norms_ != nullptr) {
+    // Rounds that only were pushed to have to end too: what comes after them waits.
+    const bool pushes = skip || !gradients.empty();
+    norms_->Need(pushes ? std::max(step + 1, pull_step) : pull_step, deadline);
   }
   // A request that failed meanwhile could not cancel those that were not there yet.
   if (operation->failed()) cancel();
@@ -347,18 +384,21 @@ std::future<absl::Status> ClientImpl::Transfer(const std::string& what, int64_t 
 }
 
 void ClientImpl::SendRequest(const PlannedRequest& planned, uint64_t id, int64_t step,
-                             int64_t pull_step, const std::shared_ptr<const void>& loan,
-                             Timer::Time deadline, const std::shared_ptr<Operation>& operation) {
+                             int64_t pull_step, bool average,
+                             const std::shared_ptr<const void>& loan, Timer::Time deadline,
+                             const std::shared_ptr<Operation>& operation) {
   v1::PushPullRequest request;
   std::vector<absl::Span<float>> places;
   std::vector<uint32_t> pulled;
   request.set_step(step);
   request.set_pull_step(pull_step);
   request.set_skip(planned.skip);
+  request.set_average(average);
   request.set_dtype(options_.push_dtype);
   request.set_pull_dtype(options_.pull_dtype);
   {
     MutexLock lock(&state_->mutex);
+    if (state_->rate_factor.has_value()) request.set_rate_factor(*state_->rate_factor);
     for (const PlannedBlock& block : planned.blocks) {
       if (block.gradient != nullptr || planned.skip) {
         request.add_push(block.block);
@@ -373,9 +413,9 @@ void ClientImpl::SendRequest(const PlannedRequest& planned, uint64_t id, int64_t
   }
   sessions_[planned.shard]->PushPull(
       id, std::move(request), MakePayload(planned, loan), std::move(places), deadline,
-      [operation, state = state_,
+      [operation, average, state = state_,
        pulled = std::move(pulled)](absl::StatusOr<v1::PushPullResponse> response) {
-        if (response.ok()) {
+        if (response.ok() && !average) {  // gradients are not of averages
           MutexLock lock(&state->mutex);
           for (size_t i = 0; i < pulled.size(); ++i) {
             const int at = static_cast<int>(i);
@@ -408,6 +448,21 @@ Payload ClientImpl::MakePayload(const PlannedRequest& planned,
     }
   }
   return payload;
+}
+
+absl::Status ClientImpl::SetRateFactor(float factor) {
+  bool takes = options_.worker == 0 && job_.spec().optimizer().schedule().has_pushed();
+  for (size_t i = 0; i < job_.parameters().size() && options_.worker == 0; ++i) {
+    takes = takes || job_.OptimizerOf(static_cast<int>(i)).schedule().has_pushed();
+  }
+  if (!takes || !std::isfinite(factor) || factor < 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        task_, ": rate factor ", factor, ": allowed are finite numbers >= 0, set by worker:0 in a ",
+        "job with a pushed schedule"));
+  }
+  MutexLock lock(&state_->mutex);
+  state_->rate_factor = factor;
+  return absl::OkStatus();
 }
 
 absl::Status ClientImpl::Barrier(absl::string_view name, absl::Duration timeout) {

@@ -98,6 +98,10 @@ class Client {
   // Fills the targets with the parameters as the policy shows them to this worker at `step`:
   // synchronous: after exactly `step` rounds.
   virtual std::future<absl::Status> PullAsync(int64_t step, std::vector<Target> targets) = 0;
+  // PullAsync of moving averages: the targets whose optimizer keeps one (Optimizer.ema_decay) get
+  // it, the others their parameters.
+  virtual std::future<absl::Status> PullAveragesAsync(int64_t step,
+                                                      std::vector<Target> targets) = 0;
   // Gives the shards the gradients of `step`. OK when every shard has taken them.
   virtual std::future<absl::Status> PushAsync(int64_t step, std::vector<Gradient> gradients) = 0;
   // PushAsync of `step`, then PullAsync of step + 1, in one trip for each block.
@@ -109,6 +113,12 @@ class Client {
   virtual std::future<absl::Status> SkipAsync(int64_t step, std::vector<Target> targets) = 0;
   // Whether the last round that the values of `parameter` pulled last have seen was skipped.
   virtual bool WasSkipped(int parameter) const = 0;
+
+  // Chief only, in a job with a pushed schedule (Schedule.pushed), between two steps: the factor of
+  // the learning rate for the rounds of this worker's pushes from now on, >= 0. A client that never
+  // calls it leaves the factor as it is: 1, or what the checkpoint says. INVALID_ARGUMENT for
+  // another worker, job or number.
+  virtual absl::Status SetRateFactor(float factor) = 0;
 
   absl::Status Pull(int64_t step, std::vector<Target> targets) {
     return PullAsync(step, std::move(targets)).get();

@@ -14,29 +14,42 @@
 #include "net/check_optimizer.h"
 #include "worker/custom_flag.h"
 
-DEFINE_string(optimizer, "adam",
-              "sgd, momentum, nesterov, adagrad, adadelta, rmsprop, adam, amsgrad, adamw, adamax, "
-              "nadam, ftrl, lion, or custom: one that the ps tasks' program brings itself.");
+DEFINE_string(
+    optimizer, "adam",
+    "sgd, momentum, nesterov, adagrad, adadelta, rmsprop, adam, amsgrad, adamw, adamax, "
+    "nadam, ftrl, lion, lamb, lars, or custom: one that the ps tasks' program brings itself.");
 DEFINE_string(custom_optimizer, "",
               "The name under which --optimizer=custom is registered at the ps tasks, and its "
               "options: name,option=1.5,other=2.");
-DEFINE_double(learning_rate, 0,
-              "0: 0.001 with adam, amsgrad, adamw and rmsprop, 0.002 with adamax and nadam, 0.0001 "
-              "with lion, 0.01 with adagrad, 1 with adadelta, 0.05 otherwise.");
-DEFINE_double(momentum, 0.9, "Of momentum, nesterov and, where it is given, rmsprop; in [0, 1).");
-DEFINE_double(beta1, 0, "Of the adams and lion; in [0, 1). 0: 0.9.");
-DEFINE_double(beta2, 0, "Of the adams and lion; in [0, 1). 0: 0.999, with lion 0.99.");
-DEFINE_double(epsilon, 0, "Of adagrad, adadelta, rmsprop and the adams. 0: the optimizer's own.");
+DEFINE_double(
+    learning_rate, 0,
+    "0: 0.001 with adam, amsgrad, adamw, lamb and rmsprop, 0.002 with adamax and nadam, 0.0001 "
+    "with lion, 0.01 with adagrad, 1 with adadelta and lars, 0.05 otherwise.");
+DEFINE_double(momentum, 0.9,
+              "Of momentum, nesterov, lars and, where it is given, rmsprop; in [0, 1).");
+DEFINE_double(beta1, 0, "Of the adams, lamb and lion; in [0, 1). 0: 0.9.");
+DEFINE_double(beta2, 0, "Of the adams, lamb and lion; in [0, 1). 0: 0.999, with lion 0.99.");
+DEFINE_double(epsilon, 0,
+              "Of adagrad, adadelta, rmsprop, lamb and the adams. 0: the optimizer's own.");
 DEFINE_double(rho, 0,
               "How slowly adadelta and rmsprop forget; in [0, 1). 0: 0.9 with adadelta, 0.99 with "
               "rmsprop.");
+DEFINE_double(trust, 0, "The coefficient of lars. 0: 0.001.");
 DEFINE_bool(centered, false, "rmsprop divides by the deviation from the gradient's mean.");
 DEFINE_double(l1, 0, "Penalty on the sum of the parameters' magnitudes; ftrl's own with it.");
 DEFINE_double(l2, 0, "Penalty on half the sum of their squares; ftrl's own with it.");
 DEFINE_double(weight_decay, 0,
-              "Decay that is no part of the gradient: each update takes the learning rate's times "
+              "Decay that is no part of the gradient (lamb and lars have it in their step): each "
+              "update takes the learning rate's times "
               "this share of a parameter away. 0.01 with adamw, where it is not given.");
 DEFINE_double(clip_value, 0, "Gradients are cut to [-clip_value, clip_value]. 0: not.");
+DEFINE_double(ema_decay, 0,
+              "Keep a moving average of the parameters beside them, which forgets 1 - ema_decay of "
+              "itself in each update; in [0, 1). 0: none.");
+DEFINE_double(
+    clip_norm, 0,
+    "Gradients are shortened so that the norm of all of them together is at most this. 0: "
+    "not. Needs --policy=sync, as lamb and lars do.");
 DEFINE_int32(accumulate_rounds, 1, "Update in every so many rounds, with their mean gradient.");
 DEFINE_string(lr_schedule, "constant",
               "How the learning rate goes on: constant, step, exponential, polynomial, cosine or "
@@ -159,6 +172,23 @@ const std::vector<NamedOptimizer>& NamedOptimizers() {
          o->clear_l2();
        }},
       {"lion", 0.0001, {"beta1", "beta2"}, [](v1::Optimizer* o) { SetBetas(o->mutable_lion()); }},
+      {"lamb",
+       0.001,
+       {"beta1", "beta2", "epsilon"},
+       [](v1::Optimizer* o) {
+         SetAdam(o->mutable_lamb());
+         o->mutable_lamb()->set_weight_decay(Float(FLAGS_weight_decay));
+         o->clear_weight_decay();
+       }},
+      {"lars",
+       1,
+       {"momentum", "trust"},
+       [](v1::Optimizer* o) {
+         o->mutable_lars()->set_momentum(Float(FLAGS_momentum));
+         o->mutable_lars()->set_weight_decay(Float(FLAGS_weight_decay));
+         o->mutable_lars()->set_coefficient(Float(FLAGS_trust));
+         o->clear_weight_decay();
+       }},
       {"custom", 0.05, {"custom_optimizer"}, [](v1::Optimizer* o) { o->mutable_custom(); }},
   };
   return *optimizers;
@@ -264,11 +294,14 @@ FlagGroup OptimizerFlagGroup() {
            "beta2",
            "epsilon",
            "rho",
+           "trust",
            "centered",
            "l1",
            "l2",
            "weight_decay",
            "clip_value",
+           "clip_norm",
+           "ema_decay",
            "accumulate_rounds",
            "lr_schedule",
            "lr_updates",
@@ -297,6 +330,8 @@ absl::StatusOr<v1::Optimizer> OptimizerFromFlags() {
   optimizer.set_l2(Float(FLAGS_l2));
   optimizer.set_weight_decay(Float(FLAGS_weight_decay));
   optimizer.set_clip_value(Float(FLAGS_clip_value));
+  optimizer.set_clip_norm(Float(FLAGS_clip_norm));
+  optimizer.set_ema_decay(Float(FLAGS_ema_decay));
   if (FLAGS_accumulate_rounds > 1) optimizer.set_accumulate_rounds(FLAGS_accumulate_rounds);
   chosen->set(&optimizer);
   if (optimizer.has_custom()) {

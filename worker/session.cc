@@ -384,6 +384,26 @@ void Session::Checkpoint(int64_t step, Timer::Time deadline, Done<v1::Checkpoint
                               std::move(done));
 }
 
+void Session::GetNormSums(int64_t round, Timer::Time deadline, Done<v1::GetNormSumsResponse> done) {
+  v1::GetNormSumsRequest request;
+  *request.mutable_sender() = Sender();
+  request.set_round(round);
+  Run<v1::GetNormSumsResponse>(Info(absl::StrCat("norms of round ", round), deadline),
+                               Sending(&ParameterServer::GetNormSums, std::move(request)),
+                               std::move(done));
+}
+
+void Session::SetNormTotals(int64_t round, const std::vector<double>& totals, Timer::Time deadline,
+                            Done<v1::SetNormTotalsResponse> done) {
+  v1::SetNormTotalsRequest request;
+  *request.mutable_sender() = Sender();
+  request.set_round(round);
+  request.mutable_totals()->Add(totals.begin(), totals.end());
+  Run<v1::SetNormTotalsResponse>(Info(absl::StrCat("norms of round ", round), deadline),
+                                 Sending(&ParameterServer::SetNormTotals, std::move(request)),
+                                 std::move(done));
+}
+
 void Session::GetStatus(Timer::Time deadline, Done<v1::GetStatusResponse> done) {
   v1::GetStatusRequest request;
   request.set_job(options_.job);

@@ -72,6 +72,9 @@ class Session : public std::enable_shared_from_this<Session> {
   void DescribeBlocks(Timer::Time deadline, Done<v1::DescribeBlocksResponse> done);
   void Barrier(absl::string_view name, Timer::Time deadline, Done<v1::BarrierResponse> done);
   void Checkpoint(int64_t step, Timer::Time deadline, Done<v1::CheckpointResponse> done);
+  void GetNormSums(int64_t round, Timer::Time deadline, Done<v1::GetNormSumsResponse> done);
+  void SetNormTotals(int64_t round, const std::vector<double>& totals, Timer::Time deadline,
+                     Done<v1::SetNormTotalsResponse> done);
   void GetStatus(Timer::Time deadline, Done<v1::GetStatusResponse> done);
   void Leave(absl::string_view error, Timer::Time deadline, Done<v1::LeaveResponse> done);
 

@@ -119,6 +119,9 @@ int64_t Trainer::WireStep(int64_t step) const {
 }
 
 absl::Status Trainer::Step(int64_t step) {
+  if (is_chief() && options_.rate_factor) {
+    PARLEY_RETURN_IF_ERROR(client_->SetRateFactor(options_.rate_factor(step)));
+  }
   const absl::StatusOr<StepResult> result =
       local_ == nullptr ? ComputeAndPush(step) : ComputeAndUpdate(step);
   PARLEY_RETURN_IF_ERROR(result.status());
@@ -222,9 +225,23 @@ bool Trainer::WasSkipped(const StepResult& result) const {
   return false;
 }
 
+absl::StatusOr<Evaluation> Trainer::EvaluateTask() {
+  if (!options_.evaluate_averages) return task_->Evaluate();
+  std::vector<std::vector<float>> kept;
+  for (const absl::Span<float> values : parameters_)
+    kept.emplace_back(values.begin(), values.end());
+  PARLEY_RETURN_IF_ERROR(
+      Await(client_->PullAveragesAsync(WireStep(progress_.step), Targets(parameters_))));
+  absl::StatusOr<Evaluation> result = task_->Evaluate();
+  for (size_t i = 0; i < kept.size(); ++i) {
+    std::copy(kept[i].begin(), kept[i].end(), parameters_[i].begin());
+  }
+  return result;
+}
+
 absl::Status Trainer::EvaluateNow(Evaluation* evaluation) {
   const absl::Time before = options_.env->Now();
-  absl::StatusOr<Evaluation> result = task_->Evaluate();
+  absl::StatusOr<Evaluation> result = EvaluateTask();
   if (!result.ok()) {
     return Annotate(result.status(), absl::StrCat("evaluation after step ", progress_.step));
   }

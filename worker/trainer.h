@@ -56,6 +56,11 @@ struct TrainerOptions {
   std::string checkpoint_folder;
   int64_t checkpoint_every = 0;
   int keep_checkpoints = 2;  // >= 2
+  // The chief evaluates the moving averages of the parameters that keep one (Optimizer.ema_decay).
+  bool evaluate_averages = false;
+  // Asked by the chief before each step, in a job with a pushed schedule: the factor of the
+  // learning rate from this step on (Client::SetRateFactor). May be empty.
+  std::function<float(int64_t step)> rate_factor;
   // Gradients that are ready while others are being computed travel when this many bytes are.
   int64_t push_bytes = int64_t{1} << 20;
   // How long the chief waits at the end for the other workers.
@@ -107,6 +112,8 @@ class Trainer {
   // Whether the step changed nothing.
   bool WasSkipped(const StepResult& result) const;
   absl::Status EvaluateNow(Evaluation* evaluation);
+  // The task's evaluation of the parameters, or of their averages.
+  absl::StatusOr<Evaluation> EvaluateTask();
   absl::Status Save(int64_t step);
   absl::Status Finish(TrainingSummary* summary);
   absl::Status CheckStop() const;

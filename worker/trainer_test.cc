@@ -155,6 +155,37 @@ TEST(TrainerTest, TheChiefTrainsWaitsForTheOthersEvaluatesAndLeaves) {
   EXPECT_THAT(task.evaluated, ElementsAre(3));  // what was pulled last
 }
 
+TEST(TrainerTest, AveragesAreEvaluatedInThePlaceOfTheParameters) {
+  FakeClient client(MakeJob(), 0, 0);
+  FakeTask task;
+  TrainerOptions options = Steps(4, 2);
+  options.evaluate_averages = true;
+  Trainer trainer(&client, &task, options);
+  const auto summary = trainer.Run();
+  ASSERT_TRUE(summary.ok()) << summary.status();
+  EXPECT_THAT(task.evaluated, ElementsAre(-2, -4));
+  // Gradients are of the parameters, and these are what is left.
+  EXPECT_EQ(client.pushed()[2][0], 202);
+  EXPECT_EQ(trainer.parameters()[0][0], 4);
+}
+
+TEST(TrainerTest, TheChiefSaysTheRateFactorBeforeEachStep) {
+  for (const int worker : {0, 1}) {
+    FakeClient client(MakeJob(), worker, 0);
+    FakeTask task;
+    TrainerOptions options = Steps(2, 10);
+    options.rate_factor = [](int64_t step) { return step == 0 ? 1.0f : 0.5f; };
+    ASSERT_TRUE(Trainer(&client, &task, options).Run().ok());
+    const std::vector<std::string> calls = client.calls();
+    if (worker == 0) {
+      EXPECT_EQ(calls[1], "rate_factor 1");
+      EXPECT_EQ(calls[3], "rate_factor 0.5");
+    } else {
+      EXPECT_EQ(calls[1], "push_pull 0");
+    }
+  }
+}
+
 TEST(TrainerTest, AnotherWorkerPushesItsLastStepAndLeaves) {
   FakeClient client(MakeJob(), 1, 0);
   FakeTask task;

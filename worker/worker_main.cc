@@ -74,6 +74,8 @@ DEFINE_string(
 DEFINE_string(pull_dtype, "float32", "How parameters travel, likewise.");
 DEFINE_string(timeout, "60s", "The longest wait for the shards and the other workers in a step.");
 DEFINE_string(startup_timeout, "60s", "The longest wait for the other tasks to start.");
+DEFINE_bool(eval_ema, false,
+            "The chief evaluates the moving averages of the parameters. Needs --ema_decay.");
 DEFINE_string(finish_timeout, "10m",
               "The longest wait of the chief, at the end, for the other workers.");
 DEFINE_string(summary_json, "", "The chief writes the final table to this file, as JSON.");
@@ -92,8 +94,9 @@ const CommandLine& GetCommandLine() {
           {"ps_hosts", "worker_hosts", "task_index", "job", "transport", "push_dtype",
            "pull_dtype"}}}};
     for (FlagGroup& group : ModelFlagGroups()) line->groups.push_back(std::move(group));
-    FlagGroup training = {"Training",
-                          {"epochs", "steps", "policy", "staleness", "custom_policy", "seed"}};
+    FlagGroup training = {
+        "Training",
+        {"epochs", "steps", "policy", "staleness", "custom_policy", "seed", "eval_ema"}};
     for (std::string& flag : LocalUpdateFlagNames()) training.flags.push_back(std::move(flag));
     line->groups.push_back(std::move(training));
     line->groups.push_back(OptimizerFlagGroup());
@@ -147,6 +150,7 @@ absl::Status CheckFlags(Durations* durations) {
   if (WasGiven("custom_policy") && FLAGS_policy != "custom") {
     return Invalid(absl::StrCat("--custom_policy is for --policy=custom, not ", FLAGS_policy));
   }
+  if (FLAGS_eval_ema && !WasGiven("ema_decay")) return Invalid("--eval_ema needs --ema_decay");
   if (FLAGS_staleness < 0) return Invalid("--staleness is negative");
   if (FLAGS_checkpoint_dir.empty()) {
     for (const char* flag : {"checkpoint_every", "keep_checkpoints", "resume"}) {
@@ -280,6 +284,7 @@ absl::Status Train(const Cluster& cluster, v1::Optimizer optimizer, v1::Policy p
   options.checkpoint_every = FLAGS_checkpoint_every;
   options.keep_checkpoints = FLAGS_keep_checkpoints;
   options.finish_timeout = durations.finish;
+  options.evaluate_averages = FLAGS_eval_ema;
   options.should_stop = [] { return g_signal != 0; };
   RunDescription run;
   run.model = task_options.model;

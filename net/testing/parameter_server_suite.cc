@@ -97,6 +97,8 @@ TEST_P(ParameterServerSuite, EveryMethodCarriesItsRequestAndItsAnswer) {
   }
   answers.get_status.add_workers()->set_state(v1::GetStatusResponse::Worker::LIVE);
   answers.get_status.set_staleness_max(4);
+  answers.get_norm_sums.add_sums(1e300);
+  answers.get_norm_sums.set_finished(true);
   server_.SetAnswers(answers);
 
   v1::DeclareRequest declare;
@@ -127,6 +129,16 @@ TEST_P(ParameterServerSuite, EveryMethodCarriesItsRequestAndItsAnswer) {
   describe.set_job("a job");
   ExpectRoundTrip(client(), &server_, "DescribeBlocks", &ParameterServer::DescribeBlocks, describe,
                   answers.describe_blocks);
+  v1::GetNormSumsRequest get_norm_sums;
+  *get_norm_sums.mutable_sender() = SomeSender();
+  get_norm_sums.set_round(int64_t{1} << 41);
+  get_norm_sums.set_wait_ms(1000);
+  ExpectRoundTrip(client(), &server_, "GetNormSums", &ParameterServer::GetNormSums, get_norm_sums,
+                  answers.get_norm_sums);
+  v1::SetNormTotalsRequest set_norm_totals;
+  set_norm_totals.add_totals(0.1);
+  ExpectRoundTrip(client(), &server_, "SetNormTotals", &ParameterServer::SetNormTotals,
+                  set_norm_totals, answers.set_norm_totals);
   v1::GetStatusRequest get_status;
   get_status.set_job("a job");
   ExpectRoundTrip(client(), &server_, "GetStatus", &ParameterServer::GetStatus, get_status,

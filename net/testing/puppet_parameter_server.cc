@@ -116,6 +116,16 @@ void PuppetParameterServer::DescribeBlocks(v1::DescribeBlocksRequest request,
   Take(Describe("DescribeBlocks", request), answers().describe_blocks, std::move(done));
 }
 
+void PuppetParameterServer::GetNormSums(v1::GetNormSumsRequest request,
+                                        Done<v1::GetNormSumsResponse> done) {
+  Take(Describe("GetNormSums", request), answers().get_norm_sums, std::move(done));
+}
+
+void PuppetParameterServer::SetNormTotals(v1::SetNormTotalsRequest request,
+                                          Done<v1::SetNormTotalsResponse> done) {
+  Take(Describe("SetNormTotals", request), answers().set_norm_totals, std::move(done));
+}
+
 void PuppetParameterServer::GetStatus(v1::GetStatusRequest request,
                                       Done<v1::GetStatusResponse> done) {
   Take(Describe("GetStatus", request), answers().get_status, std::move(done));

@@ -22,6 +22,8 @@ struct PuppetAnswers {
   v1::CheckpointResponse checkpoint;
   v1::DescribeBlocksResponse describe_blocks;
   v1::GetStatusResponse get_status;
+  v1::GetNormSumsResponse get_norm_sums;
+  v1::SetNormTotalsResponse set_norm_totals;
 };
 
 // A ParameterServer that does what a test says. It answers at once unless it holds.
@@ -50,6 +52,9 @@ class PuppetParameterServer : public ParameterServer {
   void Checkpoint(v1::CheckpointRequest request, Done<v1::CheckpointResponse> done) override;
   void DescribeBlocks(v1::DescribeBlocksRequest request,
                       Done<v1::DescribeBlocksResponse> done) override;
+  void GetNormSums(v1::GetNormSumsRequest request, Done<v1::GetNormSumsResponse> done) override;
+  void SetNormTotals(v1::SetNormTotalsRequest request,
+                     Done<v1::SetNormTotalsResponse> done) override;
   void GetStatus(v1::GetStatusRequest request, Done<v1::GetStatusResponse> done) override;
 
  private:

@@ -19,18 +19,52 @@ class Regularized final : public Optimizer {
 
   std::vector<absl::string_view> slot_names() const override { return inner_->slot_names(); }
 
+  void BeginSlots(absl::Span<const float> values, absl::Span<float* const> slots) const override {
+    inner_->BeginSlots(values, slots);
+  }
+
+  // An inner optimizer with two halves has a decay of its own: `values` stay as they are.
+  void Prepare(const UpdateContext& context, absl::Span<const float> gradient,
+               absl::Span<const float> values, absl::Span<float> prepared,
+               absl::Span<float* const> slots, absl::Span<double> sums) const override {
+    ForEachTile(gradient, values, prepared, slots,
+                [&](absl::Span<const float> g, absl::Span<const float> p, absl::Span<float> out,
+                    absl::Span<float* const> tile_slots) {
+                  inner_->Prepare(context, g, p, out, tile_slots, sums);
+                });
+  }
+
   void Update(const UpdateContext& context, absl::Span<const float> gradient,
               absl::Span<const float> values, absl::Span<float> new_values,
               absl::Span<float* const> slots) const override {
-    alignas(kBufferAlignment) float changed_gradient[kTile];
+    if (!context.norms.empty()) {  // Prepare has changed the gradient
+      return inner_->Update(context, gradient, values, new_values, slots);
+    }
     alignas(kBufferAlignment) float changed_values[kTile];
     const float keep = static_cast<float>(1 - static_cast<double>(context.learning_rate) *
                                                   static_cast<double>(config_.weight_decay));
+    ForEachTile(gradient, values, new_values, slots,
+                [&](absl::Span<const float> g, absl::Span<const float> p, absl::Span<float> out,
+                    absl::Span<float* const> tile_slots) {
+                  if (config_.weight_decay > 0) {
+                    Shrink(keep, p.data(), p.size(), changed_values);
+                    p = {changed_values, p.size()};
+                  }
+                  inner_->Update(context, g, p, out, tile_slots);
+                });
+  }
+
+ private:
+  // Calls use(gradient, values, out, slots) for each tile, its gradient changed.
+  template <typename Use>
+  void ForEachTile(absl::Span<const float> gradient, absl::Span<const float> values,
+                   absl::Span<float> out, absl::Span<float* const> slots, Use use) const {
+    alignas(kBufferAlignment) float changed_gradient[kTile];
     absl::InlinedVector<float*, 4> tile_slots(slots.begin(), slots.end());
     for (size_t begin = 0; begin < gradient.size(); begin += kTile) {
       const size_t size = std::min(kTile, gradient.size() - begin);
       absl::Span<const float> g = gradient.subspan(begin, size);
-      absl::Span<const float> p = values.subspan(begin, size);
+      const absl::Span<const float> p = values.subspan(begin, size);
       if (config_.clip_value > 0) {
         Clip(g.data(), size, changed_gradient);
         g = {changed_gradient, size};
@@ -39,16 +73,11 @@ class Regularized final : public Optimizer {
         AddPenalties(g.data(), p.data(), size, changed_gradient);
         g = {changed_gradient, size};
       }
-      if (config_.weight_decay > 0) {
-        Shrink(keep, p.data(), size, changed_values);
-        p = {changed_values, size};
-      }
-      inner_->Update(context, g, p, new_values.subspan(begin, size), tile_slots);
+      use(g, p, out.subspan(begin, size), tile_slots);
       for (float*& slot : tile_slots) slot += size;
     }
   }
 
- private:
   void Clip(const float* __restrict g, size_t size, float* __restrict out) const {
     const float limit = config_.clip_value;
     for (size_t i = 0; i < size; ++i) {

@@ -14,12 +14,22 @@ class Scheduled final : public Optimizer {
 
   std::vector<absl::string_view> slot_names() const override { return inner_->slot_names(); }
 
+  void BeginSlots(absl::Span<const float> values, absl::Span<float* const> slots) const override {
+    inner_->BeginSlots(values, slots);
+  }
+
+  void Prepare(const UpdateContext& context, absl::Span<const float> gradient,
+               absl::Span<const float> values, absl::Span<float> prepared,
+               absl::Span<float* const> slots, absl::Span<double> sums) const override {
+    inner_->Prepare(context, gradient, values, prepared, slots, sums);  // has no rate in it
+  }
+
   void Update(const UpdateContext& context, absl::Span<const float> gradient,
               absl::Span<const float> values, absl::Span<float> new_values,
               absl::Span<float* const> slots) const override {
     UpdateContext scheduled = context;
-    scheduled.learning_rate =
-        static_cast<float>(learning_rate_ * ScheduleFactor(schedule_, context.round));
+    scheduled.learning_rate = static_cast<float>(
+        learning_rate_ * ScheduleFactor(schedule_, context.round, context.rate_factor));
     inner_->Update(scheduled, gradient, values, new_values, slots);
   }
 

@@ -58,6 +58,15 @@ std::future<absl::Status> FakeClient::Call(const std::string& call) {
   return future;
 }
 
+std::future<absl::Status> FakeClient::PullAveragesAsync(int64_t step, std::vector<Target> targets) {
+  FillWith(-step, targets);
+  return Call(absl::StrCat("pull_averages ", step));
+}
+
+absl::Status FakeClient::SetRateFactor(float factor) {
+  return Call(absl::StrCat("rate_factor ", factor)).get();
+}
+
 void FakeClient::Keep(const std::vector<Gradient>& gradients) {
   MutexLock lock(&mutex_);
   skipped_ = false;

@@ -16,10 +16,10 @@
 namespace parley {
 
 // A Client without shards, for the tests of what uses one. It writes down each call as a line,
-//   "pull 0", "push_pull 3", "push 4", "skip 5", "checkpoint 2 keep 3", "barrier finish", "status",
-//   "leave OK"
-// and answers at once; a pull of step s fills its targets with s. Thread safety: safe from any
-// thread.
+//   "pull 0", "pull_averages 2", "rate_factor 0.5", "push_pull 3", "push 4", "skip 5", "checkpoint
+//   2 keep 3", "barrier finish", "status", "leave OK"
+// and answers at once; a pull of step s fills its targets with s, one of averages with -s. Thread
+// safety: safe from any thread.
 class FakeClient final : public Client {
  public:
   FakeClient(Job job, int worker, int64_t first_step);
@@ -39,12 +39,14 @@ class FakeClient final : public Client {
   int worker() const override { return worker_; }
   int64_t first_step() const override { return first_step_; }
   std::future<absl::Status> PullAsync(int64_t step, std::vector<Target> targets) override;
+  std::future<absl::Status> PullAveragesAsync(int64_t step, std::vector<Target> targets) override;
   std::future<absl::Status> PushAsync(int64_t step, std::vector<Gradient> gradients) override;
   std::future<absl::Status> PushPullAsync(int64_t step, std::vector<Gradient> gradients,
                                           std::vector<Target> targets) override;
   std::future<absl::Status> SkipAsync(int64_t step, std::vector<Target> targets) override;
   // What the last SkipAsync or push made it.
   bool WasSkipped(int parameter) const override;
+  absl::Status SetRateFactor(float factor) override;
   absl::Status Barrier(absl::string_view name, absl::Duration timeout) override;
   absl::StatusOr<std::string> SaveCheckpoint(int64_t step, const std::string& folder,
                                              int keep) override;

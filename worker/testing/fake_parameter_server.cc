@@ -288,6 +288,18 @@ void FakeParameterServer::DescribeBlocks(v1::DescribeBlocksRequest,
   Answer("DescribeBlocks", response, std::move(done));
 }
 
+// It has no optimizer, and so no norms.
+void FakeParameterServer::GetNormSums(v1::GetNormSumsRequest, Done<v1::GetNormSumsResponse> done) {
+  v1::GetNormSumsResponse response;
+  response.set_finished(true);
+  Answer("GetNormSums", response, std::move(done));
+}
+
+void FakeParameterServer::SetNormTotals(v1::SetNormTotalsRequest,
+                                        Done<v1::SetNormTotalsResponse> done) {
+  Answer("SetNormTotals", v1::SetNormTotalsResponse(), std::move(done));
+}
+
 void FakeParameterServer::GetStatus(v1::GetStatusRequest, Done<v1::GetStatusResponse> done) {
   v1::GetStatusResponse response;
   for (int worker = 0; worker < job_->spec().num_workers(); ++worker) {

@@ -76,6 +76,9 @@ class FakeParameterServer final : public ParameterServer {
   void Checkpoint(v1::CheckpointRequest request, Done<v1::CheckpointResponse> done) override;
   void DescribeBlocks(v1::DescribeBlocksRequest request,
                       Done<v1::DescribeBlocksResponse> done) override;
+  void GetNormSums(v1::GetNormSumsRequest request, Done<v1::GetNormSumsResponse> done) override;
+  void SetNormTotals(v1::SetNormTotalsRequest request,
+                     Done<v1::SetNormTotalsResponse> done) override;
   void GetStatus(v1::GetStatusRequest request, Done<v1::GetStatusResponse> done) override;
 
  private:
