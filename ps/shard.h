@@ -85,6 +85,11 @@ class Shard final : public ParameterServer {
   void SetNormTotals(v1::SetNormTotalsRequest request,
                      Done<v1::SetNormTotalsResponse> done) override;
 
+  // Returns when what the calls that have returned set off is done: closed rounds are applied, and
+  // what waited for them is answered. For who orders the events himself, as a simulation does. Not
+  // from within a callback.
+  void Settle();
+
   // True when nobody will come any more (ShardState::IsDone); waits for it up to `timeout`.
   bool WaitUntilDone(absl::Duration timeout) const;
 

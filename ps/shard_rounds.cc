@@ -1,6 +1,8 @@
 // How a Shard carries out what its ShardState decides: rounds to their owner threads, answers to
 // those who wait.
 
+#include <future>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -84,6 +86,16 @@ void Shard::ApplyRounds(Declared* declared, const std::vector<ShardState::Round>
     });
   }
   ReportRounds(declared, std::move(done));
+}
+
+// An owner runs one task at a time, answers included, in their order.
+void Shard::Settle() {
+  for (const std::unique_ptr<TaskThread>& owner : owners_) {
+    std::promise<void> settled;
+    std::future<void> done = settled.get_future();
+    owner->Post([&settled] { settled.set_value(); });
+    done.wait();
+  }
 }
 
 TaskThread& Shard::OwnerOf(size_t block) const { return *owners_[block % owners_.size()]; }
