@@ -16,16 +16,13 @@ bool NormRounds::AddSums(size_t block, int64_t round, const std::vector<double>&
     size_t size = 0;
     for (const uint32_t number : blocks_) {
       const int count = plan_->NumSums(job_->blocks()[number].parameter, round);
+      entry.begins.push_back(size);
       if (count > 0) ++entry.missing;
       size += static_cast<size_t>(count);
     }
     entry.sums.resize(size, 0);
   }
-  size_t at = 0;
-  for (size_t i = 0; i < block; ++i) {
-    at += static_cast<size_t>(plan_->NumSums(job_->blocks()[blocks_[i]].parameter, round));
-  }
-  std::copy(sums.begin(), sums.end(), entry.sums.begin() + static_cast<std::ptrdiff_t>(at));
+  std::copy(sums.begin(), sums.end(), entry.sums.data() + entry.begins[block]);
   entry.has[block] = true;
   return --entry.missing == 0;
 }

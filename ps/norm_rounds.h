@@ -44,7 +44,8 @@ class NormRounds {
   struct Round {
     size_t missing = 0;  // blocks
     std::vector<double> sums;
-    std::vector<bool> has;  // by block
+    std::vector<size_t> begins;  // by block: of its sums
+    std::vector<bool> has;       // by block
     bool finished = false;
   };
 

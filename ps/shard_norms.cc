@@ -25,8 +25,12 @@ void Shard::RunInTurn(Declared* declared, size_t block, absl::AnyInvocable<void(
 void Shard::RunRound(Declared* declared, const ShardState::Round& round, RoundsDone* done) {
   Block& block = *declared->blocks[round.block];
   const uint32_t number = declared->numbers[round.block];
-  const int64_t version = block.Snapshot().version + 1;
-  const int count = declared->norm_plan.NumSums(declared->job.blocks()[number].parameter, version);
+  int64_t version = 0;
+  int count = 0;
+  if (!declared->norm_plan.empty()) {
+    version = block.Snapshot().version + 1;
+    count = declared->norm_plan.NumSums(declared->job.blocks()[number].parameter, version);
+  }
   std::vector<double> sums(static_cast<size_t>(count), 0);
   if (round.gradients.empty()) {
     block.Skip();
