@@ -23,14 +23,14 @@ def mappings(pid):
 
 
 class KilledWorkerTest(job.JobTest):
-    def run_disturbed(self, transport, folder, random_source):
+    def run_disturbed(self, transport, folder, random_source, flags=FLAGS, most_kills=KILLS):
         servers, hosts = self.start_ps(2, 2, "--lease=500ms", f"--checkpoint_dir={folder}")
-        flags = FLAGS + (f"--transport={transport}", f"--checkpoint_dir={folder}")
+        flags = flags + (f"--transport={transport}", f"--checkpoint_dir={folder}")
         chief = self.start_worker(hosts, 0, 2, *flags)
         kills = 0
         while True:
             worker = self.start_worker(hosts, 1, 2, *flags)
-            if kills == KILLS:
+            if kills == most_kills:
                 break
             # Not a wait for anything: a moment at random, from its start to well into its steps.
             time.sleep(random_source.uniform(0.2, 1.2))
@@ -56,6 +56,17 @@ class KilledWorkerTest(job.JobTest):
                 kills, _ = self.run_disturbed(transport, folder, random_source)
                 self.assertGreater(kills, 0)
                 self.assertEqual(self.digest(folder), expected)
+
+    def test_nor_does_it_matter_to_norms_that_workers_carry_between_shards(self):
+        seed = random.SystemRandom().randrange(1 << 32)
+        flags = FLAGS + ("--steps=1500", "--clip_norm=0.5")
+        quiet = os.path.join(self.folder, "quiet")
+        self.run_job(2, 2, *flags, f"--checkpoint_dir={quiet}", ps_flags=(f"--checkpoint_dir={quiet}",))
+        folder = os.path.join(self.folder, "disturbed")
+        with self.subTest(seed=seed):
+            kills, _ = self.run_disturbed("auto", folder, random.Random(seed), flags, 2)
+            self.assertGreater(kills, 0)
+            self.assertEqual(self.digest(folder), self.digest(quiet))
 
     def test_a_shard_keeps_no_memory_of_the_dead(self):
         servers, hosts = self.start_ps(1, 1, "--lease=300ms", "--keep_serving")

@@ -141,7 +141,8 @@ void NormExchange::EndRound(int64_t round) {
 void NormExchange::Fail(int64_t round, const absl::Status& status) {
   {
     MutexLock lock(&mutex_);
-    if (!absl::IsDeadlineExceeded(status) || Timer::Now() >= deadline_) {
+    const bool overdue = absl::IsDeadlineExceeded(status) || absl::IsUnavailable(status);
+    if (!overdue || Timer::Now() >= deadline_) {
       running_ = false;
       needed_ = finished_;  // until somebody needs it again
     }
