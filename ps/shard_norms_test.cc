@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "base/testing/temp_folder.h"
 #include "ps/shard.h"
 
 namespace parley {
@@ -123,7 +124,14 @@ class ShardNormsTest : public testing::Test {
     return answer.Wait().status();
   }
 
-  Shard shard_{ShardOptions()};
+  static ShardOptions WithFolder(const std::string& folder) {
+    ShardOptions options;
+    options.checkpoint_folder = folder;
+    return options;
+  }
+
+  const TempFolder folder_;
+  Shard shard_{WithFolder(folder_.path())};
   std::vector<uint32_t> blocks_;
 };
 
@@ -198,6 +206,23 @@ TEST_F(ShardNormsTest, WhatComesInTheMiddleOfARoundWaitsForItsEnd) {
   ASSERT_TRUE(SetTotals(2, {1}).ok());
   EXPECT_TRUE(next_first.Wait().ok());
   EXPECT_TRUE(next_second.Wait().ok());
+}
+
+TEST_F(ShardNormsTest, ACheckpointInTheMiddleOfARoundIsOfItsEnd) {
+  auto first = PushPull(0, 0, 2);
+  auto second = PushPull(1, 0, 4);
+  ASSERT_TRUE(GetSums(0, 1).Wait().ok());
+  v1::CheckpointRequest request;
+  *request.mutable_sender() = Sender(0);
+  request.set_step(1);
+  Answer<v1::CheckpointResponse> answer;
+  shard_.Checkpoint(request, answer.Done());
+  shard_.Settle();
+  EXPECT_FALSE(answer.IsThere());
+  ASSERT_TRUE(SetTotals(1, {1}).ok());
+  const absl::StatusOr<v1::CheckpointResponse> saved = answer.Wait();
+  EXPECT_TRUE(saved.ok()) << saved.status();  // of version 1, or it would be refused
+  EXPECT_TRUE(first.Wait().ok());
 }
 
 TEST(ShardNormsShutdownTest, AnswersWhatWaitsWhenItIsDestroyed) {
