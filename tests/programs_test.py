@@ -85,6 +85,22 @@ class JobsTest(job.JobTest):
                     # Two others, each at most one step ahead or behind a worker's own: three rounds each.
                     self.assertLessEqual(summary["staleness_max"], 6)
 
+    def test_workers_train_values_of_their_own(self):
+        def run(policy, steps, folder, *flags, ps=2):
+            folder = os.path.join(self.folder, folder)
+            output = self.run_job(ps, 2, *FAST, f"--policy={policy}", "--optimizer=sgd", "--exchange_every=4",
+                                  f"--steps={steps}", f"--checkpoint_dir={folder}", *flags,
+                                  ps_flags=(f"--checkpoint_dir={folder}",))
+            self.assertIn(f"mlp, {policy}, 2 workers", output)
+            return self.digest(folder)
+
+        for policy in ("elastic", "geo"):
+            run(policy, 10, policy)
+        # The same bits, also for a run that is resumed with another number of shards.
+        whole = run("local_sgd", 16, "whole")
+        run("local_sgd", 8, "parts", ps=1)
+        self.assertEqual(run("local_sgd", 16, "parts", "--resume", ps=3), whole)
+
     def test_every_transport_ends_with_the_same_parameters(self):
         digests, pushed = {}, {}
         for transport in ("auto", "shm", "grpc"):
