@@ -79,6 +79,18 @@ TEST(NormPlan, AddsUpEachParameterWhateverTheNumberOfShards) {
   }
 }
 
+// Numbers of which another order makes another sum.
+TEST(NormPlan, AddsInTheOrderOfTheBlocks) {
+  for (const int shards : {1, 2, 5}) {
+    const Job job = MakeJob(shards, kClipped, kPlain, kPlain);
+    std::vector<std::vector<double>> sums(static_cast<size_t>(shards));
+    for (int i = 0; i < 3; ++i) sums[job.blocks()[i].shard].push_back(i == 0 ? 1e16 : 1);
+    const double total = NormPlan(&job).AddUp(1, sums).value()[0];
+    EXPECT_EQ(total, 1e16) << shards;
+    EXPECT_NE(total, 1 + 1 + 1e16);
+  }
+}
+
 TEST(NormPlan, GivesAParameterItsOwnNormsAndOneNormToAllThatAreClipped) {
   const Job job = MakeJob(2, kClipped, kLamb, "learning_rate: 1 adam {} clip_norm: 7");
   const NormPlan plan(&job);
