@@ -6,19 +6,12 @@
 #include <cstring>
 #include <iterator>
 
+#include "base/half_lanes.h"
+
 namespace parley {
 namespace {
 
 constexpr size_t kLanes = 8;  // of float32 in a vector
-
-__m256 BFloat16Lanes(const char* in) {
-  const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(in));
-  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
-}
-
-__m256 Float16Lanes(const char* in) {
-  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(in)));
-}
 
 // Each rounded, in the lower half of its lane.
 __m256i RoundToBFloat16(__m256 values) {
@@ -46,8 +39,8 @@ __m256i Float16Bits(__m256 first, __m256 second) {
 
 // Whether all that was written is below `infinity`, as magnitudes (base/finite.h). The last few
 // elements go through vectors of their own, so that all are rounded alike.
-template <typename Convert>
-bool Narrow(const float* in, size_t count, char* out, uint16_t infinity, Convert convert) {
+template <__m256i (*convert)(__m256, __m256)>
+bool Narrow(const float* in, size_t count, char* out, uint16_t infinity) {
   constexpr size_t kStep = 2 * kLanes;
   __m256i largest = _mm256_setzero_si256();
   const auto next = [&](const float* from) {
@@ -69,8 +62,8 @@ bool Narrow(const float* in, size_t count, char* out, uint16_t infinity, Convert
   return *std::max_element(std::begin(magnitudes), std::end(magnitudes)) < infinity;
 }
 
-template <typename Load>
-void Widen(const char* in, size_t count, float* out, Load load) {
+template <__m256 (*load)(const void*)>
+void Widen(const char* in, size_t count, float* out) {
   for (; count >= kLanes; count -= kLanes, in += 2 * kLanes, out += kLanes) {
     _mm256_storeu_ps(out, load(in));
   }
@@ -85,16 +78,16 @@ void Widen(const char* in, size_t count, float* out, Load load) {
 }  // namespace
 
 bool ToBFloat16(const float* in, size_t count, void* out) {
-  return Narrow(in, count, static_cast<char*>(out), 0x7f80, BFloat16Bits);
+  return Narrow<BFloat16Bits>(in, count, static_cast<char*>(out), 0x7f80);
 }
 void FromBFloat16(const void* in, size_t count, float* out) {
-  Widen(static_cast<const char*>(in), count, out, BFloat16Lanes);
+  Widen<BFloat16Lanes>(static_cast<const char*>(in), count, out);
 }
 bool ToFloat16(const float* in, size_t count, void* out) {
-  return Narrow(in, count, static_cast<char*>(out), 0x7c00, Float16Bits);
+  return Narrow<Float16Bits>(in, count, static_cast<char*>(out), 0x7c00);
 }
 void FromFloat16(const void* in, size_t count, float* out) {
-  Widen(static_cast<const char*>(in), count, out, Float16Lanes);
+  Widen<Float16Lanes>(static_cast<const char*>(in), count, out);
 }
 
 }  // namespace parley

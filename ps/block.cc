@@ -111,12 +111,27 @@ absl::InlinedVector<float*, 4> Block::SlotData() {
 void Block::Apply(const Optimizer& optimizer, absl::Span<const Gradient> gradients) {
   UpdateContext context;
   std::unique_ptr<FloatBuffer> next = Begin(gradients, &context);
+  v1::DType asked;
+  {
+    MutexLock lock(&encode_mutex_);
+    asked = std::exchange(asked_, v1::DTYPE_UNSPECIFIED);
+  }
   {
     // Only this thread publishes, so the current values stay what they are, and alive, until
     // Publish.
     const BlockSnapshot current = Snapshot();
+    Encoded encoded;
+    NarrowCopy copy;
+    if (asked != v1::DTYPE_UNSPECIFIED) {
+      encoded = NewEncoded(asked, context.round);
+      copy = {asked, encoded.bytes->data()};
+    }
     ReduceAndUpdate(optimizer, context, gradients, static_cast<int>(gradients.size()),
-                    current.span(), next->span(), SlotData());
+                    current.span(), next->span(), SlotData(), copy);
+    if (encoded.bytes != nullptr) {
+      MutexLock lock(&encode_mutex_);
+      std::swap(encoded_, encoded);  // the old one is let go outside the lock
+    }
   }
   Publish(std::move(next), context.round);
 }
@@ -185,12 +200,16 @@ void Block::Encode(const BlockSnapshot& snapshot, v1::DType dtype, Payload* payl
   }
   // Others that ask for the same version wait for this one's work.
   MutexLock lock(&encode_mutex_);
+  asked_ = dtype;
   if (encoded_.version != snapshot.version || encoded_.dtype != dtype) {
-    auto bytes = std::make_shared<FloatBuffer>((size_ + 1) / 2, arena_.get());
-    ToWire(dtype, snapshot.values.get(), size_, bytes->data());
-    encoded_ = {std::move(bytes), dtype, snapshot.version};
+    encoded_ = NewEncoded(dtype, snapshot.version);
+    ToWire(dtype, snapshot.values.get(), size_, encoded_.bytes->data());
   }
   payload->Append(encoded_.bytes->data(), size_ * WireBytes(dtype), encoded_.bytes);
+}
+
+Block::Encoded Block::NewEncoded(v1::DType dtype, int64_t version) const {
+  return {std::make_shared<FloatBuffer>((size_ + 1) / 2, arena_.get()), dtype, version};
 }
 
 BlockCut Block::Cut() const {

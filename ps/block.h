@@ -72,7 +72,8 @@ class Block {
   // costs no memory: it stands in the buffer that the next round will be written into.
   BlockSnapshot SnapshotAt(int64_t version) const;
   // Appends the bytes of `snapshot`, one of this block's, as elements of `dtype`; 16-bit ones are
-  // made once for each version, for all workers. Safe from any thread.
+  // made once for each version, for all workers: by Apply in its pass when the version before was
+  // asked for in this type, else here. Safe from any thread.
   void Encode(const BlockSnapshot& snapshot, v1::DType dtype, Payload* payload) const;
   BlockCut Cut() const;
   // Appends a copy of slot `slot`, as elements of `dtype`.
@@ -98,14 +99,17 @@ class Block {
   BlockSnapshot current_ ABSL_GUARDED_BY(mutex_);
   BlockSnapshot previous_ ABSL_GUARDED_BY(mutex_);  // none while a round is written
 
-  // The newest values that were asked for in 16 bits.
+  // Values of one version in 16 bits: those that were asked for last, or the newest.
   struct Encoded {
-    std::shared_ptr<const FloatBuffer> bytes;
+    std::shared_ptr<FloatBuffer> bytes;
     v1::DType dtype = v1::DTYPE_UNSPECIFIED;
     int64_t version = -1;
   };
+  Encoded NewEncoded(v1::DType dtype, int64_t version) const;
   mutable Mutex encode_mutex_;
   mutable Encoded encoded_ ABSL_GUARDED_BY(encode_mutex_);
+  // The 16-bit type that was asked for since the last Apply; unspecified when none was.
+  mutable v1::DType asked_ ABSL_GUARDED_BY(encode_mutex_) = v1::DTYPE_UNSPECIFIED;
 };
 
 }  // namespace parley

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/initializer.h"
+#include "net/wire_dtype.h"
 
 namespace parley {
 namespace {
@@ -186,6 +187,36 @@ TEST_F(BlockTest, WithoutReadersTwoBuffersServe) {
     block.Apply(*optimizer_, gradients);
   }
   EXPECT_EQ(buffers.size(), 2u);
+}
+
+// As a pull sees it, whether the copy was made in the round's pass or when it was asked for.
+TEST_F(BlockTest, SixteenBitsOfEachVersionAreItsValuesRounded) {
+  constexpr size_t kSize = 5001;
+  std::vector<FloatBuffer> slots;
+  slots.push_back(Filled(kSize, 0));
+  Block block(Filled(kSize, 1.2345f), std::move(slots), 0);
+  const std::vector<Gradient> gradients = {Constant(kSize, 0.1357f)};
+  const auto expect = [&](const BlockSnapshot& snapshot, v1::DType dtype) {
+    std::vector<uint16_t> expected(kSize), found(kSize);
+    ToWire(dtype, snapshot.values.get(), kSize, expected.data());
+    Payload payload;
+    block.Encode(snapshot, dtype, &payload);
+    ASSERT_EQ(payload.size(), 2 * kSize);
+    payload.CopyTo(found.data());
+    ASSERT_EQ(found, expected) << "version " << snapshot.version;
+  };
+  // Asked for: not at all, once, twice, in another type, after a pause, of the version before.
+  const std::vector<std::vector<v1::DType>> asked = {
+      {}, {v1::BFLOAT16}, {v1::BFLOAT16, v1::BFLOAT16}, {v1::BFLOAT16, v1::FLOAT16}, {v1::FLOAT16},
+      {}, {v1::FLOAT16}};
+  for (const std::vector<v1::DType>& dtypes : asked) {
+    const BlockSnapshot before = block.Snapshot();
+    block.Apply(*optimizer_, gradients);
+    for (const v1::DType dtype : dtypes) {
+      expect(block.Snapshot(), dtype);
+      expect(before, dtype);
+    }
+  }
 }
 
 // Readers on other threads see whole versions, in order, while the owner writes.

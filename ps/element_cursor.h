@@ -9,10 +9,9 @@
 
 namespace parley {
 
-// Goes through a Payload's bytes as elements of `kBytes` bytes, run by run, without copying: slices
+// Goes through a Payload's bytes as elements of a fixed size, run by run, without copying: slices
 // begin anywhere, so runs are not aligned, and an element that straddles slices comes as a run of
 // one. Thread safety: none. The Payload must outlive the cursor.
-template <size_t kBytes>
 class ElementCursor {
  public:
   struct Run {
@@ -20,8 +19,11 @@ class ElementCursor {
     size_t size;  // elements
   };
 
-  explicit ElementCursor(const Payload& payload)
-      : slice_(payload.slices().data()), end_(slice_ + payload.slices().size()) {}
+  // `element_bytes` is from 1 to 4.
+  ElementCursor(const Payload& payload, size_t element_bytes)
+      : element_bytes_(element_bytes),
+        slice_(payload.slices().data()),
+        end_(slice_ + payload.slices().size()) {}
 
   // The next run, of at most `limit` > 0 elements; it is valid until the next call. Empty at the
   // end: a tail of fewer bytes than an element has is not one.
@@ -31,19 +33,19 @@ class ElementCursor {
       offset_ = 0;
     }
     if (slice_ == end_) return {nullptr, 0};
-    const size_t whole = (slice_->size - offset_) / kBytes;
+    const size_t whole = (slice_->size - offset_) / element_bytes_;
     if (whole == 0) return Straddling();
     const size_t size = std::min(whole, limit);
     const Run run = {slice_->data + offset_, size};
-    offset_ += size * kBytes;
+    offset_ += size * element_bytes_;
     return run;
   }
 
  private:
   Run Straddling() {
     size_t have = 0;
-    while (have < kBytes && slice_ != end_) {
-      const size_t taken = std::min(kBytes - have, slice_->size - offset_);
+    while (have < element_bytes_ && slice_ != end_) {
+      const size_t taken = std::min(element_bytes_ - have, slice_->size - offset_);
       std::memcpy(straddling_ + have, slice_->data + offset_, taken);
       have += taken;
       offset_ += taken;
@@ -52,14 +54,17 @@ class ElementCursor {
         offset_ = 0;
       }
     }
-    if (have < kBytes) return {nullptr, 0};
+    if (have < element_bytes_) return {nullptr, 0};
     return {straddling_, 1};
   }
 
+  static constexpr size_t kMaxBytes = 4;
+
+  const size_t element_bytes_;
   const Payload::Slice* slice_;
   const Payload::Slice* end_;
   size_t offset_ = 0;  // in *slice_
-  std::byte straddling_[kBytes] = {};
+  std::byte straddling_[kMaxBytes] = {};
 };
 
 }  // namespace parley

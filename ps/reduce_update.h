@@ -1,29 +1,37 @@
 #ifndef PARLEY_PS_REDUCE_UPDATE_H_
 #define PARLEY_PS_REDUCE_UPDATE_H_
 
-#include <cstdint>
-
 #include "absl/types/span.h"
+#include "proto/job.pb.h"
 #include "ps/gradient.h"
 #include "ps/optimizer.h"
 
 namespace parley {
 
+// Where the new values are also written as elements of 16 bits, for pulls that ask for them
+// (net/wire_dtype.h). A value.
+struct NarrowCopy {
+  v1::DType dtype = v1::DTYPE_UNSPECIFIED;  // none
+  void* out = nullptr;
+};
+
 // Reduces the contributions to their mean and applies it, in one pass over memory, in tiles that
 // stay in the first-level cache:
 //   g = ((c[0] + c[1]) + c[2] + ...) * (1.0f / divisor)     float32, each operation rounded, in the
-//   given order new_values, slots = optimizer(context, g, values, slots)
+//   given order
+//   new_values, slots = optimizer(context, g, values, slots)
+//   copy = new_values rounded to 16 bits, if asked for
 // The bits depend on the values and their order alone: not on how a contribution is sliced or
 // aligned.
 //
 // values.size() elements are updated; each contribution has as many, in slices of any size and
 // alignment; 16-bit ones are widened first. At least one contribution; divisor >= 1.
-// `new_values` and `slots` (optimizer.num_slots() arrays) have values.size() elements, are written,
-// and overlap nothing. Pure otherwise; safe from any thread.
+// `new_values`, `copy` and `slots` (optimizer.num_slots() arrays) have values.size() elements, are
+// written, and overlap nothing. Pure otherwise; safe from any thread.
 void ReduceAndUpdate(const Optimizer& optimizer, const UpdateContext& context,
                      absl::Span<const Gradient> contributions, int divisor,
                      absl::Span<const float> values, absl::Span<float> new_values,
-                     absl::Span<float* const> slots);
+                     absl::Span<float* const> slots, NarrowCopy copy = {});
 
 }  // namespace parley
 

@@ -87,9 +87,55 @@ TEST_F(ReduceUpdateTest, SixteenBitGradientsAreWidenedAndSummedInFloat32) {
   EXPECT_EQ(next, sum);
 }
 
+TEST_F(ReduceUpdateTest, TheNarrowCopyIsTheNewValuesRounded) {
+  SCOPED_TRACE(testing::Message() << "seed " << seed_);
+  for (const size_t size : {1, 1023, 4097, 9001}) {
+    for (const v1::DType dtype : {v1::BFLOAT16, v1::FLOAT16}) {
+      for (const int count : {1, 2}) {
+        std::vector<Gradient> contributions;
+        for (int i = 0; i < count; ++i) contributions.emplace_back(Cut(Values(size), 3000));
+        const std::vector<float> values = Values(size);
+        std::vector<float> next(size), slot(size);
+        float* const slots[] = {slot.data()};
+        std::vector<uint16_t> copy(size + 1, 0x5a5a), expected(size + 1, 0x5a5a);
+        ReduceAndUpdate(Recorder(), {3}, contributions, count, values, absl::MakeSpan(next), slots,
+                        {dtype, copy.data()});
+        ToWire(dtype, next.data(), size, expected.data());
+        ASSERT_EQ(copy, expected) << size << " elements";
+      }
+    }
+  }
+}
+
+TEST_F(ReduceUpdateTest, GradientsOfMixedTypesAreSummedInTheirOrder) {
+  SCOPED_TRACE(testing::Message() << "seed " << seed_);
+  constexpr size_t kSize = 3011;
+  std::vector<Gradient> contributions;
+  std::vector<float> sum(kSize);
+  for (int i = 0; i < 40; ++i) {  // runs of one type shorter and longer than are added at once
+    const v1::DType dtype = i > 15 && i < 30 ? v1::FLOAT32
+                            : random_() % 2  ? v1::BFLOAT16
+                                             : v1::FLOAT16;
+    std::vector<float> values(kSize);
+    std::normal_distribution<float> normal;
+    for (float& value : values) value = normal(random_);
+    std::vector<char> bytes(kSize * WireBytes(dtype));
+    ToWire(dtype, values.data(), kSize, bytes.data());
+    FromWire(dtype, bytes.data(), kSize, values.data());
+    for (size_t j = 0; j < kSize; ++j) sum[j] = i == 0 ? values[j] : sum[j] + values[j];
+    contributions.emplace_back(CutBytes(bytes.data(), bytes.size(), 1 + random_() % 9000), dtype);
+  }
+  for (float& value : sum) value *= 1.0f / 40;
+  const std::vector<float> values(kSize, 0.0f);
+  std::vector<float> next(kSize), slot(kSize);
+  float* const slots[] = {slot.data()};
+  ReduceAndUpdate(Recorder(), {1}, contributions, 40, values, absl::MakeSpan(next), slots);
+  EXPECT_EQ(std::memcmp(next.data(), sum.data(), kSize * sizeof(float)), 0);
+}
+
 TEST_F(ReduceUpdateTest, AnySlicingGivesTheBitsOfThePlainLoop) {
   SCOPED_TRACE(testing::Message() << "seed " << seed_);
-  for (const size_t size : {1, 7, 2047, 2048, 2049, 10000}) {
+  for (const size_t size : {1, 7, 1023, 1024, 1025, 4097, 10000}) {
     for (const int count : {1, 2, 3, 7, 11}) {
       std::vector<std::vector<float>> gradients;
       for (int i = 0; i < count; ++i) gradients.push_back(Values(size));
