@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -136,6 +137,19 @@ absl::StatusOr<std::unique_ptr<Optimizer>> NewKind(const v1::Optimizer& spec,
 }
 
 }  // namespace
+
+void Optimizer::UpdateTiles(const UpdateContext& context, GradientTiles& tiles,
+                            absl::Span<const float> values, absl::Span<float> new_values,
+                            absl::Span<float* const> slots) const {
+  absl::InlinedVector<float*, 4> tile_slots(slots.begin(), slots.end());
+  size_t begin = 0;
+  for (absl::Span<const float> g = tiles.Next(); !g.empty(); g = tiles.Next()) {
+    Update(context, g, values.subspan(begin, g.size()), new_values.subspan(begin, g.size()),
+           tile_slots);
+    for (float*& slot : tile_slots) slot += g.size();
+    begin += g.size();
+  }
+}
 
 absl::StatusOr<std::unique_ptr<Optimizer>> NewOptimizer(const v1::Optimizer& spec,
                                                         const OptimizerRegistry& registry) {

@@ -9,6 +9,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "proto/job.pb.h"
+#include "ps/gradient_tiles.h"
 #include "ps/optimizer_registry.h"
 
 namespace parley {
@@ -67,6 +68,13 @@ class Optimizer {
   virtual void Update(const UpdateContext& context, absl::Span<const float> gradient,
                       absl::Span<const float> values, absl::Span<float> new_values,
                       absl::Span<float* const> slots) const = 0;
+
+  // Update for each of `tiles`, up to the end, of which all have values.size() elements together.
+  // To be overridden where what depends on the context alone takes longer than a few additions:
+  // there it is computed once. The bits are those of Update.
+  virtual void UpdateTiles(const UpdateContext& context, GradientTiles& tiles,
+                           absl::Span<const float> values, absl::Span<float> new_values,
+                           absl::Span<float* const> slots) const;
 };
 
 // The optimizer that `spec` declares, with its options around it. INVALID_ARGUMENT when `spec`

@@ -1,7 +1,6 @@
 #include "ps/reduce_update.h"
 
 #include <algorithm>
-#include <array>
 #include <cstdint>
 #include <cstring>
 #include <limits>
@@ -10,14 +9,16 @@
 #include "base/aligned_buffer.h"
 #include "net/wire_dtype.h"
 #include "ps/element_cursor.h"
+#include "ps/gradient_tiles.h"
 #include "ps/sum_tile.h"
 
 namespace parley {
 namespace {
 
-// The smaller, the better all arrays' streams are read beside each other; the larger, the less an
-// optimizer's preparations for a call weigh. See bench/RESULTS.md.
-constexpr size_t kTile = 512;
+// Elements that are summed before the optimizer takes them. The smaller, the better the gradients'
+// streams are read beside those of values and slots: a processor looks ahead only so far. The
+// larger, the less what is done once for a tile weighs.
+constexpr size_t kTile = 128;
 // For one gradient that needs no sum.
 constexpr size_t kDirectTile = 4096;
 // Arrays that are added at once.
@@ -33,84 +34,133 @@ class Contribution {
 
   v1::DType dtype() const { return dtype_; }
 
-  // The next `size` elements, where they are, or in `scratch` when they do not lie together. Valid
-  // until the next call.
-  const std::byte* Next(size_t size, std::byte* scratch) {
-    if (run_.size < size) return Gather(size, scratch);
-    const std::byte* const data = run_.data;
+  // The next elements that lie together: where, and how many; none only at the end.
+  const std::byte* data() const { return run_.data; }
+  size_t Ahead() {
+    if (run_.size == 0) run_ = cursor_.Next(std::numeric_limits<size_t>::max());
+    return run_.size;
+  }
+  // `size` is not more than are ahead.
+  void Advance(size_t size) {
     run_.data += size * bytes_;
     run_.size -= size;
-    return data;
+  }
+
+  // Takes `size` elements, to `scratch` if they do not lie together, and returns where they are.
+  // Valid until the next call.
+  const std::byte* Take(size_t size, std::byte* scratch) {
+    const std::byte* const together = Ahead() < size ? nullptr : data();
+    for (size_t done = 0; done < size && Ahead() > 0;) {
+      const size_t taken = std::min(Ahead(), size - done);
+      if (together == nullptr) std::memcpy(scratch + done * bytes_, data(), taken * bytes_);
+      Advance(taken);
+      done += taken;
+    }
+    return together != nullptr ? together : scratch;
   }
 
  private:
-  // The rare case, kept out of the loop over tiles.
-  __attribute__((noinline)) const std::byte* Gather(size_t size, std::byte* scratch) {
-    for (size_t done = 0; done < size;) {
-      if (run_.size == 0) run_ = cursor_.Next(std::numeric_limits<size_t>::max());
-      if (run_.size == 0) break;
-      const size_t taken = std::min(run_.size, size - done);
-      if (taken == size) return Next(size, scratch);
-      std::memcpy(scratch + done * bytes_, run_.data, taken * bytes_);
-      run_.data += taken * bytes_;
-      run_.size -= taken;
-      done += taken;
-    }
-    return scratch;
-  }
-
   const v1::DType dtype_;
   const size_t bytes_;  // of an element
   ElementCursor cursor_;
   ElementCursor::Run run_ = {nullptr, 0};  // what is left of the cursor's last one
 };
 
-// The gradients' mean, tile by tile.
-class Mean {
+// The gradients' mean, tile by tile. Writes the narrow copy of each tile that was used.
+class Mean final : public GradientTiles {
  public:
-  Mean(absl::Span<const Gradient> contributions, int divisor)
+  Mean(absl::Span<const Gradient> contributions, int divisor, absl::Span<const float> new_values,
+       NarrowCopy copy)
       : factor_(1.0f / static_cast<float>(divisor)),
+        new_values_(new_values),
+        copy_(copy),
         is_direct_(contributions.size() == 1 && divisor == 1 &&
                    contributions[0].dtype == v1::FLOAT32),
-        parts_(contributions.begin(), contributions.end()) {}
+        tile_(is_direct_ && copy.dtype == v1::DTYPE_UNSPECIFIED ? kDirectTile : kTile),
+        parts_(contributions.begin(), contributions.end()),
+        is_simple_(parts_.size() <= kGroup &&
+                   std::all_of(parts_.begin(), parts_.end(), [this](const Contribution& part) {
+                     return part.dtype() == parts_[0].dtype();
+                   })) {}
 
-  // How many elements to take at once, at most.
-  size_t tile() const { return is_direct_ ? kDirectTile : kTile; }
-
-  // Of the next `size` elements; valid until the next call.
-  const float* Next(size_t size) {
-    if (is_direct_) {
-      const std::byte* const data =
-          parts_[0].Next(size, reinterpret_cast<std::byte*>(scratch_.data()));
-      // Optimizers want floats where floats may be.
-      if (reinterpret_cast<uintptr_t>(data) % alignof(float) == 0) {
-        return reinterpret_cast<const float*>(data);
+  absl::Span<const float> Next() override {
+    if (copy_.dtype != v1::DTYPE_UNSPECIFIED) Narrow();
+    begin_ = end_;
+    const size_t size = std::min(tile_, new_values_.size() - begin_);
+    if (size == 0) return {};
+    end_ += size;
+    if (is_simple_) {
+      if (together_ - used_ < size) LookAhead();
+      if (together_ - used_ >= size) {
+        const size_t at = used_;
+        used_ += size;
+        if (is_direct_) return {Floats(in_[0] + at * sizeof(float), size), size};
+        SumTile(parts_[0].dtype(), {in_, parts_.size()}, at, nullptr, factor_, size, sum_);
+        return {sum_, size};
       }
-      std::memcpy(sum_, data, size * sizeof(float));
-      return sum_;
+      used_ = together_ = 0;  // Sum() takes from the contributions themselves
     }
+    return {Sum(size), size};
+  }
+
+ private:
+  // What the tile before was for is in new_values_[begin_, end_).
+  void Narrow() {
+    ToWire(copy_.dtype, new_values_.data() + begin_, end_ - begin_,
+           static_cast<std::byte*>(copy_.out) + begin_ * WireBytes(copy_.dtype));
+  }
+
+  // From here on `together_` elements of each contribution lie together at in_.
+  void LookAhead() {
+    size_t together = std::numeric_limits<size_t>::max();
+    for (size_t i = 0; i < parts_.size(); ++i) {
+      if (used_ > 0) parts_[i].Advance(used_);
+      together = std::min(together, parts_[i].Ahead());
+      in_[i] = parts_[i].data();
+    }
+    used_ = 0;
+    together_ = together;
+  }
+
+  // Optimizers want floats where floats may be.
+  const float* Floats(const std::byte* data, size_t size) {
+    if (reinterpret_cast<uintptr_t>(data) % alignof(float) == 0) {
+      return reinterpret_cast<const float*>(data);
+    }
+    std::memcpy(sum_, data, size * sizeof(float));
+    return sum_;
+  }
+
+  // Of any number of contributions of any types, however they are sliced.
+  const float* Sum(size_t size) {
     const float* start = nullptr;
     for (size_t begin = 0; begin < parts_.size();) {
       const v1::DType dtype = parts_[begin].dtype();
       absl::InlinedVector<const std::byte*, kGroup> in;
       while (begin < parts_.size() && in.size() < kGroup && parts_[begin].dtype() == dtype) {
-        in.push_back(parts_[begin++].Next(
-            size, reinterpret_cast<std::byte*>(scratch_.data() + in.size() * kTile)));
+        in.push_back(
+            parts_[begin++].Take(size, reinterpret_cast<std::byte*>(scratch_ + in.size() * tile_)));
       }
-      SumTile(dtype, in, start, begin == parts_.size() ? factor_ : 1.0f, size, sum_);
+      SumTile(dtype, in, 0, start, begin == parts_.size() ? factor_ : 1.0f, size, sum_);
       start = sum_;
     }
     return sum_;
   }
 
- private:
-  static_assert(kDirectTile <= kGroup * kTile);
-
   const float factor_;
+  const absl::Span<const float> new_values_;
+  const NarrowCopy copy_;
   const bool is_direct_;
+  const size_t tile_;
   absl::InlinedVector<Contribution, kGroup> parts_;
+  const bool is_simple_;  // all in one group
+  size_t begin_ = 0;      // of the tile that is in use
+  size_t end_ = 0;
+  const std::byte* in_[kGroup] = {};  // see LookAhead
+  size_t together_ = 0;
+  size_t used_ = 0;  // of these
   alignas(kBufferAlignment) float sum_[kDirectTile];
-  alignas(kBufferAlignment) std::array<float, kGroup * kTile> scratch_;
+  alignas(kBufferAlignment) float scratch_[std::max(kDirectTile, kGroup* kTile)];
 };
 
 }  // namespace
@@ -119,20 +169,8 @@ void ReduceAndUpdate(const Optimizer& optimizer, const UpdateContext& context,
                      absl::Span<const Gradient> contributions, int divisor,
                      absl::Span<const float> values, absl::Span<float> new_values,
                      absl::Span<float* const> slots, NarrowCopy copy) {
-  Mean mean(contributions, divisor);
-  absl::InlinedVector<float*, 4> tile_slots(slots.begin(), slots.end());
-  std::byte* narrow = static_cast<std::byte*>(copy.out);
-  for (size_t begin = 0; begin < values.size();) {
-    const size_t size = std::min(mean.tile(), values.size() - begin);
-    optimizer.Update(context, {mean.Next(size), size}, values.subspan(begin, size),
-                     new_values.subspan(begin, size), tile_slots);
-    if (copy.dtype != v1::DTYPE_UNSPECIFIED) {
-      ToWire(copy.dtype, new_values.data() + begin, size, narrow);
-      narrow += size * WireBytes(copy.dtype);
-    }
-    for (float*& slot : tile_slots) slot += size;
-    begin += size;
-  }
+  Mean mean(contributions, divisor, new_values, copy);
+  optimizer.UpdateTiles(context, mean, values, new_values, slots);
 }
 
 }  // namespace parley

@@ -9,6 +9,7 @@
 #include <random>
 #include <vector>
 
+#include "google/protobuf/text_format.h"
 #include "net/wire_dtype.h"
 
 namespace parley {
@@ -103,6 +104,41 @@ TEST_F(ReduceUpdateTest, TheNarrowCopyIsTheNewValuesRounded) {
         ToWire(dtype, next.data(), size, expected.data());
         ASSERT_EQ(copy, expected) << size << " elements";
       }
+    }
+  }
+}
+
+// Optimizers that prepare once for all tiles, and those that do not.
+TEST_F(ReduceUpdateTest, TilesOfAnOptimizerHaveTheBitsOfOneUpdate) {
+  SCOPED_TRACE(testing::Message() << "seed " << seed_);
+  constexpr size_t kSize = 9001;
+  for (const char* text :
+       {"sgd {}", "adam {}", "adam { amsgrad: true } weight_decay: 0.1",
+        "momentum { momentum: 0.9 } schedule { cosine { updates: 100 } }",
+        "adam {} schedule { exponential { gamma: 0.9 } } accumulate_rounds: 3"}) {
+    v1::Optimizer spec;
+    ASSERT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &spec));
+    spec.set_learning_rate(0.1f);
+    const auto optimizer = NewOptimizer(spec).value();
+    const std::vector<float> gradient = Values(kSize), values = Values(kSize);
+    const int num_slots = optimizer->num_slots();
+    std::vector<std::vector<float>> slots(num_slots, std::vector<float>(kSize, 0.25f));
+    std::vector<std::vector<float>> expected_slots = slots;
+    const auto data = [](std::vector<std::vector<float>>* arrays) {
+      std::vector<float*> result;
+      for (std::vector<float>& array : *arrays) result.push_back(array.data());
+      return result;
+    };
+    std::vector<float> next(kSize), expected(kSize);
+    UpdateContext context;
+    context.round = 6;
+    optimizer->Update(context, gradient, values, absl::MakeSpan(expected), data(&expected_slots));
+    for (const size_t largest : {size_t{3000}, size_t{1} << 20}) {
+      auto tile_slots = slots;
+      ReduceAndUpdate(*optimizer, context, {Cut(gradient, largest)}, 1, values,
+                      absl::MakeSpan(next), data(&tile_slots));
+      EXPECT_EQ(std::memcmp(next.data(), expected.data(), kSize * sizeof(float)), 0) << text;
+      EXPECT_EQ(tile_slots, expected_slots) << text;
     }
   }
 }

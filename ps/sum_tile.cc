@@ -63,13 +63,13 @@ inline void Step(size_t count, ArrayOf array_of, const float* start, __m256 fact
 }
 
 template <typename Type>
-void Sum(absl::Span<const std::byte* const> in, const float* start, float factor, size_t size,
-         float* out) {
+void Sum(absl::Span<const std::byte* const> in, size_t in_at, const float* start, float factor,
+         size_t size, float* out) {
   const __m256 factors = _mm256_set1_ps(factor);
   size_t at = 0;
   for (; at + kStep <= size; at += kStep) {
     Step<Type>(
-        in.size(), [&](size_t j) { return in[j] + at * Type::kBytes; },
+        in.size(), [&](size_t j) { return in[j] + (in_at + at) * Type::kBytes; },
         start == nullptr ? nullptr : start + at, factors, out + at);
   }
   if (at == size) return;
@@ -81,7 +81,7 @@ void Sum(absl::Span<const std::byte* const> in, const float* start, float factor
   Step<Type>(
       in.size(),
       [&](size_t j) {
-        std::memcpy(rest, in[j] + at * Type::kBytes, (size - at) * Type::kBytes);
+        std::memcpy(rest, in[j] + (in_at + at) * Type::kBytes, (size - at) * Type::kBytes);
         return rest;
       },
       start == nullptr ? nullptr : rest_start, factors, rest_out);
@@ -90,15 +90,15 @@ void Sum(absl::Span<const std::byte* const> in, const float* start, float factor
 
 }  // namespace
 
-void SumTile(v1::DType dtype, absl::Span<const std::byte* const> in, const float* start,
+void SumTile(v1::DType dtype, absl::Span<const std::byte* const> in, size_t at, const float* start,
              float factor, size_t size, float* out) {
   switch (dtype) {
     case v1::BFLOAT16:
-      return Sum<BFloat16>(in, start, factor, size, out);
+      return Sum<BFloat16>(in, at, start, factor, size, out);
     case v1::FLOAT16:
-      return Sum<Float16>(in, start, factor, size, out);
+      return Sum<Float16>(in, at, start, factor, size, out);
     default:
-      return Sum<Float32>(in, start, factor, size, out);
+      return Sum<Float32>(in, at, start, factor, size, out);
   }
 }
 

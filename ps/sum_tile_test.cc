@@ -26,6 +26,7 @@ TEST_P(SumTileTest, HasTheBitsOfThePlainSum) {
   for (size_t size = 1; size < 140; ++size) {
     const size_t count = 1 + random() % 9;
     const float factor = 1.0f / static_cast<float>(1 + random() % 5);
+    const size_t at = random() % 3;
     std::vector<std::vector<char>> storage(count, std::vector<char>(size * bytes + 8, '\x7f'));
     std::vector<std::vector<float>> wide(count, std::vector<float>(size));
     std::vector<const std::byte*> in;
@@ -36,7 +37,7 @@ TEST_P(SumTileTest, HasTheBitsOfThePlainSum) {
       }
       ToWire(dtype, wide[j].data(), size, place);
       FromWire(dtype, place, size, wide[j].data());
-      in.push_back(reinterpret_cast<const std::byte*>(place));
+      in.push_back(reinterpret_cast<const std::byte*>(place) - at * bytes);
     }
     std::vector<float> start(size);
     for (float& value : start) value = normal(random);
@@ -50,7 +51,7 @@ TEST_P(SumTileTest, HasTheBitsOfThePlainSum) {
       expected.push_back(-1);  // what stands behind is left alone
       std::vector<float> out = has_start ? start : std::vector<float>(size);
       out.push_back(-1);
-      SumTile(dtype, in, has_start ? out.data() : nullptr, factor, size, out.data());
+      SumTile(dtype, in, at, has_start ? out.data() : nullptr, factor, size, out.data());
       ASSERT_EQ(std::memcmp(out.data(), expected.data(), out.size() * sizeof(float)), 0)
           << size << " elements of " << count << " arrays";
     }

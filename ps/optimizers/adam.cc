@@ -20,6 +20,28 @@ class Adam final : public Optimizer {
   void Update(const UpdateContext& context, absl::Span<const float> gradient,
               absl::Span<const float> values, absl::Span<float> new_values,
               absl::Span<float* const> slots) const override {
+    loop_.update(CoefficientsOf(context),
+                 {gradient.data(), values.data(), new_values.data(), slots[0], slots[1],
+                  config_.amsgrad ? slots[2] : nullptr},
+                 gradient.size());
+  }
+
+  void UpdateTiles(const UpdateContext& context, GradientTiles& tiles,
+                   absl::Span<const float> values, absl::Span<float> new_values,
+                   absl::Span<float* const> slots) const override {
+    const AdamCoefficients coefficients = CoefficientsOf(context);
+    size_t i = 0;
+    for (absl::Span<const float> g = tiles.Next(); !g.empty(); g = tiles.Next()) {
+      loop_.update(coefficients,
+                   {g.data(), values.data() + i, new_values.data() + i, slots[0] + i, slots[1] + i,
+                    config_.amsgrad ? slots[2] + i : nullptr},
+                   g.size());
+      i += g.size();
+    }
+  }
+
+ private:
+  AdamCoefficients CoefficientsOf(const UpdateContext& context) const {
     const double left1 = 1 - IntegerPower(config_.beta1, context.round);
     const double left2 = 1 - IntegerPower(config_.beta2, context.round);
     AdamCoefficients coefficients;
@@ -30,13 +52,9 @@ class Adam final : public Optimizer {
     coefficients.step_size = static_cast<float>(context.learning_rate / left1);
     coefficients.scale = static_cast<float>(1 / std::sqrt(left2));
     coefficients.epsilon = config_.epsilon;
-    loop_.update(coefficients,
-                 {gradient.data(), values.data(), new_values.data(), slots[0], slots[1],
-                  config_.amsgrad ? slots[2] : nullptr},
-                 gradient.size());
+    return coefficients;
   }
 
- private:
   const AdamConfig config_;
   const AdamLoop loop_ = AdamLoops().back();
 };

@@ -27,13 +27,23 @@ class Scheduled final : public Optimizer {
   void Update(const UpdateContext& context, absl::Span<const float> gradient,
               absl::Span<const float> values, absl::Span<float> new_values,
               absl::Span<float* const> slots) const override {
-    UpdateContext scheduled = context;
-    scheduled.learning_rate = static_cast<float>(
-        learning_rate_ * ScheduleFactor(schedule_, context.round, context.rate_factor));
-    inner_->Update(scheduled, gradient, values, new_values, slots);
+    inner_->Update(WithRate(context), gradient, values, new_values, slots);
+  }
+
+  void UpdateTiles(const UpdateContext& context, GradientTiles& tiles,
+                   absl::Span<const float> values, absl::Span<float> new_values,
+                   absl::Span<float* const> slots) const override {
+    inner_->UpdateTiles(WithRate(context), tiles, values, new_values, slots);
   }
 
  private:
+  UpdateContext WithRate(const UpdateContext& context) const {
+    UpdateContext scheduled = context;
+    scheduled.learning_rate = static_cast<float>(
+        learning_rate_ * ScheduleFactor(schedule_, context.round, context.rate_factor));
+    return scheduled;
+  }
+
   const float learning_rate_;
   const v1::Schedule schedule_;
   const std::unique_ptr<Optimizer> inner_;
