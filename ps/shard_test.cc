@@ -1,5 +1,6 @@
 #include "ps/shard.h"
 
+#include <atomic>
 #include <cmath>
 #include <future>
 #include <limits>
@@ -275,6 +276,29 @@ TEST_F(ShardTest, TrainsWithTwoWorkersOnTheirThreads) {
     });
   }
   for (std::thread& thread : threads) thread.join();
+}
+
+TEST_F(ShardTest, IsSettledWhenAllIsAnsweredThatWaitsForNobody) {
+  ASSERT_TRUE(Declare(Spec(2)).ok());
+  for (const int worker : {0, 1}) ASSERT_TRUE(Join(worker, Spec(2), 10000).ok());
+  std::atomic<int> answered{0};
+  for (int64_t step = 0; step < 50; ++step) {
+    for (const int worker : {0, 1}) {
+      v1::PushPullRequest request = Request(worker, step);
+      for (uint32_t block = 0; block < kBlocks; ++block) {
+        request.add_push(block);
+        request.add_base_version(step);
+        request.add_pull(block);
+      }
+      shard_.PushPull(request, PayloadOf(std::vector<float>(kElements, 1.0f)),
+                      [&](absl::StatusOr<ParameterServer::PushPullReply> reply) {
+                        EXPECT_TRUE(reply.ok()) << reply.status();
+                        ++answered;
+                      });
+      shard_.Settle();
+      EXPECT_EQ(answered, 2 * step + 2 * worker);  // worker 0 waits for worker 1
+    }
+  }
 }
 
 TEST_F(ShardTest, ATaskThatJoinsBeforeTheDeclarationWaitsForIt) {
