@@ -144,7 +144,7 @@ void Optimizer::UpdateTiles(const UpdateContext& context, GradientTiles& tiles,
   absl::InlinedVector<float*, 4> tile_slots(slots.begin(), slots.end());
   size_t begin = 0;
   for (absl::Span<const float> g = tiles.Next(); !g.empty(); g = tiles.Next()) {
-    Update(context, g, values.subspan(begin, g.size()), new_values.subspan(begin, g.size()),
+    Update(context, g, {values.data() + begin, g.size()}, {new_values.data() + begin, g.size()},
            tile_slots);
     for (float*& slot : tile_slots) slot += g.size();
     begin += g.size();
