@@ -7,6 +7,7 @@
 #include "base/initializer.h"
 #include "net/wire_dtype.h"
 #include "ps/reduce_update.h"
+#include "ps/square_sum.h"
 
 namespace parley {
 
@@ -15,20 +16,18 @@ namespace {
 // The first half of a round of `optimizer`, as an Optimizer whose new values are what it prepares.
 class FirstHalf final : public Optimizer {
  public:
-  FirstHalf(const Optimizer& optimizer, absl::Span<double> sums)
-      : optimizer_(optimizer), sums_(sums) {}
+  explicit FirstHalf(const Optimizer& optimizer) : optimizer_(optimizer) {}
 
   std::vector<absl::string_view> slot_names() const override { return optimizer_.slot_names(); }
 
   void Update(const UpdateContext& context, absl::Span<const float> gradient,
               absl::Span<const float> values, absl::Span<float> new_values,
               absl::Span<float* const> slots) const override {
-    optimizer_.Prepare(context, gradient, values, new_values, slots, sums_);
+    optimizer_.Prepare(context, gradient, values, new_values, slots);
   }
 
  private:
   const Optimizer& optimizer_;
-  const absl::Span<double> sums_;
 };
 
 }  // namespace
@@ -141,9 +140,11 @@ void Block::Prepare(const Optimizer& optimizer, absl::Span<const Gradient> gradi
   UpdateContext context;
   prepared_ = Begin(gradients, &context);
   const BlockSnapshot current = Snapshot();
-  ReduceAndUpdate(FirstHalf(optimizer, sums), context, gradients,
-                  static_cast<int>(gradients.size()), current.span(), prepared_->span(),
-                  SlotData());
+  ReduceAndUpdate(FirstHalf(optimizer), context, gradients, static_cast<int>(gradients.size()),
+                  current.span(), prepared_->span(), SlotData());
+  // Over the whole block, so that tiles of another size make no other bits.
+  sums[sums.size() - 1] = SquareSum(prepared_->span());
+  if (sums.size() == 2) sums[0] = SquareSum(current.span());
 }
 
 void Block::Finish(const Optimizer& optimizer, absl::Span<const double> norms) {

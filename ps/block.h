@@ -58,8 +58,9 @@ class Block {
   void Apply(const Optimizer& optimizer, absl::Span<const Gradient> gradients);
 
   // The next round in two halves, for an optimizer that needs norms over whole parameters: Prepare
-  // does what Optimizer::Prepare says with the mean of `gradients`, and adds to `sums`; what
-  // readers see stays. Finish applies it; the next call for this block after Prepare is Finish.
+  // does what Optimizer::Prepare says with the mean of `gradients`, and fills `sums` (one, or two)
+  // with the sums of squares of the values, if two, and of what was prepared; what readers see
+  // stays. Finish applies it; the next call for this block after Prepare is Finish.
   void Prepare(const Optimizer& optimizer, absl::Span<const Gradient> gradients,
                absl::Span<double> sums);
   void Finish(const Optimizer& optimizer, absl::Span<const double> norms);

@@ -25,8 +25,8 @@ struct UpdateContext {
   float learning_rate = 0;
   // What the chief pushed last, for a schedule that is `pushed`.
   float rate_factor = 1;
-  // In the second half of a round that has two (see Prepare): what its sums came to, as
-  // NormPlan::NormsOf says (net/norm_plan.h). Otherwise empty.
+  // In the second half of a round that has two (see Prepare): what NormPlan::NormsOf
+  // says (net/norm_plan.h). Otherwise empty.
   absl::Span<const double> norms = {};
 };
 
@@ -55,13 +55,12 @@ class Optimizer {
                           absl::Span<float* const> /*slots*/) const {}
 
   // Of an optimizer that needs norms over whole parameters, the first half of a round: reads
-  // `gradient` and `values`, updates slots, writes to `prepared` what Update gets in the place of
-  // the gradient, and adds to `sums` (NormPlan::NumSums of them) sums of squares in float64. What
-  // is added depends on how a block is cut into tiles; it is cut alike on every shard. Others have
-  // one half only, Update.
+  // `gradient` and `values`, updates slots, and writes to `prepared` what Update gets in the place
+  // of the gradient. The norms of the second half (UpdateContext::norms) are those of values and of
+  // what was prepared, or of the latter alone (net/norm_sums.h). Others have one half only, Update.
   virtual void Prepare(const UpdateContext& /*context*/, absl::Span<const float> /*gradient*/,
                        absl::Span<const float> /*values*/, absl::Span<float> /*prepared*/,
-                       absl::Span<float* const> /*slots*/, absl::Span<double> /*sums*/) const {}
+                       absl::Span<float* const> /*slots*/) const {}
 
   // Reads `gradient` and `values`, writes `new_values`, and updates the num_slots() arrays `slots`
   // in place; each has gradient.size() float32 elements. None of these overlap.

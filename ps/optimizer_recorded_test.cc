@@ -14,6 +14,7 @@
 #include "net/check_optimizer.h"
 #include "net/norm_sums.h"
 #include "ps/optimizer.h"
+#include "ps/square_sum.h"
 
 namespace parley {
 namespace {
@@ -71,8 +72,9 @@ void ExpectFollows(const v1::Optimizer& spec, const std::vector<Recording>& reco
     if (NumNormSums(spec) > 0 && step % every == 0) {
       norms.resize(NumNormSums(spec), 0);
       std::vector<float> prepared(kElements);
-      optimizer.Prepare(context, gradient, values, absl::MakeSpan(prepared), slot_data,
-                        absl::MakeSpan(norms));
+      optimizer.Prepare(context, gradient, values, absl::MakeSpan(prepared), slot_data);
+      norms.back() = SquareSum(prepared);
+      if (norms.size() == 2) norms[0] = SquareSum(values);
       gradient = prepared;
       for (double& norm : norms) norm = std::sqrt(norm);
       context.norms = norms;

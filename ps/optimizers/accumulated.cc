@@ -23,11 +23,11 @@ class Accumulated final : public Optimizer {
 
   void Prepare(const UpdateContext& context, absl::Span<const float> gradient,
                absl::Span<const float> values, absl::Span<float> prepared,
-               absl::Span<float* const> slots, absl::Span<double> sums) const override {
+               absl::Span<float* const> slots) const override {
     float* const sum = slots.back();
     CloseSum(gradient, sum);
     inner_->Prepare(Every(context), {sum, gradient.size()}, values, prepared,
-                    slots.first(slots.size() - 1), sums);
+                    slots.first(slots.size() - 1));
     std::fill(sum, sum + gradient.size(), 0.0f);
   }
 

@@ -24,8 +24,8 @@ class Averaged final : public Optimizer {
 
   void Prepare(const UpdateContext& context, absl::Span<const float> gradient,
                absl::Span<const float> values, absl::Span<float> prepared,
-               absl::Span<float* const> slots, absl::Span<double> sums) const override {
-    inner_->Prepare(context, gradient, values, prepared, slots.first(slots.size() - 1), sums);
+               absl::Span<float* const> slots) const override {
+    inner_->Prepare(context, gradient, values, prepared, slots.first(slots.size() - 1));
   }
 
   void Update(const UpdateContext& context, absl::Span<const float> gradient,

@@ -3,7 +3,6 @@
 #include <cmath>
 
 #include "ps/power.h"
-#include "ps/square_sum.h"
 
 namespace parley {
 namespace {
@@ -33,7 +32,7 @@ class Lamb final : public Optimizer {
 
   void Prepare(const UpdateContext& context, absl::Span<const float> gradient,
                absl::Span<const float> values, absl::Span<float> prepared,
-               absl::Span<float* const> slots, absl::Span<double> sums) const override {
+               absl::Span<float* const> slots) const override {
     const double left1 = 1 - IntegerPower(config_.beta1, context.round);
     const double left2 = 1 - IntegerPower(config_.beta2, context.round);
     Coefficients c;
@@ -47,8 +46,6 @@ class Lamb final : public Optimizer {
     c.weight_decay = config_.weight_decay;
     UpdateMoments(c, gradient.size(), gradient.data(), values.data(), prepared.data(), slots[0],
                   slots[1]);
-    sums[0] += SquareSum(values);
-    sums[1] += SquareSum(prepared);
   }
 
   void Update(const UpdateContext& context, absl::Span<const float> prepared,

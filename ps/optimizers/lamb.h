@@ -18,8 +18,7 @@ struct LambConfig {
 // Prepare
 //   m <- beta1 * m + (1 - beta1) * g
 //   v <- beta2 * v + (1 - beta2) * g * g
-//   r = (m * (1 / (1 - beta1^t))) / (sqrt(v) * (1 / sqrt(1 - beta2^t)) + epsilon) + weight_decay *
-//   p sums: of the squares of p, and of r
+//   r = (m / (1 - beta1^t)) / (sqrt(v) * (1 / sqrt(1 - beta2^t)) + epsilon) + weight_decay * p
 // Update, with norms |p| and |r| over the whole parameter
 //   p <- p - (learning_rate * |p| / |r|) * r
 // with t the round; where |p| or |r| is 0, their quotient is taken as 1.

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "ps/square_sum.h"
-
 namespace parley {
 namespace {
 
@@ -13,12 +11,9 @@ class Lars final : public Optimizer {
 
   std::vector<absl::string_view> slot_names() const override { return {"v"}; }
 
-  void Prepare(const UpdateContext&, absl::Span<const float> gradient,
-               absl::Span<const float> values, absl::Span<float> prepared, absl::Span<float* const>,
-               absl::Span<double> sums) const override {
+  void Prepare(const UpdateContext&, absl::Span<const float> gradient, absl::Span<const float>,
+               absl::Span<float> prepared, absl::Span<float* const>) const override {
     std::copy(gradient.begin(), gradient.end(), prepared.begin());
-    sums[0] += SquareSum(values);
-    sums[1] += SquareSum(gradient);
   }
 
   void Update(const UpdateContext& context, absl::Span<const float> prepared,

@@ -13,8 +13,8 @@ struct LarsConfig {
   float coefficient = 1e-3f;  // > 0, the paper's eta
 };
 
-// LARS (You, Gitman and Ginsburg, 2017, algorithm 1); one slot, v. In two halves: Prepare sums the
-// squares of p, and of g; Update, with norms |p| and |g| over the whole parameter, is
+// LARS (You, Gitman and Ginsburg, 2017, algorithm 1); one slot, v. In two halves, of which Prepare
+// only keeps the gradient; Update, with norms |p| and |g| over the whole parameter, is
 //   rate = learning_rate * coefficient * |p| / (|g| + weight_decay * |p|)
 //   v <- momentum * v + rate * (g + weight_decay * p)
 //   p <- p - v

@@ -5,7 +5,6 @@
 
 #include "absl/container/inlined_vector.h"
 #include "base/aligned_buffer.h"
-#include "ps/square_sum.h"
 
 namespace parley {
 namespace {
@@ -25,10 +24,8 @@ class NormClipped final : public Optimizer {
   }
 
   void Prepare(const UpdateContext&, absl::Span<const float> gradient, absl::Span<const float>,
-               absl::Span<float> prepared, absl::Span<float* const>,
-               absl::Span<double> sums) const override {
+               absl::Span<float> prepared, absl::Span<float* const>) const override {
     std::copy(gradient.begin(), gradient.end(), prepared.begin());
-    sums[0] += SquareSum(gradient);
   }
 
   void Update(const UpdateContext& context, absl::Span<const float> prepared,

@@ -8,8 +8,8 @@
 namespace parley {
 
 // `inner`, which needs no norms, with a shorter gradient (Pascanu, Mikolov and Bengio, ICML 2013;
-// torch.nn.utils.clip_grad_norm_); no slots of its own. Prepare sums the squares of g; Update, with
-// |g| over all parameters that are clipped so, is
+// torch.nn.utils.clip_grad_norm_); no slots of its own. In two halves, of which Prepare only keeps
+// the gradient; Update, with |g| over all parameters that are clipped so, is
 //   g <- g * min(1, clip_norm / (|g| + 1e-6)), then `inner`
 std::unique_ptr<Optimizer> NewNormClipped(float clip_norm, std::unique_ptr<Optimizer> inner);
 

@@ -26,11 +26,11 @@ class Regularized final : public Optimizer {
   // An inner optimizer with two halves has a decay of its own: `values` stay as they are.
   void Prepare(const UpdateContext& context, absl::Span<const float> gradient,
                absl::Span<const float> values, absl::Span<float> prepared,
-               absl::Span<float* const> slots, absl::Span<double> sums) const override {
+               absl::Span<float* const> slots) const override {
     ForEachTile(gradient, values, prepared, slots,
                 [&](absl::Span<const float> g, absl::Span<const float> p, absl::Span<float> out,
                     absl::Span<float* const> tile_slots) {
-                  inner_->Prepare(context, g, p, out, tile_slots, sums);
+                  inner_->Prepare(context, g, p, out, tile_slots);
                 });
   }
 

@@ -20,8 +20,8 @@ class Scheduled final : public Optimizer {
 
   void Prepare(const UpdateContext& context, absl::Span<const float> gradient,
                absl::Span<const float> values, absl::Span<float> prepared,
-               absl::Span<float* const> slots, absl::Span<double> sums) const override {
-    inner_->Prepare(context, gradient, values, prepared, slots, sums);  // has no rate in it
+               absl::Span<float* const> slots) const override {
+    inner_->Prepare(context, gradient, values, prepared, slots);  // has no rate in it
   }
 
   void Update(const UpdateContext& context, absl::Span<const float> gradient,
