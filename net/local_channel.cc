@@ -54,7 +54,7 @@ class Link : public LocalConnection::Handler {
         grace_(grace),
         peer_(PeerProcess(socket.get())),
         releaser_(std::make_shared<Releaser>()),
-        connection_(std::move(socket), this) {
+        connection_(LocalConnection::Role::kConnecting, std::move(socket), this) {
     MutexLock lock(&releaser_->mutex);
     releaser_->connection = &connection_;
   }
@@ -103,7 +103,6 @@ class Link : public LocalConnection::Handler {
     }
   }
 
-  bool wants_ticks() const override { return true; }
   void OnTick() override {
     const absl::Time now = Env::Posix()->Now();
     std::vector<Done> late;
@@ -174,12 +173,7 @@ class Link : public LocalConnection::Handler {
     if (answer->payload_size() > 0) {
       const std::shared_ptr<const void> read(
           this, [releaser = releaser_, id](const void*) { releaser->Release(id); });
-      for (const v1::LocalPiece& piece : answer->payload()) {
-        PARLEY_ASSIGN_OR_RETURN(const PeerSegments::Piece found,
-                                theirs_.Resolve(piece.segment(), piece.offset(), piece.size()));
-        using Both = std::pair<std::shared_ptr<const void>, std::shared_ptr<const void>>;
-        reply.payload.Append(found.data, piece.size(), std::make_shared<Both>(found.mapping, read));
-      }
+      PARLEY_ASSIGN_OR_RETURN(reply.payload, ResolvePayload(theirs_, answer->payload(), read));
     }
     Done done;
     {

@@ -2,8 +2,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <functional>
@@ -16,6 +18,7 @@
 #include "net/forwarding_parameter_server.h"
 #include "net/local_connection.h"
 #include "net/local_server.h"
+#include "net/shared_ring.h"
 #include "net/testing/parameter_server_suite.h"
 #include "net/testing/payloads.h"
 #include "net/testing/pending_answer.h"
@@ -230,16 +233,40 @@ TEST(LocalChannelTest, ATaskElsewhereIsReachedTheOtherWayUnlessSharedMemoryIsReq
   }
 }
 
+// A connection without a LocalConnection at this end.
+struct RawLine {
+  explicit RawLine(const std::string& name, UniqueFd fd = UniqueFd())
+      : socket(*LocalConnection::Connect(name)), ring(*SharedRing::Create()) {
+    const int sent = fd.valid() ? fd.get() : ring->fd();
+    char byte = 0;
+    iovec piece = {&byte, 1};
+    msghdr message = {};
+    message.msg_iov = &piece;
+    message.msg_iovlen = 1;
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+    message.msg_control = control;
+    message.msg_controllen = sizeof(control);
+    cmsghdr* const header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(int));
+    std::memcpy(CMSG_DATA(header), &sent, sizeof(int));
+    EXPECT_EQ(sendmsg(socket.get(), &message, MSG_NOSIGNAL), 1);
+  }
+  void Send(const std::string& bytes) {
+    EXPECT_EQ(*ring->Write(bytes.data(), bytes.size()), bytes.size());
+  }
+
+  const UniqueFd socket;
+  const std::unique_ptr<SharedRing> ring;
+};
+
 // Frames by hand.
 class HostileWorkerTest : public testing::Test {
  protected:
-  HostileWorkerTest() : local_(&server_), socket_(*LocalConnection::Connect(local_.name())) {}
+  HostileWorkerTest() : local_(&server_), line_(local_.name()) {}
 
-  void SendBytes(const std::string& bytes) {
-    // The server may have hung up already.
-    [[maybe_unused]] const ssize_t sent =
-        send(socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
-  }
+  void SendBytes(const std::string& bytes) { line_.Send(bytes); }
   void SendFrame(const v1::LocalFrame& frame) {
     std::string bytes = frame.SerializeAsString();
     const uint32_t size = static_cast<uint32_t>(bytes.size());
@@ -248,10 +275,10 @@ class HostileWorkerTest : public testing::Test {
   // The server ends the connection, and goes on serving others.
   void ExpectThrownOut() {
     const timeval minute = {60, 0};
-    setsockopt(socket_.get(), SOL_SOCKET, SO_RCVTIMEO, &minute, sizeof(minute));
+    setsockopt(line_.socket.get(), SOL_SOCKET, SO_RCVTIMEO, &minute, sizeof(minute));
     char bytes[4096];
     ssize_t size;
-    while ((size = recv(socket_.get(), bytes, sizeof(bytes), 0)) > 0) {
+    while ((size = recv(line_.socket.get(), bytes, sizeof(bytes), 0)) > 0) {
     }
     ASSERT_TRUE(size == 0 || errno == ECONNRESET) << strerror(errno);
     EXPECT_TRUE(local_.PushPull(MakePayload(RandomBytes(1, 1000))).ok());
@@ -261,8 +288,27 @@ class HostileWorkerTest : public testing::Test {
 
   PuppetParameterServer server_;
   Local local_;
-  const UniqueFd socket_;
+  RawLine line_;
 };
+
+TEST_F(HostileWorkerTest, ARingThatIsNoneIsRefused) {
+  RawLine other(local_.name(), UniqueFd(memfd_create("small", MFD_CLOEXEC | MFD_ALLOW_SEALING)));
+  char byte;
+  const timeval minute = {60, 0};
+  setsockopt(other.socket.get(), SOL_SOCKET, SO_RCVTIMEO, &minute, sizeof(minute));
+  EXPECT_EQ(recv(other.socket.get(), &byte, 1, 0), 0);
+  EXPECT_TRUE(local_.PushPull(MakePayload(RandomBytes(1, 1000))).ok());
+}
+
+TEST_F(HostileWorkerTest, ARingThatClaimsToHoldMoreThanItCanIsRefused) {
+  // The first number in it is how much its maker has written.
+  void* const memory = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, line_.ring->fd(), 0);
+  ASSERT_NE(memory, MAP_FAILED);
+  static_cast<std::atomic<uint64_t>*>(memory)->store(uint64_t{1} << 40);
+  munmap(memory, 4096);
+  line_.ring->WakePeer();
+  ExpectThrownOut();
+}
 
 TEST_F(HostileWorkerTest, APieceOfNoSegmentIsRefused) {
   v1::LocalFrame frame;
@@ -305,7 +351,7 @@ TEST(HostileBytesTest, NothingThatIsSentBringsTheServerDown) {
   PuppetParameterServer server;
   Local local(&server);
   for (int i = 0; i < 200; ++i) {
-    const UniqueFd socket = *LocalConnection::Connect(local.name());
+    RawLine line(local.name());
     std::string bytes;
     for (int frames = 0; frames < 4; ++frames) {
       v1::LocalFrame frame;
@@ -321,8 +367,7 @@ TEST(HostileBytesTest, NothingThatIsSentBringsTheServerDown) {
       const uint32_t size = static_cast<uint32_t>(body.size());
       bytes += std::string(reinterpret_cast<const char*>(&size), sizeof(size)) + body;
     }
-    [[maybe_unused]] const ssize_t sent =
-        send(socket.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    line.Send(bytes);
   }
   EXPECT_TRUE(local.PushPull(MakePayload(RandomBytes(1, 1000))).ok());
 }

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -12,6 +11,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "base/env.h"
 #include "base/status.h"
 
 namespace parley {
@@ -19,9 +20,8 @@ namespace {
 
 constexpr size_t kMaxFrame = size_t{64} << 20;
 constexpr size_t kMaxQueued = size_t{256} << 20;
-constexpr size_t kReadBytes = size_t{64} << 10;
-constexpr size_t kMaxFdsWaiting = 16;
 constexpr int kTickMs = 100;
+constexpr int kMeetMs = 5000;  // how long the peer may take to send its ring
 
 absl::Status SystemError(absl::string_view what) {
   return absl::UnavailableError(absl::StrCat("local socket: ", what, ": ", strerror(errno)));
@@ -72,8 +72,8 @@ bool LocalConnection::IsOurUser(int socket) {
   return peer.uid == geteuid() || peer.uid == 0;
 }
 
-LocalConnection::LocalConnection(UniqueFd socket, Handler* handler)
-    : socket_(std::move(socket)), wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)), handler_(handler) {
+LocalConnection::LocalConnection(Role role, UniqueFd socket, Handler* handler)
+    : role_(role), socket_(std::move(socket)), handler_(handler) {
   fcntl(socket_.get(), F_SETFL, fcntl(socket_.get(), F_GETFL) | O_NONBLOCK);
 }
 
@@ -86,15 +86,10 @@ void LocalConnection::Start() {
   thread_ = std::thread([this] { Run(); });
 }
 
-void LocalConnection::Wake() {
-  const uint64_t one = 1;
-  [[maybe_unused]] const ssize_t written = write(wake_.get(), &one, sizeof(one));
-}
-
 void LocalConnection::Close() {
   MutexLock lock(&mutex_);
   closing_ = true;
-  Wake();
+  if (ring_ != nullptr) ring_->Wake();
 }
 
 void LocalConnection::Send(const v1::LocalFrame& frame, int fd) {
@@ -109,135 +104,172 @@ void LocalConnection::Send(const v1::LocalFrame& frame, int fd) {
   if (closing_) return;
   queued_ += outgoing.bytes.size();
   queue_.push_back(std::move(outgoing));
-  if (queue_.size() > 1) return;  // the thread is waiting for room
+  if (ring_ == nullptr || queue_.size() > 1) return;  // the thread goes on with them
   if (!Flush() || queued_ > kMaxQueued) closing_ = true;
-  if (closing_ || !queue_.empty()) Wake();
+  if (closing_ || !queue_.empty()) ring_->Wake();
 }
 
 bool LocalConnection::Flush() {
   while (!queue_.empty()) {
     Outgoing& next = queue_.front();
-    iovec piece = {next.bytes.data() + next.sent, next.bytes.size() - next.sent};
-    msghdr message = {};
-    message.msg_iov = &piece;
-    message.msg_iovlen = 1;
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
     if (next.fd >= 0 && next.sent == 0) {
-      message.msg_control = control;
-      message.msg_controllen = sizeof(control);
-      cmsghdr* const header = CMSG_FIRSTHDR(&message);
-      header->cmsg_level = SOL_SOCKET;
-      header->cmsg_type = SCM_RIGHTS;
-      header->cmsg_len = CMSG_LEN(sizeof(int));
-      std::memcpy(CMSG_DATA(header), &next.fd, sizeof(int));
+      if (!SendFd(next.fd)) return false;
+      next.fd = -1;
     }
-    const ssize_t sent = sendmsg(socket_.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (sent < 0 && errno == EINTR) continue;
-    if (sent < 0) return errno == EAGAIN || errno == EWOULDBLOCK;
-    next.sent += static_cast<size_t>(sent);
-    queued_ -= static_cast<size_t>(sent);
-    if (next.sent == next.bytes.size()) queue_.pop_front();
+    const absl::StatusOr<size_t> sent =
+        ring_->Write(next.bytes.data() + next.sent, next.bytes.size() - next.sent);
+    if (!sent.ok()) return false;
+    next.sent += *sent;
+    queued_ -= *sent;
+    if (next.sent < next.bytes.size()) return true;
+    queue_.pop_front();
   }
   return true;
 }
 
 void LocalConnection::Run() {
-  const absl::Status reason = Loop();
+  absl::StatusOr<std::unique_ptr<SharedRing>> ring = Meet();
+  absl::Status reason = ring.status();
+  if (ring.ok()) {
+    {
+      MutexLock lock(&mutex_);
+      ring_ = ring->get();
+    }
+    reason = Loop(ring->get());
+  }
   {
     MutexLock lock(&mutex_);
     closing_ = true;
+    ring_ = nullptr;
     queue_.clear();
   }
   shutdown(socket_.get(), SHUT_RDWR);  // the peer hears of it now
+  if (ring.ok()) (*ring)->WakePeer();
   handler_->OnClosed(reason);
 }
 
-absl::Status LocalConnection::Loop() {
-  Incoming incoming;
+absl::StatusOr<std::unique_ptr<SharedRing>> LocalConnection::Meet() {
+  if (role_ == Role::kAccepting) {
+    PARLEY_ASSIGN_OR_RETURN(UniqueFd fd, ReceiveFd(kMeetMs));
+    return SharedRing::Map(std::move(fd));
+  }
+  PARLEY_ASSIGN_OR_RETURN(std::unique_ptr<SharedRing> ring, SharedRing::Create());
+  if (!SendFd(ring->fd())) return SystemError("send");
+  return ring;
+}
+
+absl::Status LocalConnection::Loop(SharedRing* ring) {
+  std::string incoming;
+  absl::Time next_tick = absl::InfinitePast();
   for (;;) {
+    const uint32_t bell = ring->Bell();
     bool writing;
     {
       MutexLock lock(&mutex_);
       if (closing_) return absl::CancelledError("local socket: closed");
+      if (!Flush()) return absl::UnavailableError("local socket: the peer cannot be written to");
       writing = !queue_.empty();
     }
-    pollfd fds[] = {{socket_.get(), static_cast<short>(POLLIN | (writing ? POLLOUT : 0)), 0},
-                    {wake_.get(), POLLIN, 0}};
-    const int ready = poll(fds, 2, handler_->wants_ticks() ? kTickMs : -1);
-    if (ready < 0 && errno != EINTR) return SystemError("poll");
-    if ((fds[1].revents & POLLIN) != 0) {
-      uint64_t count;
-      [[maybe_unused]] const ssize_t size = read(wake_.get(), &count, sizeof(count));
-    }
-    if ((fds[0].revents & POLLOUT) != 0) {
-      MutexLock lock(&mutex_);
-      if (!Flush()) return SystemError("send");
-    }
-    if ((fds[0].revents & (POLLIN | POLLHUP | POLLERR)) != 0) {
-      PARLEY_RETURN_IF_ERROR(Receive(&incoming));
+    const size_t had = incoming.size();
+    PARLEY_RETURN_IF_ERROR(ring->Read(&incoming));
+    if (incoming.size() > had) {
       PARLEY_RETURN_IF_ERROR(Dispatch(&incoming));
+    } else if (!ring->Wait(bell, writing, absl::Milliseconds(kTickMs))) {
+      PARLEY_RETURN_IF_ERROR(CheckPeer());
     }
-    handler_->OnTick();
+    const absl::Time now = Env::Posix()->Now();
+    if (now >= next_tick) {
+      next_tick = now + absl::Milliseconds(kTickMs);
+      handler_->OnTick();
+    }
   }
 }
 
-absl::Status LocalConnection::Receive(Incoming* incoming) {
-  const size_t had = incoming->bytes.size();
-  incoming->bytes.resize(had + kReadBytes);
-  iovec piece = {incoming->bytes.data() + had, kReadBytes};
+absl::Status LocalConnection::CheckPeer() {
+  char byte;
+  const ssize_t size = recv(socket_.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  if (size > 0 || (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))) {
+    return absl::OkStatus();
+  }
+  return absl::UnavailableError("local socket: the peer has gone");
+}
+
+bool LocalConnection::SendFd(int fd) {
+  char byte = 0;
+  iovec piece = {&byte, 1};
   msghdr message = {};
   message.msg_iov = &piece;
   message.msg_iovlen = 1;
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMaxFdsWaiting)] = {};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
   message.msg_control = control;
   message.msg_controllen = sizeof(control);
-  const ssize_t size = recvmsg(socket_.get(), &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-  incoming->bytes.resize(had + static_cast<size_t>(std::max<ssize_t>(0, size)));
-  if (size < 0) {
-    const bool again = errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
-    return again ? absl::OkStatus() : SystemError("receive");
-  }
-  for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
-       header = CMSG_NXTHDR(&message, header)) {
-    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
-    const size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (size_t i = 0; i < count; ++i) {
-      int fd;
-      std::memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof(int));
-      incoming->fds.emplace_back(fd);
-    }
-  }
-  if (size == 0) return absl::UnavailableError("local socket: the peer has gone");
-  if (incoming->fds.size() > kMaxFdsWaiting) {
-    return absl::InvalidArgumentError("local socket: too many file descriptors");
-  }
-  return absl::OkStatus();
+  cmsghdr* const header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(sizeof(int));
+  std::memcpy(CMSG_DATA(header), &fd, sizeof(int));
+  ssize_t sent;
+  do {
+    sent = sendmsg(socket_.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+  } while (sent < 0 && errno == EINTR);
+  return sent == 1;
 }
 
-absl::Status LocalConnection::Dispatch(Incoming* incoming) {
+absl::StatusOr<UniqueFd> LocalConnection::ReceiveFd(int wait_ms) {
+  for (int waited = 0; waited <= wait_ms; waited += kTickMs) {
+    {
+      MutexLock lock(&mutex_);
+      if (closing_) return absl::CancelledError("local socket: closed");
+    }
+    pollfd ready = {socket_.get(), POLLIN, 0};
+    if (poll(&ready, 1, std::min(kTickMs, wait_ms)) <= 0) continue;
+    char byte;
+    iovec piece = {&byte, 1};
+    msghdr message = {};
+    message.msg_iov = &piece;
+    message.msg_iovlen = 1;
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+    message.msg_control = control;
+    message.msg_controllen = sizeof(control);
+    const ssize_t size = recvmsg(socket_.get(), &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+    if (size < 0) {
+      if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) continue;
+      return SystemError("receive");
+    }
+    if (size == 0) return absl::UnavailableError("local socket: the peer has gone");
+    const cmsghdr* const header = CMSG_FIRSTHDR(&message);
+    if (header == nullptr || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS ||
+        header->cmsg_len != CMSG_LEN(sizeof(int))) {
+      break;
+    }
+    int fd;
+    std::memcpy(&fd, CMSG_DATA(header), sizeof(int));
+    return UniqueFd(fd);
+  }
+  return absl::InvalidArgumentError("local socket: the peer sends no file descriptor");
+}
+
+absl::Status LocalConnection::Dispatch(std::string* bytes) {
   size_t begin = 0;
-  const std::string& bytes = incoming->bytes;
   uint32_t size;
-  while (bytes.size() - begin >= sizeof(size)) {
-    std::memcpy(&size, bytes.data() + begin, sizeof(size));
+  while (bytes->size() - begin >= sizeof(size)) {
+    std::memcpy(&size, bytes->data() + begin, sizeof(size));
     if (size > kMaxFrame) {
       return absl::InvalidArgumentError(absl::StrCat("local socket: a frame of ", size, " bytes"));
     }
-    if (bytes.size() - begin - sizeof(size) < size) break;
+    if (bytes->size() - begin - sizeof(size) < size) break;
     v1::LocalFrame frame;
-    if (!frame.ParseFromArray(bytes.data() + begin + sizeof(size), static_cast<int>(size))) {
+    if (!frame.ParseFromArray(bytes->data() + begin + sizeof(size), static_cast<int>(size))) {
       return absl::InvalidArgumentError("local socket: a malformed frame");
     }
     begin += sizeof(size) + size;
     UniqueFd fd;
-    // The system keeps descriptors in the order of the bytes they came with.
-    if (frame.has_segment() && !incoming->fds.empty()) {
-      fd = std::move(incoming->fds.front());
-      incoming->fds.pop_front();
+    if (frame.has_segment()) {
+      PARLEY_ASSIGN_OR_RETURN(fd, ReceiveFd(0));  // it was sent before the frame
     }
     PARLEY_RETURN_IF_ERROR(handler_->OnFrame(std::move(frame), std::move(fd)));
   }
-  incoming->bytes.erase(0, begin);
+  bytes->erase(0, begin);
   return absl::OkStatus();
 }
 

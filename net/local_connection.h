@@ -3,7 +3,6 @@
 
 #include <sys/types.h>
 
-#include <atomic>
 #include <deque>
 #include <memory>
 #include <string>
@@ -15,15 +14,17 @@
 #include "absl/status/statusor.h"
 #include "base/mutex.h"
 #include "base/unique_fd.h"
+#include "net/shared_ring.h"
 #include "proto/local.pb.h"
 
 namespace parley {
 
 // A LocalConnection exchanges LocalFrames, and file descriptors with them, with a task on the same
-// host over a Unix stream socket.
+// host: frames through a SharedRing, which the connecting side makes, descriptors over a Unix
+// socket. The socket's end also tells that the peer has gone.
 //
 // Threads: one of its own, which calls the handler; Send writes from the caller's thread when the
-// socket has room, and otherwise leaves the rest to the connection's thread, so it never blocks. A
+// ring has room, and otherwise leaves the rest to the connection's thread, so it never blocks. A
 // peer that does not read ends the connection when 256 MiB of frames wait.
 // Thread safety: Send and Close from any thread.
 class LocalConnection {
@@ -34,15 +35,16 @@ class LocalConnection {
     virtual ~Handler() = default;
     // An error ends the connection.
     virtual absl::Status OnFrame(v1::LocalFrame frame, UniqueFd fd) = 0;
-    // At least every tenth of a second, if wanted.
+    // About every tenth of a second.
     virtual void OnTick() {}
-    virtual bool wants_ticks() const { return false; }
     // Once, last: the peer has gone, or Close was called, or a frame was bad.
     virtual void OnClosed(const absl::Status& reason) = 0;
   };
 
+  enum class Role { kConnecting, kAccepting };
+
   // `socket` is connected; `handler` must outlive the connection.
-  LocalConnection(UniqueFd socket, Handler* handler);
+  LocalConnection(Role role, UniqueFd socket, Handler* handler);
   // Close, and waits for the thread; so not from the handler.
   ~LocalConnection();
   LocalConnection(const LocalConnection&) = delete;
@@ -68,24 +70,26 @@ class LocalConnection {
     size_t sent = 0;
     int fd = -1;
   };
-  struct Incoming {
-    std::string bytes;
-    std::deque<UniqueFd> fds;
-  };
 
   void Run();
-  absl::Status Loop();
-  absl::Status Receive(Incoming* incoming);
-  absl::Status Dispatch(Incoming* incoming);
-  // Writes what the socket takes. False when the connection is broken.
+  // Makes the ring, or waits for the peer's.
+  absl::StatusOr<std::unique_ptr<SharedRing>> Meet();
+  absl::Status Loop(SharedRing* ring);
+  absl::Status Dispatch(std::string* bytes);
+  // The next descriptor on the socket.
+  absl::StatusOr<UniqueFd> ReceiveFd(int wait_ms);
+  bool SendFd(int fd);
+  // UNAVAILABLE when the peer's end of the socket is closed.
+  absl::Status CheckPeer();
+  // Writes what the ring takes. False when the connection is broken.
   bool Flush() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void Wake();
 
+  const Role role_;
   const UniqueFd socket_;
-  const UniqueFd wake_;  // an eventfd
   Handler* const handler_;
   Mutex mutex_;
   bool closing_ ABSL_GUARDED_BY(mutex_) = false;
+  SharedRing* ring_ ABSL_GUARDED_BY(mutex_) = nullptr;  // Run's
   std::deque<Outgoing> queue_ ABSL_GUARDED_BY(mutex_);
   size_t queued_ ABSL_GUARDED_BY(mutex_) = 0;  // bytes
   std::thread thread_;

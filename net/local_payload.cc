@@ -55,6 +55,25 @@ absl::StatusOr<LocalPayload> PlacePayload(SharedArena* arena, const Payload& pay
   return result;
 }
 
+absl::StatusOr<Payload> ResolvePayload(
+    const PeerSegments& segments, const google::protobuf::RepeatedPtrField<v1::LocalPiece>& pieces,
+    const std::shared_ptr<const void>& reading) {
+  using Both = std::pair<std::shared_ptr<const void>, std::shared_ptr<const void>>;
+  Payload payload;
+  std::shared_ptr<const void> owner;  // of the piece's mapping and `reading`
+  uint32_t owned = 0;
+  for (const v1::LocalPiece& piece : pieces) {
+    PARLEY_ASSIGN_OR_RETURN(const PeerSegments::Piece found,
+                            segments.Resolve(piece.segment(), piece.offset(), piece.size()));
+    if (owner == nullptr || owned != piece.segment()) {
+      owner = std::make_shared<Both>(found.mapping, reading);
+      owned = piece.segment();
+    }
+    payload.Append(found.data, piece.size(), owner);
+  }
+  return payload;
+}
+
 void AnnouncedSegments::Announce(const SharedArena& arena,
                                  const std::vector<v1::LocalPiece>& pieces,
                                  LocalConnection* connection) {

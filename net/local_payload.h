@@ -1,6 +1,7 @@
 #ifndef PARLEY_NET_LOCAL_PAYLOAD_H_
 #define PARLEY_NET_LOCAL_PAYLOAD_H_
 
+#include <memory>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -21,6 +22,13 @@ struct LocalPayload {
 // are held. Pieces that follow each other are one. RESOURCE_EXHAUSTED when there is no memory for
 // the copy. Thread safety: safe from any thread.
 absl::StatusOr<LocalPayload> PlacePayload(SharedArena* arena, const Payload& payload);
+
+// The payload that `pieces` of a peer's memory are. Its slices keep the memory mapped, and
+// `reading` alive, which tells the peer when the last of them is gone. INVALID_ARGUMENT when a
+// piece is not inside a segment. Thread safety: as `segments`.
+absl::StatusOr<Payload> ResolvePayload(
+    const PeerSegments& segments, const google::protobuf::RepeatedPtrField<v1::LocalPiece>& pieces,
+    const std::shared_ptr<const void>& reading);
 
 // Which of an arena's segments the peer of one connection has. Thread safety: none.
 class AnnouncedSegments {

@@ -36,7 +36,7 @@ class LocalServer::Peer : public LocalConnection::Handler {
   Peer(UniqueFd socket, ParameterServer* server, std::shared_ptr<SharedArena> arena)
       : server_(server),
         link_(std::make_shared<Link>(std::move(arena))),
-        connection_(std::move(socket), this) {
+        connection_(LocalConnection::Role::kAccepting, std::move(socket), this) {
     MutexLock lock(&link_->mutex);
     link_->connection = &connection_;
   }
@@ -129,14 +129,8 @@ class LocalServer::Peer : public LocalConnection::Handler {
     if (request->payload_size() > 0) {
       lent.reset(this, [link = link_, id](const void*) { link->Release(id); });
     }
-    Payload payload;
-    for (const v1::LocalPiece& piece : request->payload()) {
-      PARLEY_ASSIGN_OR_RETURN(const PeerSegments::Piece found,
-                              segments_.Resolve(piece.segment(), piece.offset(), piece.size()));
-      // Two things to keep: the mapping, and the worker's promise not to write.
-      using Both = std::pair<std::shared_ptr<const void>, std::shared_ptr<const void>>;
-      payload.Append(found.data, piece.size(), std::make_shared<Both>(found.mapping, lent));
-    }
+    PARLEY_ASSIGN_OR_RETURN(Payload payload, ResolvePayload(segments_, request->payload(), lent));
+    lent = nullptr;
     server_->PushPull(std::move(*request->mutable_request()), std::move(payload),
                       [link = link_, id](absl::StatusOr<PushPullReply> reply) {
                         link->Answer(id, std::move(reply));
