@@ -2,9 +2,11 @@
 // synchronously, with plain SGD, in processes of their own. Goodput counts the float32 bytes of all
 // workers, both ways. One JSON line for each case and limit, the limits measured in the same run.
 //
-//   push_pull [--cases=SUBSTRING] [--transports=inproc,shm,grpc]
+//   push_pull [--cases=SUBSTRING] [--transports=inproc,shm,shm+arena,grpc,grpc+bfloat16]
 //
-// A case is TRANSPORT/WORKERSxSHARDS/TENSORSxBYTES. Limits: memcpy (bytes copied by one thread),
+// A case is TRANSPORT/WORKERSxSHARDS/TENSORSxBYTES. TRANSPORT with "+arena": gradients stand in
+// shared memory and parameters are viewed, so nothing is copied; with "+bfloat16": that is how both
+// travel, and float32 bytes are counted. Limits: memcpy (bytes copied by one thread),
 // tcp and zeromq (bench/limits.h). Lines with the unit "us" are the median round trip of one block
 // of 4 KiB; others give a transport's page faults for each GB, and CPU nanoseconds for each byte.
 // inproc: shards and workers are threads of one process.
@@ -44,7 +46,8 @@
 #include "worker/client.h"
 
 DEFINE_string(cases, "", "Only the cases whose names have this part.");
-DEFINE_string(transports, "inproc,shm,grpc", "Which transports, comma-separated.");
+DEFINE_string(transports, "inproc,shm,shm+arena,grpc,grpc+bfloat16",
+              "Which transports, comma-separated.");
 DEFINE_string(role, "", "Set by the program for the processes that it starts: ps or worker.");
 DEFINE_int32(index, 0, "Set by the program: the task's index.");
 DEFINE_string(shards, "", "Set by the program: the shards' addresses.");
@@ -65,6 +68,9 @@ struct Setting {
   std::string Name() const {
     return absl::StrCat(transport, "/", workers, "x", shards, "/", tensors, "x", bytes);
   }
+  bool Has(const char* option) const { return transport.find(option) != std::string::npos; }
+  // Without options.
+  std::string Way() const { return transport.substr(0, transport.find('+')); }
   int64_t TotalBytes() const { return tensors * bytes; }
   int Steps() const {
     return static_cast<int>(
@@ -114,19 +120,32 @@ void Check(const absl::Status& status) { CHECK(status.ok()) << status; }
 // the median seconds of a step.
 template <typename Mark>
 double Work(const Setting& setting, int worker,
-            std::vector<std::shared_ptr<ParameterServer>> shards, Mark mark) {
+            std::vector<std::shared_ptr<ParameterServer>> shards,
+            std::shared_ptr<SharedArena> arena, Mark mark) {
+  const bool in_place = setting.Has("+arena");
   ClientOptions options;
   options.worker = worker;
+  options.arena = std::move(arena);
+  if (setting.Has("+bfloat16")) options.push_dtype = options.pull_dtype = v1::BFLOAT16;
   const auto client = Client::Connect(SpecOf(setting), std::move(shards), options);
   Check(client.status());
   const size_t size = static_cast<size_t>(setting.bytes) / sizeof(float);
-  std::vector<AlignedBytes> memory;
+  std::vector<std::shared_ptr<float>> memory;
+  std::vector<int> parameters;
   std::vector<Client::Gradient> gradients;
   std::vector<Client::Target> targets;
   for (int i = 0; i < setting.tensors; ++i) {
     for (int side = 0; side < 2; ++side) {
-      memory.push_back(NewAlignedBytes(static_cast<size_t>(setting.bytes)));
-      float* const values = reinterpret_cast<float*>(memory.back().get());
+      if (in_place && side == 1) break;
+      if (in_place) {
+        memory.push_back((*client)->NewBuffer(size));
+      } else {
+        std::shared_ptr<char> bytes(
+            reinterpret_cast<char*>(NewAlignedBytes(size * sizeof(float)).release()),
+            FreeDeleter());
+        memory.push_back({bytes, reinterpret_cast<float*>(bytes.get())});
+      }
+      float* const values = memory.back().get();
       std::fill(values, values + size, 0.001f);
       if (side == 0) {
         gradients.push_back({i, absl::MakeConstSpan(values, size)});
@@ -135,13 +154,20 @@ double Work(const Setting& setting, int worker,
       }
     }
   }
+  for (int i = 0; i < setting.tensors; ++i) parameters.push_back(i);
   constexpr int kWarmUp = 4;
   const int steps = setting.Steps();
   std::vector<double> seconds;
+  Client::Views views;
   for (int step = 0; step < kWarmUp + steps; ++step) {
     if (step == kWarmUp) mark();
     const double begin = Now();
-    Check((*client)->PushPull(step, gradients, targets));
+    if (in_place) {
+      views = (*client)->PushPullViewsAsync(step, gradients, parameters).get();
+      Check(views.status());
+    } else {
+      Check((*client)->PushPull(step, gradients, targets));
+    }
     if (step >= kWarmUp) seconds.push_back(Now() - begin);
   }
   mark();
@@ -167,13 +193,15 @@ int RunPs() {
 int RunWorker() {
   const Setting setting = ParseSetting(FLAGS_setting);
   std::vector<std::shared_ptr<ParameterServer>> shards;
+  const std::shared_ptr<SharedArena> arena = SharedArena::Create();
   for (const absl::string_view address : absl::StrSplit(FLAGS_shards, ',')) {
     ChannelOptions options;
-    options.transport = ParseTransport(setting.transport).value();
+    options.transport = ParseTransport(setting.Way()).value();
+    options.arena = arena;
     shards.push_back(NewChannel(absl::StrCat("ps:", shards.size()), std::string(address), options));
   }
-  const double seconds =
-      Work(setting, FLAGS_index, std::move(shards), [] { std::cout << "mark" << std::endl; });
+  const double seconds = Work(setting, FLAGS_index, std::move(shards), arena,
+                              [] { std::cout << "mark" << std::endl; });
   std::cout << "seconds " << seconds << std::endl;
   return 0;
 }
@@ -293,7 +321,7 @@ Result RunThreads(const Setting& setting) {
     workers.emplace_back([&, i] {
       std::vector<std::shared_ptr<ParameterServer>> shards;
       for (const auto& server : servers) shards.push_back(server->parameter_server());
-      seconds[i] = Work(setting, i, std::move(shards), [&] {
+      seconds[i] = Work(setting, i, std::move(shards), nullptr, [&] {
         if (i == 0) marks.push_back(UsageOf(getpid()));
       });
     });
@@ -315,7 +343,7 @@ void Print(const std::string& name, double figure, const char* unit, const std::
 }
 
 void Measure(const Setting& setting) {
-  const Result result = setting.transport == "inproc" ? RunThreads(setting) : RunProcesses(setting);
+  const Result result = setting.Way() == "inproc" ? RunThreads(setting) : RunProcesses(setting);
   const std::string name = setting.Name();
   if (setting.TotalBytes() == 4096) {
     Print(name, 1e6 * result.step_seconds, "us", "futex", 1e6 * FutexRoundTrip());
@@ -325,13 +353,14 @@ void Measure(const Setting& setting) {
   const double moved = 2.0 * static_cast<double>(setting.TotalBytes()) * setting.workers;
   const double rate = moved / result.step_seconds / 1e9;
   const size_t bytes = static_cast<size_t>(setting.TotalBytes());
-  Print(name, rate, "GB/s", "memcpy", MemcpyRate(std::max(bytes, size_t{64} << 20)) / 1e9);
+  const double memcpy = MemcpyRate(std::max(bytes, size_t{64} << 20));
+  Print(name, rate, "GB/s", "memcpy", memcpy / 1e9);
   Print(name, rate, "GB/s", "tcp", TcpRate(bytes) / 1e9);
   Print(name, rate, "GB/s", "zeromq",
         ZeromqRate(static_cast<size_t>(setting.tensors), static_cast<size_t>(setting.bytes)) / 1e9);
   const double all = moved * setting.Steps();
   Print(name, result.usage.faults / (all / 1e9), "page faults/GB", "warm", 100);
-  Print(name, 1e9 * result.usage.cpu_seconds / all, "CPU ns/byte", "none", 0);
+  Print(name, 1e9 * result.usage.cpu_seconds / all, "CPU ns/byte", "memcpy", 1e9 / memcpy);
 }
 
 int Main() {

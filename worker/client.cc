@@ -4,13 +4,13 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <map>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/types/optional.h"
 #include "base/aligned_buffer.h"
-#include "base/finite.h"
 #include "base/mutex.h"
 #include "base/status.h"
 #include "glog/logging.h"
@@ -44,12 +44,6 @@ struct ClientState {
   std::vector<bool> skipped ABSL_GUARDED_BY(mutex);          // by block: their last round was
   absl::optional<float> rate_factor ABSL_GUARDED_BY(mutex);  // that pushes carry
 };
-
-std::future<absl::Status> ReadyFuture(absl::Status status) {
-  std::promise<absl::Status> promise;
-  promise.set_value(std::move(status));
-  return promise.get_future();
-}
 
 class ClientImpl final : public Client {
  public:
@@ -91,21 +85,29 @@ class ClientImpl final : public Client {
   int64_t first_step() const override { return first_step_; }
 
   std::future<absl::Status> PullAsync(int64_t step, std::vector<Target> targets) override {
-    return Transfer(absl::StrCat("pull of step ", step), step, step, {}, targets, false);
+    return Copy({absl::StrCat("pull of step ", step), step, step}, {}, targets);
   }
   std::future<absl::Status> PullAveragesAsync(int64_t step, std::vector<Target> targets) override {
-    return Transfer(absl::StrCat("pull of step ", step, "'s averages"), step, step, {}, targets,
-                    false, /*average=*/true);
+    return Copy({absl::StrCat("pull of step ", step, "'s averages"), step, step, /*skip=*/false,
+                 /*average=*/true},
+                {}, targets);
   }
   std::future<absl::Status> PushAsync(int64_t step, std::vector<Gradient> gradients) override {
-    return Transfer(absl::StrCat("step ", step), step, step, gradients, {}, false);
+    return Copy({absl::StrCat("step ", step), step, step}, gradients, {});
   }
   std::future<absl::Status> PushPullAsync(int64_t step, std::vector<Gradient> gradients,
                                           std::vector<Target> targets) override {
-    return Transfer(absl::StrCat("step ", step), step, step + 1, gradients, targets, false);
+    return Copy({absl::StrCat("step ", step), step, step + 1}, gradients, targets);
   }
   std::future<absl::Status> SkipAsync(int64_t step, std::vector<Target> targets) override {
-    return Transfer(absl::StrCat("step ", step), step, step + 1, {}, targets, true);
+    return Copy({absl::StrCat("step ", step), step, step + 1, /*skip=*/true}, {}, targets);
+  }
+  std::future<Views> PullViewsAsync(int64_t step, std::vector<int> parameters) override {
+    return View({absl::StrCat("pull of step ", step), step, step}, {}, std::move(parameters));
+  }
+  std::future<Views> PushPullViewsAsync(int64_t step, std::vector<Gradient> gradients,
+                                        std::vector<int> parameters) override {
+    return View({absl::StrCat("step ", step), step, step + 1}, gradients, std::move(parameters));
   }
   bool WasSkipped(int parameter) const override {
     const Job::Parameter& info = job_.parameters()[parameter];
@@ -158,18 +160,36 @@ class ClientImpl final : public Client {
   absl::Status StartNormExchange(Timer::Time deadline);
   absl::Status LeaveAll(absl::string_view error, absl::Duration timeout);
 
-  // Fills `result`, by parameter, with the places of `parts` (Gradients or Targets);
-  // INVALID_ARGUMENT names what is wrong.
-  template <typename Part, typename Pointer>
-  absl::Status Locate(const std::vector<Part>& parts, std::vector<Pointer>* result) const;
-  absl::Status CheckFinite(const std::vector<Gradient>& gradients) const;
-  std::future<absl::Status> Transfer(const std::string& what, int64_t step, int64_t pull_step,
-                                     const std::vector<Gradient>& gradients,
-                                     const std::vector<Target>& targets, bool skip,
-                                     bool average = false);
-  void SendRequest(const PlannedRequest& planned, uint64_t id, int64_t step, int64_t pull_step,
-                   bool average, const std::shared_ptr<const void>& loan, Timer::Time deadline,
-                   const std::shared_ptr<Operation>& operation);
+  // What a call is to all its requests.
+  struct Step {
+    std::string what;  // "step 5"
+    int64_t step;
+    int64_t pull_step;
+    bool skip = false;
+    bool average = false;  // pulls averages
+  };
+  // Where answers are left that are not copied, by block.
+  struct Uncopied {
+    Mutex mutex;
+    std::map<uint32_t, Payload> values ABSL_GUARDED_BY(mutex);
+  };
+  struct Sending;
+
+  // INVALID_ARGUMENT names what is wrong with the parameter of a call, of `size` elements where it
+  // is not negative, `given` before.
+  absl::Status CheckPart(int parameter, int64_t size, bool given) const;
+  std::future<absl::Status> Copy(const Step& step, const std::vector<Gradient>& gradients,
+                                 const std::vector<Target>& targets);
+  std::future<Views> View(const Step& step, const std::vector<Gradient>& gradients,
+                          std::vector<int> parameters);
+  // The parameter's blocks out of `values`.
+  Client::View MakeView(int parameter, const std::map<uint32_t, Payload>& values);
+  // Sends what is pushed and asks for what is pulled, by parameter; `done` runs once, when all has
+  // ended. What has no target is left in `uncopied`.
+  void Transfer(const Step& step, const absl::Status& legal, const std::vector<Gradient>& gradients,
+                const std::vector<PullPart>& pulls, std::shared_ptr<Uncopied> uncopied,
+                absl::AnyInvocable<void(absl::Status)> done);
+  void SendRequest(const PlannedRequest& planned, const Sending& sending);
   // The gradients of `planned`, in order; pointers into the caller's memory are owned by `loan`.
   Payload MakePayload(const PlannedRequest& planned, const std::shared_ptr<const void>& loan);
 
@@ -278,69 +298,142 @@ absl::Status ClientImpl::CheckBlocks(Timer::Time deadline) {
   return absl::OkStatus();
 }
 
-template <typename Part, typename Pointer>
-absl::Status ClientImpl::Locate(const std::vector<Part>& parts,
-                                std::vector<Pointer>* result) const {
-  result->assign(job_.parameters().size(), nullptr);
-  for (const Part& part : parts) {
-    if (part.parameter < 0 || part.parameter >= static_cast<int>(result->size())) {
-      return absl::InvalidArgumentError(absl::StrCat("no parameter ", part.parameter, "; job ",
-                                                     job_.name(), " has ", result->size()));
-    }
-    const Job::Parameter& parameter = job_.parameters()[part.parameter];
-    if (static_cast<int64_t>(part.values.size()) != parameter.size) {
-      return absl::InvalidArgumentError(absl::StrCat("parameter ", parameter.name, " has ",
-                                                     parameter.size, " elements, not ",
-                                                     part.values.size()));
-    }
-    Pointer& place = (*result)[part.parameter];
-    if (place != nullptr) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("parameter ", parameter.name, " is given twice"));
-    }
-    place = part.values.data();
+absl::Status ClientImpl::CheckPart(int parameter, int64_t size, bool given) const {
+  if (parameter < 0 || parameter >= static_cast<int>(job_.parameters().size())) {
+    return absl::InvalidArgumentError(absl::StrCat("no parameter ", parameter, "; job ",
+                                                   job_.name(), " has ", job_.parameters().size()));
   }
-  return absl::OkStatus();
-}
-
-absl::Status ClientImpl::CheckFinite(const std::vector<Gradient>& gradients) const {
-  for (const Gradient& gradient : gradients) {
-    const int64_t index = FindNotFinite(gradient.values.data(), gradient.values.size());
-    if (index < 0) continue;
+  const Job::Parameter& info = job_.parameters()[parameter];
+  if (size >= 0 && size != info.size) {
     return absl::InvalidArgumentError(
-        absl::StrCat("gradient of parameter ", job_.parameters()[gradient.parameter].name,
-                     ", element ", index, " is ", gradient.values[index], "; nothing was sent"));
+        absl::StrCat("parameter ", info.name, " has ", info.size, " elements, not ", size));
+  }
+  if (given) {
+    return absl::InvalidArgumentError(absl::StrCat("parameter ", info.name, " is given twice"));
   }
   return absl::OkStatus();
 }
 
-std::future<absl::Status> ClientImpl::Transfer(const std::string& what, int64_t step,
-                                               int64_t pull_step,
-                                               const std::vector<Gradient>& gradients,
-                                               const std::vector<Target>& targets, bool skip,
-                                               bool average) {
+std::future<absl::Status> ClientImpl::Copy(const Step& step, const std::vector<Gradient>& gradients,
+                                           const std::vector<Target>& targets) {
+  std::vector<PullPart> pulls(job_.parameters().size());
+  const absl::Status legal = [&] {
+    for (const Target& target : targets) {
+      const bool given = target.parameter >= 0 &&
+                         target.parameter < static_cast<int>(pulls.size()) &&
+                         pulls[target.parameter].pulled;
+      PARLEY_RETURN_IF_ERROR(
+          CheckPart(target.parameter, static_cast<int64_t>(target.values.size()), given));
+      pulls[target.parameter] = {true, target.values.data()};
+    }
+    return absl::OkStatus();
+  }();
+  auto promise = std::make_shared<std::promise<absl::Status>>();
+  std::future<absl::Status> future = promise->get_future();
+  Transfer(step, legal, gradients, pulls, nullptr,
+           [promise](absl::Status status) { promise->set_value(std::move(status)); });
+  return future;
+}
+
+std::future<Client::Views> ClientImpl::View(const Step& step,
+                                            const std::vector<Gradient>& gradients,
+                                            std::vector<int> parameters) {
+  std::vector<PullPart> pulls(job_.parameters().size());
+  const absl::Status legal = [&] {
+    if (options_.pull_dtype != v1::FLOAT32) {
+      return absl::InvalidArgumentError("values that travel in 16 bits cannot be viewed");
+    }
+    for (const int parameter : parameters) {
+      const bool given =
+          parameter >= 0 && parameter < static_cast<int>(pulls.size()) && pulls[parameter].pulled;
+      PARLEY_RETURN_IF_ERROR(CheckPart(parameter, -1, given));
+      pulls[parameter].pulled = true;
+    }
+    return absl::OkStatus();
+  }();
+  auto uncopied = std::make_shared<Uncopied>();
+  auto promise = std::make_shared<std::promise<Views>>();
+  std::future<Views> future = promise->get_future();
+  // The client outlives its operations.
+  Transfer(step, legal, gradients, pulls, uncopied,
+           [this, promise, uncopied, parameters = std::move(parameters)](absl::Status status) {
+             if (!status.ok()) return promise->set_value(std::move(status));
+             std::vector<Client::View> views;
+             MutexLock lock(&uncopied->mutex);
+             for (const int parameter : parameters) {
+               views.push_back(MakeView(parameter, uncopied->values));
+             }
+             promise->set_value(std::move(views));
+           });
+  return future;
+}
+
+Client::View ClientImpl::MakeView(int parameter, const std::map<uint32_t, Payload>& values) {
+  const Job::Parameter& info = job_.parameters()[parameter];
+  Client::View view;
+  view.parameter = parameter;
+  auto memory = std::make_shared<std::vector<std::shared_ptr<const void>>>();
+  for (int i = 0; i < info.num_blocks; ++i) {
+    const uint32_t block = static_cast<uint32_t>(info.first_block + i);
+    const Payload& payload = values.at(block);
+    const size_t size = static_cast<size_t>(job_.blocks()[block].size);
+    const Payload::Slice& first = payload.slices()[0];
+    if (payload.slices().size() == 1 &&
+        reinterpret_cast<uintptr_t>(first.data) % alignof(float) == 0) {
+      view.blocks.emplace_back(reinterpret_cast<const float*>(first.data), size);
+      memory->push_back(first.owner);
+    } else {
+      const std::shared_ptr<float> copy = NewBuffer(size);
+      payload.CopyTo(copy.get());
+      view.blocks.emplace_back(copy.get(), size);
+      memory->push_back(copy);
+    }
+  }
+  view.memory = std::move(memory);
+  return view;
+}
+
+// What the requests of one call have in common.
+struct ClientImpl::Sending {
+  const Step& step;
+  uint64_t id;
+  std::shared_ptr<const void> loan;
+  std::shared_ptr<Uncopied> uncopied;
+  Timer::Time deadline;
+  std::shared_ptr<Operation> operation;
+};
+
+void ClientImpl::Transfer(const Step& step, const absl::Status& legal_pulls,
+                          const std::vector<Gradient>& gradients,
+                          const std::vector<PullPart>& pulls, std::shared_ptr<Uncopied> uncopied,
+                          absl::AnyInvocable<void(absl::Status)> done) {
   const Timer::Time deadline = Timer::After(options_.timeout);
-  const std::string name = absl::StrCat(task_, " ", what);
-  std::vector<const float*> sources;
-  std::vector<float*> places;
+  const std::string name = absl::StrCat(task_, " ", step.what);
+  std::vector<const float*> sources(job_.parameters().size(), nullptr);
   const absl::Status legal = [&] {
     PARLEY_RETURN_IF_ERROR(Usable());
-    if (step < 0 || step == std::numeric_limits<int64_t>::max()) {
+    if (step.step < 0 || step.step == std::numeric_limits<int64_t>::max()) {
       return absl::InvalidArgumentError("no such step");
     }
-    PARLEY_RETURN_IF_ERROR(Locate(gradients, &sources));
-    PARLEY_RETURN_IF_ERROR(Locate(targets, &places));
-    return CheckFinite(gradients);
+    for (const Gradient& gradient : gradients) {
+      const bool given = gradient.parameter >= 0 &&
+                         gradient.parameter < static_cast<int>(sources.size()) &&
+                         sources[gradient.parameter] != nullptr;
+      PARLEY_RETURN_IF_ERROR(
+          CheckPart(gradient.parameter, static_cast<int64_t>(gradient.values.size()), given));
+      sources[gradient.parameter] = gradient.values.data();
+    }
+    return legal_pulls;
   }();
-  if (!legal.ok()) return ReadyFuture(Annotate(legal, name));
+  if (!legal.ok()) return done(Annotate(legal, name));
 
   std::vector<PlannedRequest> plan =
-      PlanRequests(job_, sources, places, options_.request_bytes, SessionOptions().max_in_flight);
-  if (skip) {
+      PlanRequests(job_, sources, pulls, options_.request_bytes, SessionOptions().max_in_flight);
+  if (step.skip) {
     std::vector<PlannedRequest> skips = PlanSkip(job_);
     plan.insert(plan.begin(), skips.begin(), skips.end());
   }
-  if (plan.empty()) return ReadyFuture(absl::OkStatus());
+  if (plan.empty()) return done(absl::OkStatus());
 
   uint64_t id;
   {
@@ -348,52 +441,46 @@ std::future<absl::Status> ClientImpl::Transfer(const std::string& what, int64_t 
     ++state_->operations;
     id = state_->next_operation++;
   }
-  auto promise = std::make_shared<std::promise<absl::Status>>();
-  std::future<absl::Status> future = promise->get_future();
   const auto cancel = [sessions = sessions_, id, name] {
     const absl::Status status =
         absl::CancelledError(absl::StrCat(name, ": another request of this step failed"));
     for (const std::shared_ptr<Session>& session : sessions) session->CancelOperation(id, status);
   };
-  auto operation =
-      std::make_shared<Operation>(static_cast<int>(plan.size()), name, deadline, timer_, cancel,
-                                  [promise, state = state_](absl::Status status) {
-                                    promise->set_value(std::move(status));
-                                    MutexLock lock(&state->mutex);
-                                    if (--state->operations == 0) state->ended.NotifyAll();
-                                  });
+  auto operation = std::make_shared<Operation>(
+      static_cast<int>(plan.size()), name, deadline, timer_, cancel,
+      [done = std::move(done), state = state_](absl::Status status) mutable {
+        done(std::move(status));
+        MutexLock lock(&state->mutex);
+        if (--state->operations == 0) state->ended.NotifyAll();
+      });
   {
-    std::shared_ptr<const void> loan;
-    if (!gradients.empty()) loan = operation->Lend();
+    Sending sending = {step, id, nullptr, std::move(uncopied), deadline, operation};
+    if (!gradients.empty()) sending.loan = operation->Lend();
     for (const PlannedRequest& planned : plan) {
       if (operation->failed()) {
         operation->Ended(absl::CancelledError(name));
       } else {
-        SendRequest(planned, id, step, pull_step, average, loan, deadline, operation);
+        SendRequest(planned, sending);
       }
     }
   }
   if (norms_ != nullptr) {
     // Rounds that only were pushed to have to end too: what comes after them waits.
-    const bool pushes = skip || !gradients.empty();
-    norms_->Need(pushes ? std::max(step + 1, pull_step) : pull_step, deadline);
+    const bool pushes = step.skip || !gradients.empty();
+    norms_->Need(pushes ? std::max(step.step + 1, step.pull_step) : step.pull_step, deadline);
   }
   // A request that failed meanwhile could not cancel those that were not there yet.
   if (operation->failed()) cancel();
-  return future;
 }
 
-void ClientImpl::SendRequest(const PlannedRequest& planned, uint64_t id, int64_t step,
-                             int64_t pull_step, bool average,
-                             const std::shared_ptr<const void>& loan, Timer::Time deadline,
-                             const std::shared_ptr<Operation>& operation) {
+void ClientImpl::SendRequest(const PlannedRequest& planned, const Sending& sending) {
   v1::PushPullRequest request;
   std::vector<absl::Span<float>> places;
   std::vector<uint32_t> pulled;
-  request.set_step(step);
-  request.set_pull_step(pull_step);
+  request.set_step(sending.step.step);
+  request.set_pull_step(sending.step.pull_step);
   request.set_skip(planned.skip);
-  request.set_average(average);
+  request.set_average(sending.step.average);
   request.set_dtype(options_.push_dtype);
   request.set_pull_dtype(options_.pull_dtype);
   {
@@ -404,26 +491,37 @@ void ClientImpl::SendRequest(const PlannedRequest& planned, uint64_t id, int64_t
         request.add_push(block.block);
         request.add_base_version(state_->versions[block.block]);
       }
-      if (block.target != nullptr) {
+      if (block.pulled) {
         request.add_pull(block.block);
         pulled.push_back(block.block);
-        places.push_back(absl::MakeSpan(block.target, static_cast<size_t>(block.size)));
+        places.push_back({block.target, static_cast<size_t>(block.size)});
       }
     }
   }
   sessions_[planned.shard]->PushPull(
-      id, std::move(request), MakePayload(planned, loan), std::move(places), deadline,
-      [operation, average, state = state_,
-       pulled = std::move(pulled)](absl::StatusOr<v1::PushPullResponse> response) {
-        if (response.ok() && !average) {  // gradients are not of averages
+      sending.id, std::move(request), MakePayload(planned, sending.loan), std::move(places),
+      sending.deadline,
+      [this, operation = sending.operation, uncopied = sending.uncopied,
+       average = sending.step.average, state = state_,
+       pulled = std::move(pulled)](absl::StatusOr<ParameterServer::PushPullReply> reply) {
+        if (reply.ok() && !average) {  // gradients are not of averages
+          const v1::PushPullResponse& response = reply->response;
           MutexLock lock(&state->mutex);
           for (size_t i = 0; i < pulled.size(); ++i) {
             const int at = static_cast<int>(i);
-            state->versions[pulled[i]] = response->version(at);
-            state->skipped[pulled[i]] = response->skipped_size() > 0 && response->skipped(at);
+            state->versions[pulled[i]] = response.version(at);
+            state->skipped[pulled[i]] = response.skipped_size() > 0 && response.skipped(at);
           }
         }
-        operation->Ended(response.status());
+        if (reply.ok() && uncopied != nullptr) {
+          PayloadReader values(reply->payload);
+          MutexLock lock(&uncopied->mutex);
+          for (const uint32_t block : pulled) {
+            const size_t bytes = static_cast<size_t>(job_.blocks()[block].size) * sizeof(float);
+            uncopied->values[block] = values.Take(bytes);
+          }
+        }
+        operation->Ended(reply.status());
       });
 }
 
@@ -438,7 +536,7 @@ Payload ClientImpl::MakePayload(const PlannedRequest& planned,
   for (const PlannedBlock& block : planned.blocks) {
     if (block.gradient == nullptr) continue;
     const size_t bytes = static_cast<size_t>(block.size) * sizeof(float);
-    if (options_.push_dtype != v1::FLOAT32 || (must_copy && block.target == nullptr)) {
+    if (options_.push_dtype != v1::FLOAT32 || (must_copy && !block.pulled)) {
       const size_t size = static_cast<size_t>(block.size);
       const std::shared_ptr<float> copy = NewBuffer(size);
       ToWire(options_.push_dtype, block.gradient, size, copy.get());

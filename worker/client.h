@@ -59,18 +59,31 @@ struct ClientOptions {
 // pull are copied, for a shard keeps those until the round is complete. Only an error that says
 // "may still be read" leaves gradients with a shard: they must outlive that shard.
 //
+// A gradient with a NaN or an infinity is refused by the shard that gets it, whole with its
+// request; other requests of the same step may have been taken.
+//
 // Time: a future is ready within `timeout` and a few seconds; so is every other call.
 class Client {
  public:
   struct Gradient {
     int parameter;                   // index in job().parameters()
-    absl::Span<const float> values;  // the whole parameter, row-major; finite, else
-                                     // INVALID_ARGUMENT and nothing is sent
+    absl::Span<const float> values;  // the whole parameter, row-major; finite
   };
   struct Target {
     int parameter;
     absl::Span<float> values;  // the whole parameter
   };
+
+  // A parameter's values, uncopied where a shard on this host keeps them (for other shards, in
+  // memory of the client's). They do not change, and stay while `memory` is held: a shard writes
+  // each version into other memory than the one before it. Held for longer than until the next
+  // version has come, they cost the shard memory for one version more.
+  struct View {
+    int parameter;
+    std::vector<absl::Span<const float>> blocks;  // one after another they are the parameter
+    std::shared_ptr<const void> memory;
+  };
+  using Views = absl::StatusOr<std::vector<View>>;
 
   // What a job's shards say together, summed or extreme over them.
   struct JobStatus {
@@ -107,6 +120,12 @@ class Client {
   // PushAsync of `step`, then PullAsync of step + 1, in one trip for each block.
   virtual std::future<absl::Status> PushPullAsync(int64_t step, std::vector<Gradient> gradients,
                                                   std::vector<Target> targets) = 0;
+
+  // PullAsync and PushPullAsync of these parameters, distinct, without copying their values. The
+  // views are in the order of `parameters`. INVALID_ARGUMENT unless pull_dtype is FLOAT32.
+  virtual std::future<Views> PullViewsAsync(int64_t step, std::vector<int> parameters) = 0;
+  virtual std::future<Views> PushPullViewsAsync(int64_t step, std::vector<Gradient> gradients,
+                                                std::vector<int> parameters) = 0;
 
   // A push of `step` without gradients, for all parameters: the rounds that it belongs to change
   // nothing, whatever the other workers push. Then PullAsync of step + 1.

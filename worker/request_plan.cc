@@ -25,19 +25,19 @@ void Group(int shard, const std::vector<PlannedBlock>& blocks, size_t request_by
 }  // namespace
 
 std::vector<PlannedRequest> PlanRequests(const Job& job, absl::Span<const float* const> gradients,
-                                         absl::Span<float* const> targets, size_t request_bytes,
+                                         absl::Span<const PullPart> pulls, size_t request_bytes,
                                          size_t max_fused) {
   std::vector<std::vector<PlannedBlock>> by_shard(job.spec().num_shards());
   for (size_t p = 0; p < job.parameters().size(); ++p) {
-    if (gradients[p] == nullptr && targets[p] == nullptr) continue;
+    if (gradients[p] == nullptr && !pulls[p].pulled) continue;
     const Job::Parameter& parameter = job.parameters()[p];
     for (int i = 0; i < parameter.num_blocks; ++i) {
       const int number = parameter.first_block + i;
       const BlockInfo& block = job.blocks()[number];
       by_shard[block.shard].push_back(
           {static_cast<uint32_t>(number), block.size,
-           gradients[p] == nullptr ? nullptr : gradients[p] + block.offset,
-           targets[p] == nullptr ? nullptr : targets[p] + block.offset});
+           gradients[p] == nullptr ? nullptr : gradients[p] + block.offset, pulls[p].pulled,
+           pulls[p].target == nullptr ? nullptr : pulls[p].target + block.offset});
     }
   }
 
@@ -49,16 +49,15 @@ std::vector<PlannedRequest> PlanRequests(const Job& job, absl::Span<const float*
     if (plan.size() - before <= max_fused) continue;
     plan.resize(before);
     std::vector<PlannedBlock> pushes;
-    std::vector<PlannedBlock> pulls;
+    std::vector<PlannedBlock> pulled;
     for (const PlannedBlock& block : by_shard[s]) {
       if (block.gradient != nullptr) {
-        pushes.push_back({block.block, block.size, block.gradient, nullptr});
+        pushes.push_back({block.block, block.size, block.gradient, false, nullptr});
       }
-      if (block.target != nullptr)
-        pulls.push_back({block.block, block.size, nullptr, block.target});
+      if (block.pulled) pulled.push_back({block.block, block.size, nullptr, true, block.target});
     }
     Group(shard, pushes, request_bytes, &plan);
-    Group(shard, pulls, request_bytes, &plan);
+    Group(shard, pulled, request_bytes, &plan);
   }
   return plan;
 }
@@ -68,7 +67,7 @@ std::vector<PlannedRequest> PlanSkip(const Job& job) {
   for (int shard = 0; shard < job.spec().num_shards(); ++shard) {
     PlannedRequest request{shard, {}, /*skip=*/true};
     for (const uint32_t number : job.BlocksOfShard(shard)) {
-      request.blocks.push_back({number, job.blocks()[number].size, nullptr, nullptr});
+      request.blocks.push_back({number, job.blocks()[number].size, nullptr, false, nullptr});
     }
     if (!request.blocks.empty()) plan.push_back(std::move(request));
   }

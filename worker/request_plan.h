@@ -15,7 +15,14 @@ struct PlannedBlock {
   uint32_t block;         // number in the job
   int64_t size;           // elements
   const float* gradient;  // null: not pushed
-  float* target;          // null: not pulled
+  bool pulled;
+  float* target;  // of what is pulled; null: left where it is
+};
+
+// What a call pulls of one parameter.
+struct PullPart {
+  bool pulled = false;
+  float* target = nullptr;  // its row-major values; null: they are left where they are
 };
 
 // One PushPull request to one shard, its blocks ascending.
@@ -25,8 +32,8 @@ struct PlannedRequest {
   bool skip = false;  // pushes all its blocks without gradients
 };
 
-// Cuts a call's parameters into requests. `gradients` and `targets` have one pointer for each of
-// the job's parameters: its row-major values, or null where it takes no part.
+// Cuts a call's parameters into requests. `gradients` has one pointer for each of the job's
+// parameters: its row-major values, or null where it takes no part; `pulls` has one part for each.
 //
 // Blocks of a shard travel together until a request would carry more than `request_bytes` in either
 // direction; a block is never cut, so a request may be larger by being one block. A shard whose
@@ -35,7 +42,7 @@ struct PlannedRequest {
 // targets: those the session sends a few at a time, and a gradient must not queue behind a pull
 // that waits for it. Requests are ordered by shard. Pure.
 std::vector<PlannedRequest> PlanRequests(const Job& job, absl::Span<const float* const> gradients,
-                                         absl::Span<float* const> targets, size_t request_bytes,
+                                         absl::Span<const PullPart> pulls, size_t request_bytes,
                                          size_t max_fused);
 
 // One request to each shard that has blocks: a push of all of them without gradients. Pure.

@@ -37,14 +37,14 @@ class RequestPlanTest : public testing::Test {
       gradients_.emplace_back(parameter.size);
       targets_.emplace_back(parameter.size);
       sources_.push_back(gradients_.back().data());
-      places_.push_back(targets_.back().data());
+      places_.push_back({true, targets_.back().data()});
     }
   }
 
   const Job job_;
   std::vector<std::vector<float>> gradients_, targets_;
   std::vector<const float*> sources_;
-  std::vector<float*> places_;
+  std::vector<PullPart> places_;
 };
 
 TEST_F(RequestPlanTest, SmallBlocksOfAShardTravelTogetherBothWays) {
@@ -83,9 +83,9 @@ TEST_F(RequestPlanTest, AShardWithManyRequestsGetsGradientsFirstAndApart) {
     for (const PlannedRequest& request : plan) {
       if (request.shard != shard) continue;
       ASSERT_EQ(request.blocks.size(), 1u);
-      EXPECT_NE(request.blocks[0].gradient == nullptr, request.blocks[0].target == nullptr);
+      EXPECT_NE(request.blocks[0].gradient == nullptr, !request.blocks[0].pulled);
       EXPECT_FALSE(pulls && request.blocks[0].gradient != nullptr);
-      pulls = request.blocks[0].target != nullptr;
+      pulls = request.blocks[0].pulled;
     }
     EXPECT_TRUE(pulls);
   }
@@ -93,12 +93,12 @@ TEST_F(RequestPlanTest, AShardWithManyRequestsGetsGradientsFirstAndApart) {
 
 TEST_F(RequestPlanTest, ParametersThatTakeNoPartAreLeftOut) {
   sources_[0] = sources_[1] = nullptr;
-  places_[0] = places_[2] = nullptr;
+  places_[0] = places_[2] = PullPart();
   size_t blocks = 0;
   for (const PlannedRequest& request : PlanRequests(job_, sources_, places_, 1 << 20, 8)) {
     for (const PlannedBlock& block : request.blocks) {
       const int parameter = job_.blocks()[block.block].parameter;
-      EXPECT_EQ(block.target != nullptr, parameter == 1);
+      EXPECT_EQ(block.pulled, parameter == 1);
       EXPECT_EQ(block.gradient != nullptr, parameter == 2);
       ++blocks;
     }

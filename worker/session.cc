@@ -422,7 +422,7 @@ void Session::Leave(absl::string_view error, Timer::Time deadline, Done<v1::Leav
 
 void Session::PushPull(uint64_t operation, v1::PushPullRequest request, Payload payload,
                        std::vector<absl::Span<float>> targets, Timer::Time deadline,
-                       Done<v1::PushPullResponse> done) {
+                       Done<PushPullReply> done) {
   const int pushes = request.push_size();
   CallInfo info = Info(pushes > 0 ? absl::StrCat("step ", request.step())
                                   : absl::StrCat("pull of step ", request.pull_step()),
@@ -468,9 +468,9 @@ void Session::PushPull(uint64_t operation, v1::PushPullRequest request, Payload 
         }
         bytes_pulled_.fetch_add(static_cast<int64_t>(reply->payload.size()),
                                 std::memory_order_relaxed);
-        v1::PushPullResponse response = std::move(reply->response);
-        reply->payload = Payload();  // the shard's memory is not needed further
-        done(std::move(response));
+        const bool copied = !targets.empty() && targets[0].data() != nullptr;
+        if (copied) reply->payload = Payload();  // the shard's memory is not needed further
+        done(std::move(reply));
       });
 }
 

@@ -80,11 +80,12 @@ class Session : public std::enable_shared_from_this<Session> {
 
   // A PushPull that belongs to `operation`, > 0; dtypes that are not set are FLOAT32. `payload`
   // holds the gradients of request.push; the values of request.pull are written to `targets`, as
-  // many, before `done`. An answer of another shape is INTERNAL. Requests that carry gradients and
-  // targets are sent at once, the others when there is room (max_in_flight).
+  // many, before `done`, or left in the reply's payload where all targets are null, with a size.
+  // An answer of another shape is INTERNAL. Requests that carry gradients and targets are sent at
+  // once, the others when there is room (max_in_flight).
   void PushPull(uint64_t operation, v1::PushPullRequest request, Payload payload,
                 std::vector<absl::Span<float>> targets, Timer::Time deadline,
-                Done<v1::PushPullResponse> done);
+                Done<PushPullReply> done);
   // Ends the operation's calls with `status`: when this returns, no target is written but by a
   // `done` already running.
   void CancelOperation(uint64_t operation, const absl::Status& status);

@@ -64,10 +64,10 @@ class SessionTest : public testing::Test {
     });
   }
 
-  PendingAnswer<v1::PushPullResponse> PushPull(const std::vector<uint32_t>& push,
-                                               const std::vector<uint32_t>& pull,
-                                               absl::Duration timeout = absl::Minutes(1),
-                                               uint64_t operation = 1) {
+  PendingAnswer<ParameterServer::PushPullReply> PushPull(const std::vector<uint32_t>& push,
+                                                         const std::vector<uint32_t>& pull,
+                                                         absl::Duration timeout = absl::Minutes(1),
+                                                         uint64_t operation = 1) {
     v1::PushPullRequest request;
     request.set_step(5);
     request.set_pull_step(6);
@@ -81,7 +81,7 @@ class SessionTest : public testing::Test {
       request.add_pull(block);
       targets.push_back(absl::MakeSpan(target_.data() + 4 * block, SizeOf(block)));
     }
-    PendingAnswer<v1::PushPullResponse> answer;
+    PendingAnswer<ParameterServer::PushPullReply> answer;
     session_->PushPull(operation, std::move(request), std::move(payload), std::move(targets),
                        Timer::After(timeout), answer.Done());
     return answer;
@@ -112,8 +112,8 @@ TEST_F(SessionTest, ValuesTravelWhole) {
   const auto answer = PushPull({0, 2}, {0, 1, 2}).Wait();
   ASSERT_TRUE(answer.ok()) << answer.status();
   EXPECT_EQ(target_, (std::vector<float>{1, 2, 3, 4, 0, 0, 0, 0, 9, 10}));
-  EXPECT_EQ(answer->version(0), 1);
-  EXPECT_EQ(answer->version(1), 0);
+  EXPECT_EQ(answer->response.version(0), 1);
+  EXPECT_EQ(answer->response.version(1), 0);
   EXPECT_EQ(session_->bytes_pushed(), 24);
   EXPECT_EQ(session_->bytes_pulled(), 40);
 }
@@ -227,7 +227,7 @@ TEST_F(SessionTest, ThePayloadIsLetGoWithTheAnswer) {
 
 TEST_F(SessionTest, BoundsWhatIsUnderWayAndQueuesTheRest) {
   Script(std::vector<Fate>(30, Fate::kHold));
-  std::vector<PendingAnswer<v1::PushPullResponse>> answers;
+  std::vector<PendingAnswer<ParameterServer::PushPullReply>> answers;
   for (int i = 0; i < 15; ++i) answers.push_back(PushPull({0}, {}));
   EXPECT_EQ(server_->push_pulls().size(), 8u);
   for (int i = 0; i < 15; ++i) answers.push_back(PushPull({}, {1}));
@@ -250,7 +250,7 @@ TEST_F(SessionTest, BoundsWhatIsUnderWayAndQueuesTheRest) {
 TEST_F(SessionTest, ALongQueueOfInlineAnswersDoesNotDeepenTheStack) {
   server_->AnswerInline();
   Script(std::vector<Fate>(8, Fate::kHold));
-  std::vector<PendingAnswer<v1::PushPullResponse>> answers;
+  std::vector<PendingAnswer<ParameterServer::PushPullReply>> answers;
   for (int i = 0; i < 20000; ++i) answers.push_back(PushPull({}, {2}));
   EXPECT_EQ(server_->push_pulls().size(), 8u);
   server_->Release();
@@ -260,7 +260,7 @@ TEST_F(SessionTest, ALongQueueOfInlineAnswersDoesNotDeepenTheStack) {
 
 TEST_F(SessionTest, CancellingAnOperationEndsItsCallsOnly) {
   Script(std::vector<Fate>(9, Fate::kHold));
-  std::vector<PendingAnswer<v1::PushPullResponse>> first;
+  std::vector<PendingAnswer<ParameterServer::PushPullReply>> first;
   for (int i = 0; i < 9; ++i) first.push_back(PushPull({}, {0}, absl::Minutes(1), 1));
   const auto second = PushPull({0}, {0}, absl::Minutes(1), 2);
   session_->CancelOperation(1, absl::CancelledError("enough"));

@@ -10,7 +10,8 @@
 namespace parley {
 
 // Copies the values of a PushPull's answer, elements of `dtype`, from the slices of its payload to
-// `targets`, those of the request's pulls in order. INTERNAL, with nothing written, when the answer
+// `targets`, those of the request's pulls in order; targets with a size but no place are only
+// checked, all or none of them. INTERNAL, with nothing written, when the answer
 // is not one to `pushes` pushes and these pulls: a peer's mistake must not become ours. Thread
 // safety: pure.
 absl::Status UnpackAnswer(int pushes, v1::DType dtype, const ParameterServer::PushPullReply& reply,

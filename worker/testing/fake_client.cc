@@ -108,6 +108,17 @@ std::future<absl::Status> FakeClient::SkipAsync(int64_t step, std::vector<Target
   return Call(absl::StrCat("skip ", step));
 }
 
+std::future<Client::Views> FakeClient::PullViewsAsync(int64_t, std::vector<int>) {
+  std::promise<Views> promise;
+  promise.set_value(absl::UnimplementedError("views"));
+  return promise.get_future();
+}
+
+std::future<Client::Views> FakeClient::PushPullViewsAsync(int64_t step, std::vector<Gradient>,
+                                                          std::vector<int> parameters) {
+  return PullViewsAsync(step, std::move(parameters));
+}
+
 bool FakeClient::WasSkipped(int) const {
   MutexLock lock(&mutex_);
   return skipped_;

@@ -44,6 +44,10 @@ class FakeClient final : public Client {
   std::future<absl::Status> PushPullAsync(int64_t step, std::vector<Gradient> gradients,
                                           std::vector<Target> targets) override;
   std::future<absl::Status> SkipAsync(int64_t step, std::vector<Target> targets) override;
+  // UNIMPLEMENTED.
+  std::future<Views> PullViewsAsync(int64_t step, std::vector<int> parameters) override;
+  std::future<Views> PushPullViewsAsync(int64_t step, std::vector<Gradient> gradients,
+                                        std::vector<int> parameters) override;
   // What the last SkipAsync or push made it.
   bool WasSkipped(int parameter) const override;
   absl::Status SetRateFactor(float factor) override;
