@@ -536,7 +536,7 @@ Payload ClientImpl::MakePayload(const PlannedRequest& planned,
   for (const PlannedBlock& block : planned.blocks) {
     if (block.gradient == nullptr) continue;
     const size_t bytes = static_cast<size_t>(block.size) * sizeof(float);
-    if (options_.push_dtype != v1::FLOAT32 || (must_copy && !block.pulled)) {
+    if (options_.push_dtype != v1::FLOAT32 || (must_copy && !block.awaited)) {
       const size_t size = static_cast<size_t>(block.size);
       const std::shared_ptr<float> copy = NewBuffer(size);
       ToWire(options_.push_dtype, block.gradient, size, copy.get());

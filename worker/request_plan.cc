@@ -37,7 +37,7 @@ std::vector<PlannedRequest> PlanRequests(const Job& job, absl::Span<const float*
       by_shard[block.shard].push_back(
           {static_cast<uint32_t>(number), block.size,
            gradients[p] == nullptr ? nullptr : gradients[p] + block.offset, pulls[p].pulled,
-           pulls[p].target == nullptr ? nullptr : pulls[p].target + block.offset});
+           pulls[p].target == nullptr ? nullptr : pulls[p].target + block.offset, pulls[p].pulled});
     }
   }
 
@@ -52,9 +52,10 @@ std::vector<PlannedRequest> PlanRequests(const Job& job, absl::Span<const float*
     std::vector<PlannedBlock> pulled;
     for (const PlannedBlock& block : by_shard[s]) {
       if (block.gradient != nullptr) {
-        pushes.push_back({block.block, block.size, block.gradient, false, nullptr});
+        pushes.push_back({block.block, block.size, block.gradient, false, nullptr, block.awaited});
       }
-      if (block.pulled) pulled.push_back({block.block, block.size, nullptr, true, block.target});
+      if (block.pulled)
+        pulled.push_back({block.block, block.size, nullptr, true, block.target, true});
     }
     Group(shard, pushes, request_bytes, &plan);
     Group(shard, pulled, request_bytes, &plan);
@@ -67,7 +68,7 @@ std::vector<PlannedRequest> PlanSkip(const Job& job) {
   for (int shard = 0; shard < job.spec().num_shards(); ++shard) {
     PlannedRequest request{shard, {}, /*skip=*/true};
     for (const uint32_t number : job.BlocksOfShard(shard)) {
-      request.blocks.push_back({number, job.blocks()[number].size, nullptr, false, nullptr});
+      request.blocks.push_back({number, job.blocks()[number].size, nullptr, false, nullptr, false});
     }
     if (!request.blocks.empty()) plan.push_back(std::move(request));
   }

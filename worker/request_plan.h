@@ -17,6 +17,7 @@ struct PlannedBlock {
   const float* gradient;  // null: not pushed
   bool pulled;
   float* target;  // of what is pulled; null: left where it is
+  bool awaited;   // the call pulls it, by this request or another
 };
 
 // What a call pulls of one parameter.
