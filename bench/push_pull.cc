@@ -155,12 +155,12 @@ double Work(const Setting& setting, int worker,
     }
   }
   for (int i = 0; i < setting.tensors; ++i) parameters.push_back(i);
-  constexpr int kWarmUp = 4;
+  const int warm_up = std::max(4, setting.Steps() / 4);
   const int steps = setting.Steps();
   std::vector<double> seconds;
   Client::Views views;
-  for (int step = 0; step < kWarmUp + steps; ++step) {
-    if (step == kWarmUp) mark();
+  for (int step = 0; step < warm_up + steps; ++step) {
+    if (step == warm_up) mark();
     const double begin = Now();
     if (in_place) {
       views = (*client)->PushPullViewsAsync(step, gradients, parameters).get();
@@ -168,7 +168,7 @@ double Work(const Setting& setting, int worker,
     } else {
       Check((*client)->PushPull(step, gradients, targets));
     }
-    if (step >= kWarmUp) seconds.push_back(Now() - begin);
+    if (step >= warm_up) seconds.push_back(Now() - begin);
   }
   mark();
   Check((*client)->Barrier("end", absl::Seconds(60)));

@@ -31,13 +31,13 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options) {
   std::unique_ptr<Server> server(new Server(std::move(options.shard)));
   if (shares) {
     absl::StatusOr<std::unique_ptr<LocalServer>> local =
-        LocalServer::Start(local_socket, server->shard_.get(), arena);
+        LocalServer::Start(local_socket, server->shard_->for_transports(), arena);
     if (!local.ok()) return Annotate(local.status(), task);
     server->local_ = *std::move(local);
   }
   if (!options.address.empty()) {
     absl::StatusOr<std::unique_ptr<GrpcServer>> grpc =
-        GrpcServer::Start(options.address, server->shard_.get(), options.grpc);
+        GrpcServer::Start(options.address, server->shard_->for_transports(), options.grpc);
     if (!grpc.ok()) return Annotate(grpc.status(), task);
     server->grpc_ = *std::move(grpc);
   }

@@ -236,7 +236,7 @@ void Shard::JoinDeclared(Declared* declared, v1::JoinRequest request, absl::Time
   }
   const v1::Sender sender = request.sender();
   Handle(
-      declared,
+      declared, kNone,
       [&](ShardState& state, uint64_t token) {
         return state.Join(token, sender.worker(), sender.incarnation(), Now(), deadline);
       },
@@ -276,7 +276,7 @@ void Shard::Leave(v1::LeaveRequest request, Done<v1::LeaveResponse> done) {
     return;
   }
   Handle(
-      *declared,
+      *declared, kNone,
       [&](ShardState& state, uint64_t token) {
         ShardState::Actions actions;
         const absl::Status status =
@@ -302,7 +302,7 @@ void Shard::Barrier(v1::BarrierRequest request, Done<v1::BarrierResponse> done) 
     return;
   }
   Handle(
-      *declared,
+      *declared, kNone,
       [&](ShardState& state, uint64_t token) {
         return state.Barrier(token, request.sender().worker(), request.sender().incarnation(),
                              request.name(), Now(), DeadlineIn(request.wait_ms()));
@@ -431,6 +431,16 @@ absl::StatusOr<absl::optional<float>> Shard::RateFactorOf(const Declared& declar
 }
 
 void Shard::PushPull(v1::PushPullRequest request, Payload payload, Done<PushPullReply> done) {
+  Take(std::move(request), std::move(payload), kShort, std::move(done));
+}
+
+void Shard::ForTransports::PushPull(v1::PushPullRequest request, Payload payload,
+                                    Done<PushPullReply> done) {
+  shard_->Take(std::move(request), std::move(payload), kAll, std::move(done));
+}
+
+void Shard::Take(v1::PushPullRequest request, Payload payload, int64_t help,
+                 Done<PushPullReply> done) {
   const absl::StatusOr<Declared*> found = Find(request.sender().job());
   if (!found.ok()) {
     done(found.status());
@@ -449,7 +459,7 @@ void Shard::PushPull(v1::PushPullRequest request, Payload payload, Done<PushPull
   // and others not, must see all blocks as they were before the step, as the first time.
   const int64_t pull_step = IsSynchronous(declared->job.spec().policy()) ? request.pull_step() : -1;
   Handle(
-      declared,
+      declared, help,
       [&](ShardState& state, uint64_t token) {
         decoded->token = token;
         return state.HandlePushPull(*std::move(decoded), Now());
@@ -485,7 +495,7 @@ void Shard::PushPull(v1::PushPullRequest request, Payload payload, Done<PushPull
 }
 
 template <typename Event>
-void Shard::Handle(Declared* declared, Event event, AnswerDone done) {
+void Shard::Handle(Declared* declared, int64_t help, Event event, AnswerDone done) {
   Outcome outcome;
   bool stopping;
   {
@@ -494,7 +504,7 @@ void Shard::Handle(Declared* declared, Event event, AnswerDone done) {
     if (!stopping) {
       const uint64_t token = next_token_++;
       dones_.emplace(token, std::move(done));
-      outcome = CarryOut(declared, event(*declared->state, token), /*may_help=*/true);
+      outcome = CarryOut(declared, event(*declared->state, token), help);
     }
   }
   if (stopping) {
@@ -518,7 +528,7 @@ void Shard::RunTimer() {
       const absl::Time now = Now();
       next_tick_ = absl::InfiniteFuture();
       if (declared_ != nullptr) {
-        outcome = CarryOut(declared_.get(), declared_->state->Tick(now), /*may_help=*/false);
+        outcome = CarryOut(declared_.get(), declared_->state->Tick(now), kNone);
         overdue_sums = TakeOverdueSums(now);
       }
       std::vector<EarlyJoin> kept;

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <deque>
+#include <limits>
 #include <memory>
 #include <string>
 #include <thread>
@@ -17,6 +18,7 @@
 #include "absl/types/optional.h"
 #include "base/env.h"
 #include "base/mutex.h"
+#include "net/forwarding_parameter_server.h"
 #include "net/job.h"
 #include "net/norm_plan.h"
 #include "net/parameter_server.h"
@@ -63,7 +65,7 @@ struct ShardOptions {
 //
 // Thread safety: safe from any thread.
 // Threads: each block belongs to one of the owner threads, which write it one round after another
-// (a few small rounds may be run for them by the thread that closed them); one background thread
+// (the thread that closed them may run some for them); one background thread
 // declares, restores and writes checkpoints; one timer thread ends what is overdue. The destructor
 // refuses what waits and joins all.
 class Shard final : public ParameterServer {
@@ -89,6 +91,11 @@ class Shard final : public ParameterServer {
   // what waited for them is answered. For who orders the events himself, as a simulation does. Not
   // from within a callback.
   void Settle();
+
+  // The same shard for the threads of transports: one that brings the last gradient of a round also
+  // applies it, while the gradient is in its processor's cache, instead of waking another. (Calls
+  // of the shard itself return at once.) Lives as long as the shard.
+  ParameterServer* for_transports() { return &for_transports_; }
 
   // True when nobody will come any more (ShardState::IsDone); waits for it up to `timeout`.
   bool WaitUntilDone(absl::Duration timeout) const;
@@ -124,6 +131,20 @@ class Shard final : public ParameterServer {
       return average_slots[job.blocks()[number].parameter];
     }
   };
+
+  class ForTransports final : public ForwardingParameterServer {
+   public:
+    explicit ForTransports(Shard* shard) : ForwardingParameterServer(shard), shard_(shard) {}
+    void PushPull(v1::PushPullRequest request, Payload payload, Done<PushPullReply> done) override;
+
+   private:
+    Shard* const shard_;
+  };
+
+  // Rounds of how many elements in all a thread applies itself.
+  static constexpr int64_t kNone = 0;
+  static constexpr int64_t kShort = 1 << 14;  // as quick as waking the owner
+  static constexpr int64_t kAll = std::numeric_limits<int64_t>::max();
 
   using AnswerDone = absl::AnyInvocable<void(ShardState::Answer)>;
   struct Ready {
@@ -187,10 +208,11 @@ class Shard final : public ParameterServer {
   // Runs event(state, token) under the mutex, and carries out the actions it returns; `done` gets
   // the answer to `token`.
   template <typename Event>
-  void Handle(Declared* declared, Event event, AnswerDone done);
-  Outcome CarryOut(Declared* declared, ShardState::Actions actions, bool may_help)
+  void Handle(Declared* declared, int64_t help, Event event, AnswerDone done);
+  void Take(v1::PushPullRequest request, Payload payload, int64_t help, Done<PushPullReply> done);
+  Outcome CarryOut(Declared* declared, ShardState::Actions actions, int64_t help)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void PostRounds(Declared* declared, std::vector<ShardState::Round> rounds, bool may_help,
+  void PostRounds(Declared* declared, std::vector<ShardState::Round> rounds, int64_t help,
                   Outcome* outcome) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Conclude(Outcome outcome);
   void ApplyRounds(Declared* declared, const std::vector<ShardState::Round>& rounds);
@@ -209,6 +231,7 @@ class Shard final : public ParameterServer {
   TaskThread& OwnerOf(size_t block) const;
   void RunTimer();
 
+  ForTransports for_transports_{this};
   const ShardOptions options_;
   const std::string task_;  // "ps:0"
 

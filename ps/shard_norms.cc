@@ -50,7 +50,7 @@ void Shard::ReportRounds(Declared* declared, RoundsDone done) {
   {
     MutexLock lock(&mutex_);
     for (const size_t block : done.applied) {
-      outcomes.push_back(CarryOut(declared, declared->state->Applied(block), /*may_help=*/false));
+      outcomes.push_back(CarryOut(declared, declared->state->Applied(block), kNone));
     }
     for (const BlockSums& sums : done.sums) {
       if (!declared->norms->AddSums(sums.block, sums.round, sums.sums)) continue;

@@ -12,9 +12,9 @@ namespace parley {
 
 // Rounds are posted under the mutex, so that a block's owner sees them in the order in which they
 // were scheduled.
-Shard::Outcome Shard::CarryOut(Declared* declared, ShardState::Actions actions, bool may_help) {
+Shard::Outcome Shard::CarryOut(Declared* declared, ShardState::Actions actions, int64_t help) {
   Outcome outcome;
-  if (!actions.rounds.empty()) PostRounds(declared, std::move(actions.rounds), may_help, &outcome);
+  if (!actions.rounds.empty()) PostRounds(declared, std::move(actions.rounds), help, &outcome);
   for (ShardState::Answer& answer : actions.answers) {
     const auto it = dones_.find(answer.token);
     if (it == dones_.end()) continue;  // refused when the shard began to stop
@@ -30,16 +30,15 @@ Shard::Outcome Shard::CarryOut(Declared* declared, ShardState::Actions actions, 
 }
 
 // Small blocks go to their owner together, since telling it costs as much as updating one.
-void Shard::PostRounds(Declared* declared, std::vector<ShardState::Round> rounds, bool may_help,
+void Shard::PostRounds(Declared* declared, std::vector<ShardState::Round> rounds, int64_t help,
                        Outcome* outcome) {
   constexpr int64_t kBatchElements = 1 << 16;
-  constexpr int64_t kHelpElements = 1 << 14;
   const auto size_of = [&](const ShardState::Round& round) {
     return static_cast<int64_t>(declared->blocks[round.block]->size());
   };
   int64_t all = 0;
   for (const ShardState::Round& round : rounds) all += size_of(round);
-  const bool helps = may_help && all <= kHelpElements;
+  const bool helps = all <= help;
 
   struct Batch {
     std::vector<ShardState::Round> rounds;

@@ -30,7 +30,7 @@ struct ClientOptions {
   // initialise.
   std::string checkpoint;
   // Requests are cut to about this size; blocks are never cut.
-  size_t request_bytes = size_t{4} << 20;
+  size_t request_bytes = size_t{1} << 20;
   Env* env = nullptr;  // for SaveCheckpoint's files; null: Env::Posix()
   // Where NewBuffer's memory comes from, which should be that of the channels to the shards
   // (ChannelOptions::arena). Null: ordinary memory.

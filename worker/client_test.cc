@@ -249,15 +249,15 @@ TEST_F(ClientTest, RequestsUnderWayAreBoundedForEachShard) {
   }
   std::future<absl::Status> push = client_->PushAsync(0, AllGradients());
   for (const auto& shard : shards_) {
-    ASSERT_TRUE(shard->AwaitPushPulls(8));
-    EXPECT_EQ(shard->push_pulls().size(), 8u);
+    ASSERT_TRUE(shard->AwaitPushPulls(4));
+    EXPECT_EQ(shard->push_pulls().size(), 4u);
   }
   while (push.wait_for(std::chrono::milliseconds(0)) != std::future_status::ready) {
     for (const auto& shard : shards_) shard->Release();
   }
   EXPECT_EQ(push.get(), absl::OkStatus());
   for (const auto& shard : shards_) {
-    EXPECT_EQ(shard->max_unanswered(), 8);
+    EXPECT_EQ(shard->max_unanswered(), 4);
     EXPECT_EQ(shard->push_pulls().size(), 100u);
   }
 }

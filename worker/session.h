@@ -29,7 +29,7 @@ struct SessionOptions {
   int shard = 0;
   // Requests with only gradients that are unanswered at a time; and as many with only targets.
   // Others queue.
-  int max_in_flight = 8;
+  int max_in_flight = 4;
   // Before attempt n + 1 of a request: first_backoff * 2^(n-1), at most max_backoff, times a random
   // number in [1/2, 1).
   absl::Duration first_backoff = absl::Milliseconds(20);

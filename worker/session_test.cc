@@ -48,6 +48,7 @@ class SessionTest : public testing::Test {
     options.job = "talk";
     options.worker = 1;
     options.incarnation = 7;
+    options.max_in_flight = 8;
     options.first_backoff = absl::Milliseconds(2);
     options.answer_grace = absl::Milliseconds(100);
     session_ = std::make_shared<Session>(options, server_, timer_);

@@ -18,9 +18,10 @@ Timer::Id Timer::RunAt(Time when, absl::AnyInvocable<void()> task) {
   MutexLock lock(&mutex_);
   const Id id = next_id_++;
   if (stopping_) return id;
+  const bool first = tasks_.empty() || when < tasks_.begin()->first.first;
   tasks_.emplace(std::make_pair(when, id), std::move(task));
   times_.emplace(id, when);
-  changed_.NotifyOne();
+  if (first) changed_.NotifyOne();  // the thread sleeps until the one that was
   return id;
 }
 
