@@ -32,6 +32,8 @@ class NormPlan {
 
   // Whether no round of the job needs norms.
   bool empty() const { return parameters_.empty(); }
+  // Whether `parameter` takes part in some rounds.
+  bool TakesPart(int parameter) const { return num_sums_[parameter] > 0; }
   // How many sums each block of `parameter` has in `round` (from 1); 0: it takes no part.
   int NumSums(int parameter, int64_t round) const;
   // The length of a shard's list.

@@ -178,9 +178,11 @@ absl::StatusOr<std::unique_ptr<Shard::Declared>> Shard::MakeDeclared(
   }
   PARLEY_RETURN_IF_ERROR(MakeBlocks(request.checkpoint(), declared.get(), &clocks));
   declared->turns = std::vector<Turn>(declared->blocks.size());
-  int64_t version = 0;
+  // Blocks under other policies may be at other versions.
+  int64_t version = -1;
   for (size_t i = 0; i < clocks.size(); ++i) {
-    version = i == 0 ? clocks[i].version : std::min(version, clocks[i].version);
+    if (!declared->norm_plan.TakesPart(kept.blocks()[declared->numbers[i]].parameter)) continue;
+    version = version < 0 ? clocks[i].version : std::min(version, clocks[i].version);
   }
   declared->norms =
       std::make_unique<NormRounds>(&kept, &declared->norm_plan, declared->numbers, version);
