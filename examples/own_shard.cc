@@ -75,26 +75,26 @@ class NearTheMean final : public parley::Policy {
     return absl::OkStatus();
   }
   bool IsComplete(const parley::RoundSnapshot&) const override { return true; }
-  bool MayPull(const parley::RoundSnapshot& round, int64_t step) const override {
+  bool MayPull(const parley::RoundSnapshot& round, int, int64_t step) const override {
     double clocks = 0;
     int members = 0;
     for (size_t worker = 0; worker < round.workers.size(); ++worker) {
-      if (!round.member[worker]) continue;
+      if (!round.awaited[worker]) continue;
       clocks += static_cast<double>(round.workers[worker].clock);
       ++members;
     }
     return clocks >= members * (static_cast<double>(step) - limit_);
   }
-  std::vector<int> Missing(const parley::RoundSnapshot& round, int64_t step) const override {
+  std::vector<int> Missing(const parley::RoundSnapshot& round, int, int64_t step) const override {
     std::vector<int> behind;
     for (size_t worker = 0; worker < round.workers.size(); ++worker) {
-      if (round.member[worker] && round.workers[worker].clock < step) {
+      if (round.awaited[worker] && round.workers[worker].clock < step) {
         behind.push_back(static_cast<int>(worker));
       }
     }
     return behind;
   }
-  bool NeedsEveryWorker() const override { return false; }
+  bool NeedsEveryWorker(int64_t) const override { return false; }
 
  private:
   const float limit_;

@@ -8,7 +8,12 @@
 namespace parley {
 
 absl::Status CheckNormPolicy(const v1::JobSpec& spec) {
-  if (spec.policy().has_synchronous()) return absl::OkStatus();
+  // A round must be the same gradients on all shards.
+  const auto is_plain = [&](const v1::Policy& policy) {
+    const int replicas = policy.synchronous().replicas_to_aggregate();
+    return policy.has_synchronous() && !policy.synchronous().without_silent() &&
+           (replicas == 0 || replicas == spec.num_workers());
+  };
   const auto refused = [](const std::string& who, const v1::Optimizer& optimizer) {
     return absl::InvalidArgumentError(absl::StrCat(
         who, "optimizer.", NormField(optimizer),
@@ -19,6 +24,7 @@ absl::Status CheckNormPolicy(const v1::JobSpec& spec) {
     const bool own = parameter.has_optimizer();
     const v1::Optimizer& optimizer = own ? parameter.optimizer() : spec.optimizer();
     if (NumNormSums(optimizer) == 0) continue;
+    if (is_plain(parameter.has_policy() ? parameter.policy() : spec.policy())) continue;
     return refused(own ? absl::StrCat("parameter ", parameter.name(), ": ") : "", optimizer);
   }
   return absl::OkStatus();

@@ -1,14 +1,15 @@
 #include "net/job.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "google/protobuf/util/message_differencer.h"
-#include "net/check_custom.h"
 #include "net/check_local_update.h"
 #include "net/check_norm_policy.h"
 #include "net/check_optimizer.h"
+#include "net/check_policy.h"
 #include "net/placement.h"
 
 namespace parley {
@@ -24,23 +25,13 @@ absl::Status Invalid(absl::string_view job, absl::string_view message) {
   return absl::InvalidArgumentError(absl::StrCat("job ", job, ": ", message));
 }
 
-std::string PolicyFault(const v1::Policy& policy) {
-  switch (policy.kind_case()) {
-    case v1::Policy::kSynchronous:
-    case v1::Policy::kAsynchronous:
-    case v1::Policy::kLocalSgd:
-    case v1::Policy::kElasticAveraging:
-    case v1::Policy::kGeo:
-      return "";
-    case v1::Policy::kBoundedStaleness:
-      if (policy.bounded_staleness().limit() < 0) return "the staleness limit is negative";
-      return "";
-    case v1::Policy::kCustom:
-      return std::string(CheckCustom("policy.custom", policy.custom()).message());
-    case v1::Policy::KIND_NOT_SET:
-      break;
-  }
-  return "no policy, or one this version does not know";
+// Whether each round is one step of every worker, from the round whose number is a step's on.
+bool IsPlainSynchronous(const v1::Policy& policy, int num_workers) {
+  const v1::Synchronous& synchronous = policy.synchronous();
+  if (policy.has_local_sgd()) return true;  // its step is an exchange
+  return policy.has_synchronous() && !synchronous.without_silent() &&
+         (synchronous.replicas_to_aggregate() == 0 ||
+          synchronous.replicas_to_aggregate() == num_workers);
 }
 
 // The number of elements, or an error that names the dimension.
@@ -77,10 +68,14 @@ absl::StatusOr<Job> Job::Create(v1::JobSpec spec) {
   if (const absl::Status legal = CheckOptimizer(s.optimizer()); !legal.ok()) {
     return Invalid(s.name(), legal.message());
   }
-  if (const std::string fault = PolicyFault(s.policy()); !fault.empty()) {
-    return Invalid(s.name(), fault);
+  if (const absl::Status legal = CheckPolicy(s.policy(), s.optimizer(), s.num_workers());
+      !legal.ok()) {
+    return Invalid(s.name(), legal.message());
   }
   if (const absl::Status legal = CheckNormPolicy(s); !legal.ok()) {
+    return Invalid(s.name(), legal.message());
+  }
+  if (const absl::Status legal = CheckPoliciesTogether(s); !legal.ok()) {
     return Invalid(s.name(), legal.message());
   }
   if (const absl::Status legal = CheckLocalUpdate(s); !legal.ok()) {
@@ -96,6 +91,20 @@ absl::StatusOr<Job> Job::Create(v1::JobSpec spec) {
     }
     if (parameter.has_optimizer()) {
       PARLEY_RETURN_IF_ERROR(Annotate(CheckOptimizer(parameter.optimizer()), who));
+    }
+    if (parameter.has_policy() &&
+        (HasLocalUpdate(s.policy()) || HasLocalUpdate(parameter.policy()))) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(who,
+                       ": policy is set, allowed is none of its own under local_sgd, "
+                       "elastic_averaging and geo, which are for all parameters of a job"));
+    }
+    if (parameter.has_optimizer() || parameter.has_policy()) {
+      PARLEY_RETURN_IF_ERROR(
+          Annotate(CheckPolicy(parameter.has_policy() ? parameter.policy() : s.policy(),
+                               parameter.has_optimizer() ? parameter.optimizer() : s.optimizer(),
+                               s.num_workers()),
+                   who));
     }
     const absl::StatusOr<int64_t> elements = CountElements(parameter);
     if (!elements.ok()) return Annotate(elements.status(), who);
@@ -132,6 +141,43 @@ const v1::Optimizer& Job::OptimizerOf(int parameter) const {
   return spec.has_optimizer() ? spec.optimizer() : spec_.optimizer();
 }
 
+const v1::Policy& Job::PolicyOf(int parameter) const {
+  const v1::ParameterSpec& spec = spec_.parameters(parameter);
+  return spec.has_policy() ? spec.policy() : spec_.policy();
+}
+
+int64_t Job::LockstepRounds(int parameter) const {
+  const v1::Policy& policy = PolicyOf(parameter);
+  const int workers = spec_.num_workers();
+  if (IsPlainSynchronous(policy, workers)) return std::numeric_limits<int64_t>::max();
+  if (policy.has_phases() && IsPlainSynchronous(policy.phases().phase(0).policy(), workers)) {
+    return policy.phases().phase(0).rounds();
+  }
+  return 0;
+}
+
+bool Job::GathersGradients(int parameter) const {
+  const v1::Policy& policy = PolicyOf(parameter);
+  // One of the shard's own may.
+  const auto may_gather = [](const v1::Policy& one) {
+    return one.has_synchronous() || one.has_local_sgd() || one.has_custom();
+  };
+  bool gathers = may_gather(policy);
+  for (const v1::Phases::Phase& phase : policy.phases().phase()) {
+    gathers = gathers || may_gather(phase.policy());
+  }
+  return gathers;
+}
+
+bool Job::CompensatesDelay(int parameter) const {
+  const v1::Policy& policy = PolicyOf(parameter);
+  bool compensates = policy.has_delay_compensation();
+  for (const v1::Phases::Phase& phase : policy.phases().phase()) {
+    compensates = compensates || phase.policy().has_delay_compensation();
+  }
+  return compensates;
+}
+
 std::vector<uint32_t> Job::BlocksOfShard(int shard) const {
   std::vector<uint32_t> result;
   for (size_t i = 0; i < blocks_.size(); ++i) {
@@ -146,10 +192,6 @@ absl::StatusOr<int> Job::FindParameter(absl::string_view name) const {
     return absl::NotFoundError(absl::StrCat("job ", this->name(), " has no parameter ", name));
   }
   return it->second;
-}
-
-bool IsSynchronous(const v1::Policy& policy) {
-  return policy.has_synchronous() || policy.has_local_sgd();
 }
 
 std::string DescribeDifference(const v1::JobSpec& declared, const v1::JobSpec& other) {

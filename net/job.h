@@ -44,6 +44,17 @@ class Job {
   const std::vector<BlockInfo>& blocks() const { return blocks_; }
   // How `parameter`, an index in parameters(), is updated: its own optimizer, or the job's.
   const v1::Optimizer& OptimizerOf(int parameter) const;
+  // When its updates become visible: its own policy, or the job's.
+  const v1::Policy& PolicyOf(int parameter) const;
+  // For how many rounds, from the first, each round of `parameter` is one step of every worker, so
+  // that a block's version is a step: all (the largest int64) with a plain synchronous policy,
+  // those of the first phase where that is one, none otherwise.
+  int64_t LockstepRounds(int parameter) const;
+  // Whether a round of `parameter` may wait, with the gradients it has, for others.
+  bool GathersGradients(int parameter) const;
+  // Whether a stale gradient of `parameter` is compensated for its delay, which takes the values
+  // that it was computed from.
+  bool CompensatesDelay(int parameter) const;
   // The blocks of `shard`, ascending.
   std::vector<uint32_t> BlocksOfShard(int shard) const;
   // Index in parameters(); NOT_FOUND names the parameter and the job.
@@ -57,10 +68,6 @@ class Job {
   std::vector<BlockInfo> blocks_;
   absl::flat_hash_map<std::string, int> parameter_index_;
 };
-
-// Whether a round has a push of every worker, so that a block's version is the number of steps (of
-// the wire) that all have done.
-bool IsSynchronous(const v1::Policy& policy);
 
 // The first difference between two specs in words, for the message to a task that brought another
 // one; empty when equal.

@@ -159,7 +159,7 @@ INSTANTIATE_TEST_SUITE_P(
         IllegalSpec{
             "NegativeStaleness",
             [](v1::JobSpec* s) { s->mutable_policy()->mutable_bounded_staleness()->set_limit(-1); },
-            "the staleness limit is negative"},
+            "policy.bounded_staleness.limit is -1"},
         IllegalSpec{"NamelessParameter",
                     [](v1::JobSpec* s) { s->mutable_parameters(1)->clear_name(); },
                     "a parameter has no name"},

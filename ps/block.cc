@@ -107,8 +107,10 @@ absl::InlinedVector<float*, 4> Block::SlotData() {
   return slots;
 }
 
-void Block::Apply(const Optimizer& optimizer, absl::Span<const Gradient> gradients) {
+void Block::Apply(const Optimizer& optimizer, absl::Span<const Gradient> gradients,
+                  const Correction& correction) {
   UpdateContext context;
+  context.rate_scale = correction.rate;
   std::unique_ptr<FloatBuffer> next = Begin(gradients, &context);
   v1::DType asked;
   {
@@ -126,7 +128,7 @@ void Block::Apply(const Optimizer& optimizer, absl::Span<const Gradient> gradien
       copy = {asked, encoded.bytes->data()};
     }
     ReduceAndUpdate(optimizer, context, gradients, static_cast<int>(gradients.size()),
-                    current.span(), next->span(), SlotData(), copy);
+                    current.span(), next->span(), SlotData(), copy, correction.compensation);
     if (encoded.bytes != nullptr) {
       MutexLock lock(&encode_mutex_);
       std::swap(encoded_, encoded);  // the old one is let go outside the lock

@@ -10,6 +10,7 @@
 #include "base/mutex.h"
 #include "net/job.h"
 #include "net/payload.h"
+#include "ps/correction.h"
 #include "ps/float_buffer.h"
 #include "ps/gradient.h"
 #include "ps/optimizer.h"
@@ -54,8 +55,10 @@ class Block {
                                             std::shared_ptr<SharedArena> arena = nullptr);
 
   // Applies the next round: the mean of `gradients`, summed in their order (see ReduceAndUpdate),
-  // each of size() elements. At least one; `optimizer` has as many slots as this block.
-  void Apply(const Optimizer& optimizer, absl::Span<const Gradient> gradients);
+  // each of size() elements, corrected by `correction`. At least one; `optimizer` has as many slots
+  // as this block.
+  void Apply(const Optimizer& optimizer, absl::Span<const Gradient> gradients,
+             const Correction& correction = {});
 
   // The next round in two halves, for an optimizer that needs norms over whole parameters: Prepare
   // does what Optimizer::Prepare says with the mean of `gradients`, and fills `sums` (one, or two)

@@ -51,7 +51,8 @@ absl::Status CheckBlock(const v1::ShardHeader::Block& block, int parameter_index
   if (!sound) {
     return absl::DataLossError(absl::StrCat(who, " has a wrong version, clocks or rate factor"));
   }
-  if (IsSynchronous(spec.policy()) && block.version() != index.step()) {
+  const int64_t lockstep = index.job().LockstepRounds(parameter_index);
+  if (std::min(block.version(), index.step()) < lockstep && block.version() != index.step()) {
     return absl::DataLossError(absl::StrCat(who, " is at version ", block.version(), " in step ",
                                             index.step(), " of a synchronous job"));
   }

@@ -35,25 +35,50 @@ std::string OptimizerName(v1::Optimizer optimizer) {
 }
 
 std::string PolicyName(const v1::Policy& policy) {
+  std::string name = "unknown";
   switch (policy.kind_case()) {
-    case v1::Policy::kSynchronous:
-      return "synchronous";
+    case v1::Policy::kSynchronous: {
+      const v1::Synchronous& synchronous = policy.synchronous();
+      name = "synchronous";
+      if (synchronous.replicas_to_aggregate() > 0) {
+        absl::StrAppend(&name, ", ", synchronous.replicas_to_aggregate(), " replicas");
+      }
+      if (synchronous.without_silent()) absl::StrAppend(&name, ", without silent workers");
+      break;
+    }
     case v1::Policy::kAsynchronous:
-      return "asynchronous";
+      name = "asynchronous";
+      break;
     case v1::Policy::kBoundedStaleness:
-      return absl::StrCat("bounded staleness, limit ", policy.bounded_staleness().limit());
+      name = absl::StrCat("bounded staleness, limit ", policy.bounded_staleness().limit());
+      break;
     case v1::Policy::kLocalSgd:
-      return absl::StrCat("local sgd, every ", policy.local_sgd().every());
+      name = absl::StrCat("local sgd, every ", policy.local_sgd().every());
+      break;
     case v1::Policy::kElasticAveraging:
-      return absl::StrCat("elastic averaging, every ", policy.elastic_averaging().every());
+      name = absl::StrCat("elastic averaging, every ", policy.elastic_averaging().every());
+      break;
     case v1::Policy::kGeo:
-      return absl::StrCat("geo, every ", policy.geo().every());
+      name = absl::StrCat("geo, every ", policy.geo().every());
+      break;
     case v1::Policy::kCustom:
-      return absl::StrCat("custom, ", policy.custom().name());
+      name = absl::StrCat("custom, ", policy.custom().name());
+      break;
+    case v1::Policy::kPhases:
+      name.clear();
+      for (const v1::Phases::Phase& phase : policy.phases().phase()) {
+        absl::StrAppend(&name, name.empty() ? "" : ", then ", PolicyName(phase.policy()));
+        if (phase.rounds() > 0) absl::StrAppend(&name, " for ", phase.rounds(), " rounds");
+      }
+      break;
     case v1::Policy::KIND_NOT_SET:
       break;
   }
-  return "unknown";
+  if (policy.rate_by_staleness()) absl::StrAppend(&name, ", rate by staleness");
+  if (policy.has_delay_compensation()) {
+    absl::StrAppend(&name, ", delay compensation ", policy.delay_compensation().lambda());
+  }
+  return name;
 }
 
 // Columns as wide as their widest cell; the last one, of numbers, to the right.

@@ -204,7 +204,7 @@ absl::StatusOr<std::vector<RestoredBlock>> RestoreBlocks(Env* env, const std::st
     blocks[i].number = numbers[i];
     Plan(index, *parameter, info, static_cast<size_t>(job.spec().num_workers()), &blocks[i],
          &sources);
-    if (IsSynchronous(job.spec().policy())) {
+    if (std::min(blocks[i].version, index.step()) < job.LockstepRounds(info.parameter)) {
       PARLEY_RETURN_IF_ERROR(in_file(CheckOneCut(job, blocks[i], index.step())));
     }
   }

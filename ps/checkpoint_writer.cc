@@ -1,5 +1,6 @@
 #include "ps/checkpoint_writer.h"
 
+#include <algorithm>
 #include <memory>
 
 #include "absl/strings/str_cat.h"
@@ -21,7 +22,7 @@ absl::StatusOr<v1::ShardHeader> MakeHeader(const Job& job, int shard, int64_t st
     const BlockInfo& info = job.blocks()[saved.number];
     const std::string& parameter = job.parameters()[info.parameter].name;
     const int64_t version = saved.cut.values.version;
-    if (IsSynchronous(job.spec().policy()) && version != step) {
+    if (std::min(version, step) < job.LockstepRounds(info.parameter) && version != step) {
       return absl::FailedPreconditionError(
           absl::StrCat("a checkpoint of step ", step, " of the synchronous job ", job.name(),
                        ": a block of parameter ", parameter, " is at version ", version));

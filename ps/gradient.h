@@ -1,6 +1,7 @@
 #ifndef PARLEY_PS_GRADIENT_H_
 #define PARLEY_PS_GRADIENT_H_
 
+#include <memory>
 #include <utility>
 
 #include "absl/types/optional.h"
@@ -19,6 +20,8 @@ struct Gradient {
   Payload payload;
   v1::DType dtype = v1::FLOAT32;
   absl::optional<float> rate_factor;  // of the learning rate, from this gradient's round on
+  // The values that it was computed from, as many float32; null where nobody needs them.
+  std::shared_ptr<const float> base;
 };
 
 }  // namespace parley

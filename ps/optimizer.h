@@ -20,9 +20,11 @@ struct UpdateContext {
   // From 1. To what NewOptimizer makes: which round of the block this is. An optimizer inside
   // another one (see ps/optimizers/accumulated.h) sees the number of the update.
   int64_t round = 1;
-  // Set by what NewOptimizer makes, from the declared rate and schedule; what its caller gives
-  // does not count.
+  // Set by what NewOptimizer makes, from the declared rate, its schedule and these below; what its
+  // caller gives does not count.
   float learning_rate = 0;
+  // The declared rate is multiplied by it, as by its schedule.
+  double rate_scale = 1;
   // What the chief pushed last, for a schedule that is `pushed`.
   float rate_factor = 1;
   // In the second half of a round that has two (see Prepare): what NormPlan::NormsOf

@@ -9,14 +9,16 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "proto/job.pb.h"
+#include "ps/correction.h"
 #include "ps/policy_registry.h"
 
 namespace parley {
 
 // One worker as one block sees it.
 struct WorkerInRound {
-  int64_t clock =
-      0;  // steps whose gradient is in an applied or scheduled round (its last one, plus one)
+  // The step after its last one whose gradient is in an applied or scheduled round, or was dropped;
+  // more when it came, or came back, to a job that had gone on without it.
+  int64_t clock = 0;
   bool pushed = false;  // its gradient, of `step`, waits in the open round
   int64_t step = 0;
 };
@@ -26,8 +28,9 @@ struct RoundSnapshot {
   int64_t scheduled;  // rounds closed, their result applied or about to be; the open round has this
                       // number
   absl::Span<const WorkerInRound> workers;
-  absl::Span<const uint8_t>
-      member;  // by worker: 1 unless it has left (a worker that has yet to join is a member)
+  // By worker: 1 unless it has left or, where the policy does not await those, is silent. A worker
+  // that has yet to join is awaited.
+  absl::Span<const uint8_t> awaited;
 };
 
 // A Policy decides when a push becomes visible and when a pull may be answered. It decides and
@@ -40,23 +43,42 @@ class Policy {
   // open round. The error is what the worker is told.
   virtual absl::Status CheckPush(const RoundSnapshot& round, int worker, int64_t step) const = 0;
 
+  // Whether a gradient computed from `base_version` <= round.scheduled comes too late: it is
+  // dropped, and its worker is told so.
+  virtual bool IsLate(const RoundSnapshot& round, int64_t base_version) const;
+
   // Whether the open round, which has at least one gradient, is complete, so that it is closed and
   // applied.
   virtual bool IsComplete(const RoundSnapshot& round) const = 0;
 
-  // Whether a pull for `step` may be answered, with the values of the rounds scheduled by now.
-  virtual bool MayPull(const RoundSnapshot& round, int64_t step) const = 0;
+  // Whether a pull of `worker` for `step` may be answered, with the values of the rounds scheduled
+  // by now.
+  virtual bool MayPull(const RoundSnapshot& round, int worker, int64_t step) const = 0;
 
-  // The workers that a pull for `step` still waits for.
-  virtual std::vector<int> Missing(const RoundSnapshot& round, int64_t step) const = 0;
+  // The workers that such a pull still waits for.
+  virtual std::vector<int> Missing(const RoundSnapshot& round, int worker, int64_t step) const = 0;
 
-  // Whether a worker that fails, rather than finishes, fails the job for all.
-  virtual bool NeedsEveryWorker() const = 0;
+  // The step that `worker`, whose next would be `step`, should do next: that, or a later one where
+  // the others have gone on without it.
+  virtual int64_t NextStep(const RoundSnapshot& round, int worker, int64_t step) const;
+
+  // How the gradient that closes round `round` by itself, `staleness` rounds behind, is applied.
+  virtual Correction CorrectionFor(int64_t round, int64_t staleness) const;
+
+  // Whether round `round` waits for workers of which nothing was heard for a lease. One that is
+  // heard of again starts where the slowest of the others is, in a round that did not wait.
+  virtual bool AwaitsSilent(int64_t round) const;
+
+  // Whether a worker that fails in round `round`, rather than finishes, fails the job for all.
+  virtual bool NeedsEveryWorker(int64_t round) const = 0;
+
+  // Which of a policy's phases round `round` is in, from 0.
+  virtual int PhaseOf(int64_t round) const;
 };
 
-// INVALID_ARGUMENT when `spec` names no policy that this version knows, or one of its own that is
-// not in `registry`.
-absl::StatusOr<std::unique_ptr<Policy>> NewPolicy(const v1::Policy& spec,
+// The policy that `spec`, found legal by CheckPolicy, declares. INVALID_ARGUMENT when it names none
+// that this version knows, or one of the program's own that is not in `registry`.
+absl::StatusOr<std::unique_ptr<Policy>> NewPolicy(const v1::Policy& spec, int num_workers,
                                                   const PolicyRegistry& registry = {});
 
 }  // namespace parley

@@ -163,14 +163,46 @@ class Mean final : public GradientTiles {
   alignas(kBufferAlignment) float scratch_[std::max(kDirectTile, kGroup* kTile)];
 };
 
+// The same gradients, compensated for what `values` have changed since they were `base`.
+class Compensated final : public GradientTiles {
+ public:
+  Compensated(GradientTiles* gradients, float lambda, const float* values, const float* base)
+      : gradients_(gradients), lambda_(lambda), values_(values), base_(base) {}
+
+  absl::Span<const float> Next() override {
+    const absl::Span<const float> in = gradients_->Next();
+    const float* __restrict const gradient = in.data();
+    float* __restrict const out = tile_;
+    for (size_t i = 0; i < in.size(); ++i) {
+      out[i] = gradient[i] + ((lambda_ * gradient[i]) * gradient[i]) * (values_[i] - base_[i]);
+    }
+    values_ += in.size();
+    base_ += in.size();
+    return {tile_, in.size()};
+  }
+
+ private:
+  GradientTiles* const gradients_;
+  const float lambda_;
+  const float* values_;  // of the next tile
+  const float* base_;    // likewise
+  alignas(kBufferAlignment) float tile_[kDirectTile];
+};
+
 }  // namespace
 
 void ReduceAndUpdate(const Optimizer& optimizer, const UpdateContext& context,
                      absl::Span<const Gradient> contributions, int divisor,
                      absl::Span<const float> values, absl::Span<float> new_values,
-                     absl::Span<float* const> slots, NarrowCopy copy) {
+                     absl::Span<float* const> slots, NarrowCopy copy, float compensation) {
   Mean mean(contributions, divisor, new_values, copy);
-  optimizer.UpdateTiles(context, mean, values, new_values, slots);
+  const float* const base = contributions.size() == 1 ? contributions[0].base.get() : nullptr;
+  if (compensation > 0 && base != nullptr) {
+    Compensated compensated(&mean, compensation, values.data(), base);
+    optimizer.UpdateTiles(context, compensated, values, new_values, slots);
+  } else {
+    optimizer.UpdateTiles(context, mean, values, new_values, slots);
+  }
 }
 
 }  // namespace parley

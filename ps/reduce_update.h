@@ -21,6 +21,8 @@ struct NarrowCopy {
 //   given order
 //   new_values, slots = optimizer(context, g, values, slots)
 //   copy = new_values rounded to 16 bits, if asked for
+// With `compensation` > 0, of a single contribution that has its base, and before the optimizer:
+//   g = g + ((compensation * g) * g) * (values - base)
 // The bits depend on the values and their order alone: not on how a contribution is sliced or
 // aligned.
 //
@@ -31,7 +33,7 @@ struct NarrowCopy {
 void ReduceAndUpdate(const Optimizer& optimizer, const UpdateContext& context,
                      absl::Span<const Gradient> contributions, int divisor,
                      absl::Span<const float> values, absl::Span<float> new_values,
-                     absl::Span<float* const> slots, NarrowCopy copy = {});
+                     absl::Span<float* const> slots, NarrowCopy copy = {}, float compensation = 0);
 
 }  // namespace parley
 

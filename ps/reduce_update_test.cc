@@ -198,6 +198,37 @@ TEST_F(ReduceUpdateTest, AnySlicingGivesTheBitsOfThePlainLoop) {
   }
 }
 
+TEST_F(ReduceUpdateTest, CompensatesForWhatHasChangedSinceTheBase) {
+  SCOPED_TRACE(testing::Message() << "seed " << seed_);
+  constexpr size_t kSize = 5003;
+  constexpr float kLambda = 0.04f;
+  std::normal_distribution<float> normal;
+  std::vector<float> gradient(kSize), values(kSize), expected(kSize), next(kSize), slot(kSize);
+  const auto base = std::make_shared<std::vector<float>>(kSize);
+  for (size_t i = 0; i < kSize; ++i) {
+    gradient[i] = normal(random_);
+    values[i] = normal(random_);
+    (*base)[i] = normal(random_);
+    const float lambda_g = kLambda * gradient[i];
+    const float lambda_g_g = lambda_g * gradient[i];
+    const float change = values[i] - (*base)[i];
+    const float compensation = lambda_g_g * change;
+    expected[i] = gradient[i] + compensation;
+  }
+  float* const slots[] = {slot.data()};
+  std::vector<Gradient> contributions = {Cut(gradient, 97)};
+  contributions[0].base = std::shared_ptr<const float>(base, base->data());
+  ReduceAndUpdate(Recorder(), {1}, contributions, 1, values, absl::MakeSpan(next), slots, {},
+                  kLambda);
+  EXPECT_EQ(next, expected);
+  ReduceAndUpdate(Recorder(), {1}, contributions, 1, values, absl::MakeSpan(next), slots);
+  EXPECT_EQ(next, gradient);
+  contributions[0].base = nullptr;
+  ReduceAndUpdate(Recorder(), {1}, contributions, 1, values, absl::MakeSpan(next), slots, {},
+                  kLambda);
+  EXPECT_EQ(next, gradient);
+}
+
 TEST_F(ReduceUpdateTest, KeepsTheOrderOfContributions) {
   const std::vector<std::vector<float>> gradients = {{1e8f}, {-1e8f}, {1.0f}};
   const std::vector<float> values = {0};

@@ -10,6 +10,16 @@
 
 namespace parley {
 
+// What became of one gradient of a push.
+struct TakenPush {
+  int64_t staleness = 0;
+  bool dropped = false;  // it came too late for its round
+
+  friend bool operator==(const TakenPush& a, const TakenPush& b) {
+    return a.staleness == b.staleness && a.dropped == b.dropped;
+  }
+};
+
 // What a shard remembers of one worker's pushes, so that each is taken at most once: the answers to
 // the last kRemembered of them. A number below all these is too old to be told from a repetition,
 // and is refused. Thread safety: none; owned by ShardState.
@@ -19,7 +29,7 @@ class SequenceWindow {
 
   struct Answer {
     absl::Status status;
-    std::vector<int64_t> staleness;
+    std::vector<TakenPush> taken;
   };
 
   // The answer given to `sequence`; null when it is new. Valid until the next Remember.

@@ -60,7 +60,7 @@ Shard::~Shard() {
   changed_.NotifyAll();
   timer_.join();
   const absl::Status stopped = absl::UnavailableError(absl::StrCat(task_, " is stopping"));
-  for (AnswerDone& done : waiting) done({0, stopped, {}});
+  for (AnswerDone& done : waiting) done({0, stopped, {}, 0});
   for (EarlyJoin& join : early) join.done(stopped);
   for (SumsWaiter& waiter : sums) waiter.done(stopped);
   owners_.clear();  // their last tasks may post to the background thread
@@ -143,8 +143,11 @@ absl::StatusOr<std::unique_ptr<Shard::Declared>> Shard::MakeDeclared(
   }
   auto declared = std::make_unique<Declared>(std::move(job));
   const Job& kept = declared->job;
-  PARLEY_ASSIGN_OR_RETURN(declared->policy, NewPolicy(kept.spec().policy(), options_.policies));
   for (size_t i = 0; i < kept.parameters().size(); ++i) {
+    PARLEY_ASSIGN_OR_RETURN(std::unique_ptr<Policy> policy,
+                            NewPolicy(kept.PolicyOf(static_cast<int>(i)), kept.spec().num_workers(),
+                                      options_.policies));
+    declared->policies.push_back(std::move(policy));
     PARLEY_ASSIGN_OR_RETURN(
         std::unique_ptr<Optimizer> optimizer,
         NewOptimizer(kept.OptimizerOf(static_cast<int>(i)), options_.optimizers));
@@ -160,11 +163,13 @@ absl::StatusOr<std::unique_ptr<Shard::Declared>> Shard::MakeDeclared(
   declared->numbers = kept.BlocksOfShard(options_.shard_index);
   declared->local.assign(kept.blocks().size(), -1);
 
-  // Two copies of the values, of which one is being written, and the slots.
+  // Two copies of the values, of which one is being written, the slots, and what each worker has
+  // pulled where that is kept.
   int64_t needed = 0;
   for (const uint32_t number : declared->numbers) {
+    const int64_t pulled = declared->CompensatesDelay(number) ? kept.spec().num_workers() : 0;
     needed += kept.blocks()[number].size * static_cast<int64_t>(sizeof(float)) *
-              (2 + declared->OptimizerOf(number).num_slots());
+              (2 + declared->OptimizerOf(number).num_slots() + pulled);
   }
   const int64_t limit = options_.memory_limit > 0 ? options_.memory_limit : MachineMemory();
   if (needed > limit) {
@@ -186,11 +191,17 @@ absl::StatusOr<std::unique_ptr<Shard::Declared>> Shard::MakeDeclared(
   }
   declared->norms =
       std::make_unique<NormRounds>(&kept, &declared->norm_plan, declared->numbers, version);
+  declared->pulled =
+      std::make_unique<PulledValues>(kept.spec().num_workers(), declared->blocks.size());
+  std::vector<const Policy*> policies;
+  for (const uint32_t number : declared->numbers) {
+    policies.push_back(declared->policies[kept.blocks()[number].parameter].get());
+  }
   ShardState::Options state_options;
   state_options.task = task_;
   state_options.lease = options_.lease;
   declared->state = std::make_unique<ShardState>(std::move(state_options), &kept, declared->numbers,
-                                                 declared->policy.get(), std::move(clocks));
+                                                 std::move(policies), std::move(clocks));
   return declared;
 }
 
@@ -284,7 +295,8 @@ void Shard::Leave(v1::LeaveRequest request, Done<v1::LeaveResponse> done) {
         const absl::Status status =
             state.Leave(request.sender().worker(), request.sender().incarnation(), request.error(),
                         Now(), &actions);
-        actions.answers.push_back({token, status, {}});
+        if (status.ok()) (*declared)->pulled->Forget(request.sender().worker());
+        actions.answers.push_back({token, status, {}, 0});
         return actions;
       },
       [done = std::move(done)](ShardState::Answer answer) mutable {
@@ -391,9 +403,13 @@ absl::StatusOr<ShardState::PushPull> Shard::Decode(const Declared& declared,
           who, ", parameter ", declared.job.parameters()[parameter].name, ", block ", number,
           ": it has ", bytes, " bytes, the payload only ", gradients.left(), " more"));
     }
-    result.pushes.push_back({block, request.base_version_size() == 0 ? 0 : request.base_version(i),
-                             Gradient(gradients.Take(bytes), request.dtype())});
-    result.pushes.back().gradient.rate_factor = rate_factor;
+    const int64_t base_version = request.base_version_size() == 0 ? 0 : request.base_version(i);
+    Gradient gradient(gradients.Take(bytes), request.dtype());
+    gradient.rate_factor = rate_factor;
+    if (declared.CompensatesDelay(number)) {
+      gradient.base = declared.pulled->Find(result.worker, block, base_version);
+    }
+    result.pushes.push_back({block, base_version, std::move(gradient)});
   }
   if (gradients.left() > 0) {
     return absl::InvalidArgumentError(absl::StrCat(who, ": the payload has ", payload.size(),
@@ -432,6 +448,17 @@ absl::StatusOr<absl::optional<float>> Shard::RateFactorOf(const Declared& declar
   return absl::optional<float>(factor);
 }
 
+void Shard::FillTaken(const ShardState::Answer& answer, v1::PushPullResponse* response) {
+  bool dropped = false;
+  for (const TakenPush& taken : answer.taken) {
+    response->add_staleness(taken.staleness);
+    response->add_dropped(taken.dropped);
+    dropped = dropped || taken.dropped;
+  }
+  if (!dropped) response->clear_dropped();
+  response->set_next_step(answer.step);
+}
+
 void Shard::PushPull(v1::PushPullRequest request, Payload payload, Done<PushPullReply> done) {
   Take(std::move(request), std::move(payload), kShort, std::move(done));
 }
@@ -457,17 +484,16 @@ void Shard::Take(v1::PushPullRequest request, Payload payload, int64_t help,
   bytes_pushed_.fetch_add(static_cast<int64_t>(payload.size()), std::memory_order_relaxed);
   std::vector<size_t> pulls = decoded->pulls;
   const v1::DType pull_dtype = PullDType(request);
-  // A worker that is started again in the middle of a step, some of whose gradients are in a round
-  // and others not, must see all blocks as they were before the step, as the first time.
-  const int64_t pull_step = IsSynchronous(declared->job.spec().policy()) ? request.pull_step() : -1;
+  const int64_t pull_step = request.pull_step();
+  const int worker = request.sender().worker();
   Handle(
       declared, help,
       [&](ShardState& state, uint64_t token) {
         decoded->token = token;
         return state.HandlePushPull(*std::move(decoded), Now());
       },
-      [this, declared, pull_dtype, pull_step, average = request.average(), pulls = std::move(pulls),
-       done = std::move(done)](ShardState::Answer answer) mutable {
+      [this, declared, pull_dtype, pull_step, worker, average = request.average(),
+       pulls = std::move(pulls), done = std::move(done)](ShardState::Answer answer) mutable {
         if (!answer.status.ok()) {
           done(answer.status);
           return;
@@ -476,14 +502,19 @@ void Shard::Take(v1::PushPullRequest request, Payload payload, int64_t help,
           return AnswerAverages(declared, answer, pulls, pull_dtype, std::move(done));
         }
         PushPullReply reply;
-        for (const int64_t staleness : answer.staleness) {
-          reply.response.add_staleness(staleness);
-        }
+        FillTaken(answer, &reply.response);
         bool skipped = false;
         for (const size_t block : pulls) {
           const Block& source = *declared->blocks[block];
+          // A worker that is started again in the middle of a step, some of whose gradients are in
+          // a round and others not, must see all blocks as they were before the step, as the first
+          // time.
+          const uint32_t number = declared->numbers[block];
           const BlockSnapshot snapshot =
-              pull_step < 0 ? source.Snapshot() : source.SnapshotAt(pull_step);
+              pull_step < declared->job.LockstepRounds(declared->job.blocks()[number].parameter)
+                  ? source.SnapshotAt(pull_step)
+                  : source.Snapshot();
+          if (declared->CompensatesDelay(number)) declared->pulled->Keep(worker, block, snapshot);
           reply.response.add_version(snapshot.version);
           reply.response.add_skipped(snapshot.skipped);
           skipped = skipped || snapshot.skipped;
@@ -510,7 +541,7 @@ void Shard::Handle(Declared* declared, int64_t help, Event event, AnswerDone don
     }
   }
   if (stopping) {
-    done({0, absl::UnavailableError(absl::StrCat(task_, " is stopping")), {}});
+    done({0, absl::UnavailableError(absl::StrCat(task_, " is stopping")), {}, 0});
     return;
   }
   Conclude(std::move(outcome));

@@ -29,6 +29,7 @@
 #include "ps/optimizer_registry.h"
 #include "ps/policy.h"
 #include "ps/policy_registry.h"
+#include "ps/pulled_values.h"
 #include "ps/shard_state.h"
 #include "ps/task_thread.h"
 
@@ -113,7 +114,7 @@ class Shard final : public ParameterServer {
     explicit Declared(Job declared_job) : job(std::move(declared_job)), norm_plan(&job) {}
     const Job job;
     const NormPlan norm_plan;
-    std::unique_ptr<Policy> policy;
+    std::vector<std::unique_ptr<Policy>> policies;       // by parameter
     std::vector<std::unique_ptr<Optimizer>> optimizers;  // by parameter
     bool takes_rate_factors = false;                     // a schedule is `pushed`
     std::vector<int> average_slots;                      // by parameter; -1: it keeps none
@@ -122,6 +123,7 @@ class Shard final : public ParameterServer {
     std::vector<std::unique_ptr<Block>> blocks;          // written by their owner threads only
     std::vector<Turn> turns;                             // by block; of their owner threads
     std::unique_ptr<NormRounds> norms;                   // guarded by mutex_
+    std::unique_ptr<PulledValues> pulled;                // of blocks whose delay is compensated
     std::unique_ptr<ShardState> state;                   // guarded by mutex_
 
     const Optimizer& OptimizerOf(uint32_t number) const {
@@ -129,6 +131,9 @@ class Shard final : public ParameterServer {
     }
     int AverageSlotOf(uint32_t number) const {
       return average_slots[job.blocks()[number].parameter];
+    }
+    bool CompensatesDelay(uint32_t number) const {
+      return job.CompensatesDelay(job.blocks()[number].parameter);
     }
   };
 
@@ -205,6 +210,8 @@ class Shard final : public ParameterServer {
                                                      const std::string& who) const;
   void AnswerAverages(Declared* declared, const ShardState::Answer& answer,
                       const std::vector<size_t>& pulls, v1::DType dtype, Done<PushPullReply> done);
+  // What became of a request's pushes, and its next step.
+  static void FillTaken(const ShardState::Answer& answer, v1::PushPullResponse* response);
   // Runs event(state, token) under the mutex, and carries out the actions it returns; `done` gets
   // the answer to `token`.
   template <typename Event>

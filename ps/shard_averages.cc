@@ -25,9 +25,7 @@ void Shard::AnswerAverages(Declared* declared, const ShardState::Answer& answer,
     Done<PushPullReply> done;
   };
   auto gathered = std::make_shared<Gathered>();
-  for (const int64_t staleness : answer.staleness) {
-    gathered->reply.response.add_staleness(staleness);
-  }
+  FillTaken(answer, &gathered->reply.response);
   if (pulls.empty()) return done(std::move(gathered->reply));
   gathered->versions.resize(pulls.size());
   gathered->payloads.resize(pulls.size());

@@ -35,7 +35,7 @@ void Shard::RunRound(Declared* declared, const ShardState::Round& round, RoundsD
   if (round.gradients.empty()) {
     block.Skip();
   } else if (count == 0) {
-    block.Apply(declared->OptimizerOf(number), round.gradients);
+    block.Apply(declared->OptimizerOf(number), round.gradients, round.correction);
   } else {
     block.Prepare(declared->OptimizerOf(number), round.gradients, absl::MakeSpan(sums));
     declared->turns[round.block].halved = version;

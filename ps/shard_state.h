@@ -13,11 +13,13 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "absl/types/optional.h"
 #include "net/job.h"
 #include "proto/parameter_server.pb.h"
 #include "ps/gradient.h"
 #include "ps/policy.h"
 #include "ps/sequence_window.h"
+#include "ps/staleness_histogram.h"
 
 namespace parley {
 
@@ -32,14 +34,19 @@ namespace parley {
 //
 // Invariants:
 //  (1) A push is taken whole or refused whole, and taken at most once: by its sequence number
-//  within an incarnation, by
-//      its step across incarnations.
+//      within an incarnation, by its step across incarnations. A gradient that is taken enters a
+//      round or, where its block's policy says that it is late, is dropped.
 //  (2) A block's rounds are scheduled, and reported Applied, in the order of their numbers, without
-//  gaps. (3) Gradients in a round stand in the order of worker indices. (4) A pull is answered only
-//  when the policy allowed it and all rounds scheduled by then are applied. (5) Nothing waits past
-//  its deadline, given Ticks.
+//      gaps.
+//  (3) Gradients in a round stand in the order of worker indices.
+//  (4) A pull is answered only when the policies of its blocks allowed it and all rounds scheduled
+//      by then are applied.
+//  (5) Nothing waits past its deadline, given Ticks.
+//  (6) Of a policy that does not await them, nothing waits for a worker past the end of its lease.
+//  (7) A worker's clock in a block never falls. It rises without a push of its own only to where
+//      the others are: when it comes back, and, for all that are behind, where a phase begins.
 //
-// Thread safety: none; Shard guards it with its mutex. `job` and `policy` must outlive it.
+// Thread safety: none; Shard guards it with its mutex. `job` and the policies must outlive it.
 class ShardState {
  public:
   struct Options {
@@ -59,13 +66,15 @@ class ShardState {
   struct Round {
     size_t block;  // index in the shard's blocks
     std::vector<Gradient> gradients;
+    Correction correction;
   };
 
   struct Answer {
     uint64_t token;
     absl::Status status;
-    std::vector<int64_t> staleness;  // of a PushPull: one for each push
-    int64_t step = 0;                // of a Join: the worker's next step
+    std::vector<TakenPush> taken;  // of a PushPull: one for each push
+    // The worker's next step: of a Join; of a PushPull with pulls, as PushPullResponse.next_step.
+    int64_t step = 0;
   };
 
   struct Actions {
@@ -92,10 +101,10 @@ class ShardState {
     absl::Time deadline;
   };
 
-  // `blocks` are the numbers of the shard's blocks in the job; `clocks`, parallel to them, say
-  // where they continue.
-  ShardState(Options options, const Job* job, std::vector<uint32_t> blocks, const Policy* policy,
-             std::vector<BlockClocks> clocks);
+  // `blocks` are the numbers of the shard's blocks in the job; parallel to them, `policies` says
+  // what each is under, and `clocks` where it continues.
+  ShardState(Options options, const Job* job, std::vector<uint32_t> blocks,
+             std::vector<const Policy*> policies, std::vector<BlockClocks> clocks);
 
   // A worker enters. A live worker of an older incarnation keeps its place while it is heard: the
   // newcomer waits for its lease to end, at most one lease, and is then refused with
@@ -129,6 +138,8 @@ class ShardState {
   void FillStatus(v1::GetStatusResponse* response) const;
 
  private:
+  static constexpr int kMaxWaitingPerWorker = 4096;  // requests
+
   enum class Presence { kAbsent, kLive, kLeft };
 
   struct Worker {
@@ -136,7 +147,8 @@ class ShardState {
     uint64_t incarnation = 0;
     absl::Time last_heard = absl::InfinitePast();
     SequenceWindow sequences;
-    int waiting = 0;  // requests
+    int waiting = 0;      // requests
+    bool silent = false;  // a Tick has found its lease ended, and nothing was heard since
   };
 
   struct Waiter {
@@ -148,11 +160,13 @@ class ShardState {
 
   struct Block {
     uint32_t number;  // in the job
+    const Policy* policy;
     int64_t applied = 0;
     int64_t scheduled = 0;
     std::vector<WorkerInRound> workers;
     std::vector<Gradient> gradients;  // of the open round, by worker; empty where !pushed
     bool skipped = false;             // by a worker in the open round
+    Correction correction;            // of the gradient that came last
     // A gradient of a step below this one was taken from an earlier incarnation, or before a
     // restore.
     std::vector<int64_t> taken_below;  // by worker
@@ -167,10 +181,11 @@ class ShardState {
     int worker;
     absl::Time deadline;
     int64_t step = 0;
-    size_t blocks = 0;               // kPushPull: those still waited for
-    std::vector<int64_t> staleness;  // kPushPull
-    uint64_t incarnation = 0;        // kJoin
-    std::string barrier;             // kBarrier
+    size_t blocks = 0;                  // kPushPull: those still waited for
+    std::vector<TakenPush> taken;       // kPushPull
+    absl::optional<int64_t> next_step;  // kPushPull: the least of those no longer waited for
+    uint64_t incarnation = 0;           // kJoin
+    std::string barrier;                // kBarrier
   };
 
   RoundSnapshot SnapshotOf(const Block& block) const;
@@ -185,6 +200,12 @@ class ShardState {
   void CloseIfComplete(size_t index, Actions* actions);
   void AnswerWaiters(Block& block, Actions* actions);
   void ReviewAll(Actions* actions);  // after membership changed
+  bool NeedsEveryWorker() const;
+  // Raises the worker's clock in the block to that of the slowest other one that is heard.
+  void LevelWithSlowest(Block& block, int worker);
+  // Raises all clocks in the block to that of the furthest worker.
+  void LevelWithFurthest(Block& block);
+  void FindSilent(absl::Time now, Actions* actions);
   void ReviewBarriers(Actions* actions);
   void Admit(uint64_t token, int worker, uint64_t incarnation, absl::Time now, Actions* actions);
   void AddWaiting(uint64_t token, Waiting waiting);
@@ -194,20 +215,18 @@ class ShardState {
 
   const Options options_;
   const Job* const job_;
-  const Policy* const policy_;
   std::vector<Block> blocks_;
   std::vector<Worker> workers_;
   std::vector<uint8_t> member_;  // by worker: has not left
+  std::vector<uint8_t> heard_;   // by worker: a member that is not silent
   std::map<uint64_t, Waiting> waiting_;
   std::set<std::pair<absl::Time, uint64_t>> deadlines_;
   std::set<uint64_t> joins_;  // tokens of newcomers that wait for a place
   absl::flat_hash_map<std::string, std::map<int, uint64_t>> barriers_;  // worker -> token
   absl::Status failure_;  // not OK: the job has failed
   uint64_t requests_ = 0;
-  // Over all gradients taken.
-  int64_t pushes_ = 0;
-  int64_t staleness_sum_ = 0;
-  int64_t staleness_max_ = 0;
+  StalenessHistogram staleness_;  // of the gradients that entered a round
+  int64_t dropped_ = 0;
 };
 
 }  // namespace parley

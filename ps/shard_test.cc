@@ -204,6 +204,80 @@ TEST_F(ShardTest, AParameterMayHaveAnOptimizerOfItsOwn) {
   EXPECT_EQ(Values(2), expected);
 }
 
+TEST_F(ShardTest, AStaleGradientIsCompensatedWithWhatItsWorkerHadPulledAndItsRateDivided) {
+  v1::JobSpec spec = Spec(2);
+  spec.mutable_policy()->mutable_asynchronous();
+  spec.mutable_policy()->set_rate_by_staleness(true);
+  spec.mutable_policy()->mutable_delay_compensation()->set_lambda(0.5f);
+  ASSERT_TRUE(Declare(spec).ok());
+  ASSERT_TRUE(Join(0, spec, 10000).ok());
+  ASSERT_TRUE(Join(1, spec, 10000).ok());
+  v1::PushPullRequest pull = Request(1, 0);
+  for (uint32_t block = 0; block < kBlocks; ++block) pull.add_pull(block);
+  ASSERT_TRUE(Send(pull).ok());  // of version 0, all ones
+  for (int step = 0; step < 2; ++step) ASSERT_TRUE(PushPullAll(0, step, 1.0f).ok());
+  EXPECT_EQ(Values(), std::vector<float>(kElements, 0.0f));  // 1 - 2 * 0.5
+  const auto stale = PushPullAll(1, 0, 2.0f);
+  ASSERT_TRUE(stale.ok()) << stale.status();
+  for (const int64_t staleness : stale->response.staleness()) EXPECT_EQ(staleness, 2);
+  // g = 2 + 0.5 * 2 * 2 * (0 - 1) = 0, at half the rate; then 2 again, of the newest values.
+  EXPECT_EQ(Values(), std::vector<float>(kElements, 0.0f));
+  v1::PushPullRequest fresh = Request(1, 1);
+  for (uint32_t block = 0; block < kBlocks; ++block) {
+    fresh.add_push(block);
+    fresh.add_base_version(2);  // not what it pulled last: not compensated, staleness 1
+    fresh.add_pull(block);
+  }
+  ASSERT_TRUE(Send(fresh, PayloadOf(std::vector<float>(kElements, 2.0f))).ok());
+  EXPECT_EQ(Values(), std::vector<float>(kElements, -1.0f));
+}
+
+TEST_F(ShardTest, WhatWorkersHavePulledCountsAsMemoryWhereItIsKept) {
+  ShardOptions options;
+  options.memory_limit = 4 * 11 * 2;  // two copies of the values
+  const auto declare = [&](const v1::JobSpec& spec) {
+    Shard shard(options);
+    v1::DeclareRequest request;
+    *request.mutable_spec() = spec;
+    return Get<v1::DeclareResponse>(
+               [&](auto done) { shard.Declare(std::move(request), std::move(done)); })
+        .status();
+  };
+  v1::JobSpec spec = Spec(3);
+  spec.mutable_policy()->mutable_asynchronous();
+  EXPECT_TRUE(declare(spec).ok());
+  spec.mutable_policy()->mutable_delay_compensation()->set_lambda(1);
+  EXPECT_EQ(declare(spec).code(), absl::StatusCode::kResourceExhausted);
+  options.memory_limit = 4 * 11 * 5;
+  EXPECT_TRUE(declare(spec).ok());
+}
+
+TEST_F(ShardTest, ALateGradientIsTakenButDroppedAndItsWorkerToldWhereTheOthersAre) {
+  v1::JobSpec spec = Spec(2);
+  spec.mutable_policy()->mutable_synchronous()->set_replicas_to_aggregate(1);
+  ASSERT_TRUE(Declare(spec).ok());
+  ASSERT_TRUE(Join(0, spec, 10000).ok());
+  ASSERT_TRUE(Join(1, spec, 10000).ok());
+  for (int step = 0; step < 3; ++step) {
+    const auto reply = PushPullAll(0, step, 0.5f);
+    ASSERT_TRUE(reply.ok()) << reply.status();
+    EXPECT_EQ(reply->response.dropped_size(), 0);
+    EXPECT_EQ(reply->response.next_step(), step + 1);
+  }
+  const std::vector<float> before = Values(3);
+  const auto late = PushPullAll(1, 0, 9.0f);
+  ASSERT_TRUE(late.ok()) << late.status();
+  ASSERT_EQ(late->response.dropped_size(), static_cast<int>(kBlocks));
+  for (const bool dropped : late->response.dropped()) EXPECT_TRUE(dropped);
+  EXPECT_EQ(late->response.next_step(), 3);
+  EXPECT_EQ(Values(3), before);
+  const auto again = PushPullAll(1, 0, 9.0f);  // a retry
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->response.dropped_size(), static_cast<int>(kBlocks));
+  ASSERT_TRUE(PushPullAll(1, 3, 0.5f).ok());
+  EXPECT_NE(Values(4), before);
+}
+
 TEST_F(ShardTest, ASkippedStepOfOneWorkerChangesNothingAndAllHearOfIt) {
   ASSERT_TRUE(Declare(Spec(2)).ok());
   ASSERT_TRUE(Join(0, Spec(2), 10000).ok());

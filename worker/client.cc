@@ -43,6 +43,9 @@ struct ClientState {
   std::vector<int64_t> versions ABSL_GUARDED_BY(mutex);      // by block: of the values pulled last
   std::vector<bool> skipped ABSL_GUARDED_BY(mutex);          // by block: their last round was
   absl::optional<float> rate_factor ABSL_GUARDED_BY(mutex);  // that pushes carry
+  // Of the pulls for pull_step, which is the highest so far: the least next step that one said.
+  int64_t pull_step ABSL_GUARDED_BY(mutex) = -1;
+  int64_t next_step ABSL_GUARDED_BY(mutex) = 0;
 };
 
 class ClientImpl final : public Client {
@@ -83,6 +86,11 @@ class ClientImpl final : public Client {
   const Job& job() const override { return job_; }
   int worker() const override { return options_.worker; }
   int64_t first_step() const override { return first_step_; }
+
+  int64_t NextStep(int64_t step) const override {
+    MutexLock lock(&state_->mutex);
+    return state_->pull_step == step ? std::max(step, state_->next_step) : step;
+  }
 
   std::future<absl::Status> PullAsync(int64_t step, std::vector<Target> targets) override {
     return Copy({absl::StrCat("pull of step ", step), step, step}, {}, targets);
@@ -502,11 +510,17 @@ void ClientImpl::SendRequest(const PlannedRequest& planned, const Sending& sendi
       sending.id, std::move(request), MakePayload(planned, sending.loan), std::move(places),
       sending.deadline,
       [this, operation = sending.operation, uncopied = sending.uncopied,
-       average = sending.step.average, state = state_,
+       average = sending.step.average, pull_step = sending.step.pull_step, state = state_,
        pulled = std::move(pulled)](absl::StatusOr<ParameterServer::PushPullReply> reply) {
         if (reply.ok() && !average) {  // gradients are not of averages
           const v1::PushPullResponse& response = reply->response;
           MutexLock lock(&state->mutex);
+          if (!pulled.empty() && pull_step >= state->pull_step) {
+            const int64_t next = std::max(pull_step, response.next_step());
+            const bool first = pull_step > state->pull_step;
+            state->next_step = first ? next : std::min(state->next_step, next);
+            state->pull_step = pull_step;
+          }
           for (size_t i = 0; i < pulled.size(); ++i) {
             const int at = static_cast<int>(i);
             state->versions[pulled[i]] = response.version(at);
@@ -527,14 +541,12 @@ void ClientImpl::SendRequest(const PlannedRequest& planned, const Sending& sendi
 
 Payload ClientImpl::MakePayload(const PlannedRequest& planned,
                                 const std::shared_ptr<const void>& loan) {
-  // A shard in this process keeps a gradient until its round is complete, which an asynchronous one
-  // is at once. With a pull of the next step the call waits for that anyway; without one it must
-  // not.
-  const v1::Policy& policy = job_.spec().policy();
-  const bool must_copy = IsSynchronous(policy) || policy.has_custom();
   Payload payload;
   for (const PlannedBlock& block : planned.blocks) {
     if (block.gradient == nullptr) continue;
+    // A shard in this process keeps a synchronous gradient until its round is complete. With a pull
+    // of the next step the call waits for that anyway; without one it must not.
+    const bool must_copy = job_.GathersGradients(job_.blocks()[block.block].parameter);
     const size_t bytes = static_cast<size_t>(block.size) * sizeof(float);
     if (options_.push_dtype != v1::FLOAT32 || (must_copy && !block.awaited)) {
       const size_t size = static_cast<size_t>(block.size);
@@ -610,6 +622,11 @@ absl::StatusOr<Client::JobStatus> ClientImpl::Status() {
     total.set_pushes(total.pushes() + answer.pushes());
     total.set_staleness_sum(total.staleness_sum() + answer.staleness_sum());
     total.set_staleness_max(std::max(total.staleness_max(), answer.staleness_max()));
+    for (int i = 0; i < answer.staleness_counts_size(); ++i) {
+      if (i == total.staleness_counts_size()) total.add_staleness_counts(0);
+      total.set_staleness_counts(i, total.staleness_counts(i) + answer.staleness_counts(i));
+    }
+    total.set_dropped(total.dropped() + answer.dropped());
     total.set_bytes_pushed(total.bytes_pushed() + answer.bytes_pushed());
     total.set_bytes_pulled(total.bytes_pulled() + answer.bytes_pulled());
   }

@@ -108,8 +108,12 @@ class Client {
   // The step this worker does first: 0 in a new job, later in one that is resumed or rejoined.
   virtual int64_t first_step() const = 0;
 
+  // The step to do after the pulls for `step`, which have ended: `step`, or a later one when the
+  // job went on without this worker, which was late or silent.
+  virtual int64_t NextStep(int64_t step) const = 0;
+
   // Fills the targets with the parameters as the policy shows them to this worker at `step`:
-  // synchronous: after exactly `step` rounds.
+  // synchronous: after exactly `step` rounds, or, with backup workers, after the newest.
   virtual std::future<absl::Status> PullAsync(int64_t step, std::vector<Target> targets) = 0;
   // PullAsync of moving averages: the targets whose optimizer keeps one (Optimizer.ema_decay) get
   // it, the others their parameters.

@@ -74,7 +74,7 @@ TEST(ParleyWorkerTest, FlagsThatMakeNoSenseEndItWithOneLine) {
       {with_data + "--learning_rate=1e300", "--learning_rate is not a finite number"},
       {with_data + "--policy=eventual", "--policy=eventual is none of"},
       {with_data + "--staleness=2", "--staleness is for --policy=bounded, not sync"},
-      {with_data + "--policy=bounded --staleness=-2", "--staleness is negative"},
+      {with_data + "--policy=bounded --staleness=-2", "policy.bounded_staleness.limit is -2"},
       {with_data + "--exchange_every=4",
        "--exchange_every is for --policy=local_sgd, elastic, geo"},
       {with_data + "--moving_rate=0.5 --policy=geo", "--moving_rate is for --policy=elastic"},

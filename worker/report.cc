@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 
 namespace parley {
 namespace {
@@ -33,6 +34,14 @@ std::string FormatBytes(int64_t bytes) {
 // JSON has no infinity and no NaN; a loss of a job that diverged is one.
 std::string FormatNumber(const absl::FormatSpec<double>& format, double value) {
   return std::isfinite(value) ? absl::StrFormat(format, value) : "null";
+}
+
+// Of bucket `bucket` of GetStatusResponse.staleness_counts: "7", "16-31".
+std::string FormatStaleness(int bucket) {
+  constexpr int kExact = 16;
+  if (bucket < kExact) return absl::StrCat(bucket);
+  const int64_t low = int64_t{kExact} << (bucket - kExact);
+  return absl::StrCat(low, "-", 2 * low - 1);
 }
 
 std::string FormatEvaluation(const Evaluation& evaluation) {
@@ -75,6 +84,17 @@ std::string FormatTable(const RunDescription& run, const TrainingSummary& summar
   rows.emplace_back("pushed", FormatBytes(total.bytes_pushed()));
   rows.emplace_back("staleness mean", absl::StrFormat("%.2f", summary.status.staleness_mean()));
   rows.emplace_back("staleness max", absl::StrCat(total.staleness_max()));
+  for (int i = 0; total.staleness_max() > 0 && i < total.staleness_counts_size(); ++i) {
+    if (total.staleness_counts(i) == 0) continue;
+    const double share =
+        static_cast<double>(total.staleness_counts(i)) / static_cast<double>(total.pushes());
+    rows.emplace_back(absl::StrCat("  staleness ", FormatStaleness(i)),
+                      absl::StrFormat("%.2f%%", 100 * share));
+  }
+  if (total.dropped() > 0) {
+    const auto all = static_cast<double>(total.dropped() + total.pushes());
+    rows.emplace_back("late, dropped", absl::StrFormat("%.2f%%", 100 * total.dropped() / all));
+  }
   std::string table = absl::StrFormat("| %s, %s, %d workers, %d shards, %d steps\n", run.model,
                                       run.policy, run.workers, run.shards, summary.steps);
   for (const auto& [name, value] : rows)
@@ -98,6 +118,14 @@ std::string FormatJson(const RunDescription& run, const TrainingSummary& summary
   add("bytes_pushed", absl::StrCat(total.bytes_pushed()));
   add("staleness_mean", FormatNumber("%.6g", summary.status.staleness_mean()));
   add("staleness_max", absl::StrCat(total.staleness_max()));
+  std::vector<std::string> counts;
+  for (int i = 0; i < total.staleness_counts_size(); ++i) {
+    if (total.staleness_counts(i) == 0) continue;
+    counts.push_back(absl::StrFormat("\"%s\": %d", FormatStaleness(i), total.staleness_counts(i)));
+  }
+  add("staleness_counts", absl::StrCat("{", absl::StrJoin(counts, ", "), "}"));
+  add("pushes", absl::StrCat(total.pushes()));
+  add("dropped", absl::StrCat(total.dropped()));
   add("steps", absl::StrCat(summary.steps));
   add("epochs", absl::StrCat(run.epochs));
   add("workers", absl::StrCat(run.workers));

@@ -31,9 +31,10 @@ std::string FormatTable(const RunDescription& run, const TrainingSummary& summar
 
 // The same as one JSON object: accuracy (null without classes), loss, each of the evaluation's
 // further measures under its name (perplexity, auc), seconds,
-// samples_per_second_per_worker, bytes_pulled, bytes_pushed, staleness_mean, staleness_max, steps,
-// epochs, workers, shards, policy, model, seed. A number that is not finite is null. Policy and
-// model are names of Parley's, which need no escapes.
+// samples_per_second_per_worker, bytes_pulled, bytes_pushed, staleness_mean, staleness_max,
+// staleness_counts ({"0": 12, "16-31": 3}: how many gradients of blocks had which), pushes (their
+// sum), dropped (those that came too late), steps, epochs, workers, shards, policy, model, seed. A
+// number that is not finite is null. Policy and model are names of Parley's, which need no escapes.
 std::string FormatJson(const RunDescription& run, const TrainingSummary& summary);
 
 // Prints a chief's progress: on a terminal one live line, elsewhere at most a line a second; and a

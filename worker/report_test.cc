@@ -37,6 +37,11 @@ TrainingSummary Summary() {
   summary.status.total.set_pushes(4);
   summary.status.total.set_staleness_sum(6);
   summary.status.total.set_staleness_max(3);
+  summary.status.total.mutable_staleness_counts()->Resize(17, 0);
+  for (const auto& [bucket, count] : {std::pair(0, 1), std::pair(3, 2), std::pair(16, 1)}) {
+    summary.status.total.set_staleness_counts(bucket, count);
+  }
+  summary.status.total.set_dropped(1);
   return summary;
 }
 
@@ -51,8 +56,10 @@ TEST(ReportTest, ProgressIsOneLineOfWhatMatters) {
 
 TEST(ReportTest, TheTableHasAllFigures) {
   const std::string table = FormatTable({"cnn", "sync", 1, 2, 3, 5}, Summary());
-  for (const char* words : {"91.23%", "0.2500", "61.5 s", "2500", "1.50 GB", "2.5 MB", "1.50\n",
-                            " 3\n", "| cnn, sync, 2 workers, 3 shards, 468 steps"}) {
+  for (const char* words :
+       {"91.23%", "0.2500", "61.5 s", "2500", "1.50 GB", "2.5 MB", "1.50\n", " 3\n",
+        "|   staleness 3               50.00%\n", "|   staleness 16-31           25.00%\n",
+        "| late, dropped               20.00%\n", "| cnn, sync, 2 workers, 3 shards, 468 steps"}) {
     EXPECT_THAT(table, HasSubstr(words));
   }
 }
@@ -62,7 +69,9 @@ TEST(ReportTest, JsonHasTheSame) {
       FormatJson({"cnn", "sync", 1, 2, 3, 5}, Summary()),
       "{\"accuracy\": 0.912300, \"loss\": 0.25, \"seconds\": 61.500, "
       "\"samples_per_second_per_worker\": 2500.0, \"bytes_pulled\": 1500000000, "
-      "\"bytes_pushed\": 2500000, \"staleness_mean\": 1.5, \"staleness_max\": 3, \"steps\": 468, "
+      "\"bytes_pushed\": 2500000, \"staleness_mean\": 1.5, \"staleness_max\": 3, "
+      "\"staleness_counts\": {\"0\": 1, \"3\": 2, \"16-31\": 1}, \"pushes\": 4, \"dropped\": 1, "
+      "\"steps\": 468, "
       "\"epochs\": 5, \"workers\": 2, \"shards\": 3, \"policy\": \"sync\", \"model\": \"cnn\", "
       "\"seed\": 1}\n");
   TrainingSummary numbers = Summary();

@@ -134,6 +134,9 @@ class Task final : public SupervisedTask {
 
   absl::StatusOr<StepResult> ComputeGradients(int64_t step, GradientReady ready) override {
     PARLEY_ASSIGN_OR_RETURN(const data::Batch* batch, prefetcher_->Next(kBatchTimeout));
+    while (batch->step < step) {  // the job did these steps without this worker
+      PARLEY_ASSIGN_OR_RETURN(batch, prefetcher_->Next(kBatchTimeout));
+    }
     Upload();
     for (nn::Parameter& parameter : parameters_) parameter.variable.ClearGradient();
     nn::ForwardContext context;

@@ -144,6 +144,11 @@ TEST(SupervisedTaskTest, AStepsGradientsDependOnTheStepAndTheParametersAlone) {
   ASSERT_TRUE(resumed.task->ComputeGradients(7, [](int) {}).ok());
   EXPECT_EQ(resumed.AllGradients(), through.AllGradients());
 
+  Started ahead(Options("mlp", 4, 1, 2), data, 0);  // the job did steps 1 to 6 without it
+  ASSERT_TRUE(ahead.task->ComputeGradients(0, [](int) {}).ok());
+  ASSERT_TRUE(ahead.task->ComputeGradients(7, [](int) {}).ok());
+  EXPECT_EQ(ahead.AllGradients(), through.AllGradients());
+
   Started other(Options("mlp", 4, 0, 2), data, 7);
   ASSERT_TRUE(other.task->ComputeGradients(7, [](int) {}).ok());
   EXPECT_NE(other.AllGradients(), through.AllGradients());  // it has other examples

@@ -87,12 +87,18 @@ absl::StatusOr<TrainingSummary> Trainer::Train() {
   PARLEY_RETURN_IF_ERROR(Await(client_->PullAsync(WireStep(first_step_), Targets(parameters_))));
   if (local_ != nullptr) local_->Start(parameters_, gradients_);
   started_ = options_.env->Now();
-  for (int64_t step = first_step_; step < options_.steps; ++step) {
+  int64_t before = first_step_;
+  for (int64_t step = NextStep(first_step_); step < options_.steps;) {
     PARLEY_RETURN_IF_ERROR(CheckStop());
-    if (SavesBefore(step)) PARLEY_RETURN_IF_ERROR(Save(step));
+    if (SavesBefore(step, before)) PARLEY_RETURN_IF_ERROR(Save(step));
     PARLEY_RETURN_IF_ERROR(Step(step));
-    const bool epoch_ends = (step + 1) % options_.steps_per_epoch == 0;
-    if (is_chief() && options_.evaluate_each_epoch && epoch_ends && step + 1 < options_.steps) {
+    ++steps_done_;
+    before = step;
+    step = NextStep(step + 1);
+    // The job may have gone on without this worker, so a step is not always the next number.
+    const int64_t epoch = options_.steps_per_epoch;
+    if (is_chief() && options_.evaluate_each_epoch && step / epoch > before / epoch &&
+        step < options_.steps) {
       Evaluation evaluation;
       if (local_ != nullptr) local_->SwapShared();
       PARLEY_RETURN_IF_ERROR(EvaluateNow(&evaluation));
@@ -102,16 +108,23 @@ absl::StatusOr<TrainingSummary> Trainer::Train() {
   TrainingSummary summary;
   summary.seconds = options_.env->Now() - started_ - aside_;
   summary.samples_per_second = progress_.samples_per_second;
-  summary.steps = std::max<int64_t>(0, options_.steps - first_step_);
+  summary.steps = steps_done_;
   if (is_chief()) PARLEY_RETURN_IF_ERROR(Finish(&summary));
   return summary;
 }
 
-bool Trainer::SavesBefore(int64_t step) const {
+bool Trainer::SavesBefore(int64_t step, int64_t before) const {
   if (!is_chief() || options_.checkpoint_every == 0 || step == first_step_) return false;
-  const int64_t every = local_ == nullptr ? 1 : local_->every();
+  if (local_ == nullptr) {
+    return step / options_.checkpoint_every > before / options_.checkpoint_every;
+  }
+  const int64_t every = local_->every();
   return step % every == 0 &&
          step / options_.checkpoint_every > (step - every) / options_.checkpoint_every;
+}
+
+int64_t Trainer::NextStep(int64_t step) const {
+  return local_ == nullptr ? client_->NextStep(step) : step;
 }
 
 int64_t Trainer::WireStep(int64_t step) const {
@@ -125,7 +138,7 @@ absl::Status Trainer::Step(int64_t step) {
   const absl::StatusOr<StepResult> result =
       local_ == nullptr ? ComputeAndPush(step) : ComputeAndUpdate(step);
   PARLEY_RETURN_IF_ERROR(result.status());
-  task_->StepEnded(step, WasSkipped(*result));
+  task_->StepEnded(step, WasSkipped(step, *result));
   samples_ += result->samples;
   const absl::Duration elapsed = options_.env->Now() - started_ - aside_;
   const int64_t done = step + 1 - first_step_;
@@ -215,12 +228,13 @@ absl::Status Trainer::Exchange(int64_t step) {
   return absl::OkStatus();
 }
 
-bool Trainer::WasSkipped(const StepResult& result) const {
+bool Trainer::WasSkipped(int64_t step, const StepResult& result) const {
   if (result.skip) return true;
   if (local_ != nullptr) return false;
-  if (!IsSynchronous(client_->job().spec().policy())) return false;
   for (size_t i = 0; i < parameters_.size(); ++i) {
-    if (client_->WasSkipped(static_cast<int>(i))) return true;
+    const int parameter = static_cast<int>(i);
+    const bool lockstep = step < client_->job().LockstepRounds(parameter);
+    if (lockstep && client_->WasSkipped(parameter)) return true;
   }
   return false;
 }

@@ -34,7 +34,7 @@ struct TrainingSummary {
   Evaluation evaluation;          // of the final parameters
   absl::Duration seconds;         // of training, without evaluations
   double samples_per_second = 0;  // of this worker
-  int64_t steps = 0;              // done in this run
+  int64_t steps = 0;              // that it has done in this run
   Client::JobStatus status;       // of all workers
 };
 
@@ -73,7 +73,8 @@ struct TrainerOptions {
 
 // A Trainer runs a TrainingTask against the shards, from the client's first step to the last. A
 // step is: compute, and push the gradients and pull the parameters of the next step in one trip,
-// beginning with those that are ready while others are being computed.
+// beginning with those that are ready while others are being computed. A worker that the job did
+// not wait for goes on with the step that the others are at.
 // Where the job's policy has workers with values of their own (worker/local_update.h), a step is:
 // compute, and apply the gradients here; every so many steps, and after the last, comes an
 // exchange. To the task this is the same; evaluations are of the shards' values, between exchanges
@@ -105,12 +106,14 @@ class Trainer {
   absl::StatusOr<StepResult> ComputeAndPush(int64_t step);
   absl::StatusOr<StepResult> ComputeAndUpdate(int64_t step);
   absl::Status Exchange(int64_t step);
-  // Whether the chief saves before `step`.
-  bool SavesBefore(int64_t step) const;
+  // Whether the chief saves before `step`, which comes after `before`.
+  bool SavesBefore(int64_t step, int64_t before) const;
+  // The step to do after the pulls for `step`.
+  int64_t NextStep(int64_t step) const;
   // `step` as the shards number it: this, or the exchanges before it.
   int64_t WireStep(int64_t step) const;
   // Whether the step changed nothing.
-  bool WasSkipped(const StepResult& result) const;
+  bool WasSkipped(int64_t step, const StepResult& result) const;
   absl::Status EvaluateNow(Evaluation* evaluation);
   // The task's evaluation of the parameters, or of their averages.
   absl::StatusOr<Evaluation> EvaluateTask();
@@ -136,6 +139,7 @@ class Trainer {
   absl::Duration aside_;  // time that was not training
   int64_t samples_ = 0;
   int64_t first_step_ = 0;
+  int64_t steps_done_ = 0;  // by this worker, in this run
 };
 
 }  // namespace parley

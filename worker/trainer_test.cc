@@ -344,6 +344,22 @@ TEST(TrainerTest, SavesBetweenThePullOfAStepAndItsPushAndAtTheEnd) {
   EXPECT_THAT(observed.checkpoints, ElementsAre("2 folder/2", "4 folder/4", "5 folder/5"));
 }
 
+TEST(TrainerTest, GoesOnWithTheStepOfTheOthersWhenTheyDidNotWaitForIt) {
+  FakeClient client(MakeJob(), 0, 0);
+  FakeTask task;
+  client.GoOnAt(5);
+  TrainerOptions options = Steps(7, 3);
+  options.checkpoint_folder = "folder";
+  options.checkpoint_every = 4;
+  options.evaluate_each_epoch = false;
+  const auto summary = Trainer(&client, &task, options).Run();
+  ASSERT_TRUE(summary.ok()) << summary.status();
+  EXPECT_THAT(client.calls(),
+              ElementsAre("pull 0", "checkpoint 5 keep 2", "push_pull 5", "push_pull 6",
+                          "barrier finish", "pull 7", "status", "checkpoint 7 keep 2", "leave OK"));
+  EXPECT_EQ(summary->steps, 2);
+}
+
 TEST(TrainerTest, ContinuesAtTheClientsFirstStep) {
   FakeClient client(MakeJob(), 0, 4);
   FakeTask task;

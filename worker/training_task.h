@@ -57,9 +57,10 @@ class TrainingTask {
                              absl::Span<const absl::Span<float>> gradients, int64_t first_step) = 0;
 
   // Reads the parameters and overwrites all gradients with those of the mean loss over this
-  // worker's batch of `step`. Steps come in order, without gaps. Calls `ready` for a parameter, at
-  // most once, where that can be before the end; those that it was not called for are complete on
-  // return. A step that is skipped has called it for none.
+  // worker's batch of `step`. Steps come in order; those that the job did without this worker are
+  // left out. Calls `ready` for a parameter, at most once, where that can be before the end; those
+  // that it was not called for are complete on return. A step that is skipped has called it for
+  // none.
   virtual absl::StatusOr<StepResult> ComputeGradients(int64_t step, GradientReady ready) = 0;
 
   // The step is over. Skipped: it changed nothing, because this worker or, in a synchronous job,

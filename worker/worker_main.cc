@@ -26,10 +26,9 @@
 #include "net/cluster.h"
 #include "net/wire_dtype.h"
 #include "worker/client.h"
-#include "worker/custom_flag.h"
-#include "worker/local_update_flags.h"
 #include "worker/model_flags.h"
 #include "worker/optimizer_flags.h"
+#include "worker/policy_flags.h"
 #include "worker/report.h"
 #include "worker/supervised_task.h"
 #include "worker/trainer.h"
@@ -44,20 +43,9 @@ DEFINE_int32(task_index, -1,
 DEFINE_string(job, "parley", "The job's name.");
 DEFINE_int32(epochs, 0, "How often to go over the data; 8 when neither this nor --steps is given.");
 DEFINE_int64(steps, 0, "How many steps each worker does, instead of --epochs.");
-DEFINE_string(policy, "sync",
-              "When an update becomes visible: sync (all workers' gradients make one), async (each "
-              "at once), "
-              "bounded (each at once, but no worker runs more than --staleness steps ahead); or, "
-              "with workers that train values of their own, local_sgd (their mean), elastic "
-              "(elastic averaging) or geo (accumulated differences); or custom: one that the "
-              "ps tasks' program brings itself.");
-DEFINE_string(
-    custom_policy, "",
-    "The name under which --policy=custom is registered at the ps tasks, and its options: "
-    "name,option=1.5,other=2.");
-DEFINE_int32(staleness, 3, "The limit of --policy=bounded, in steps.");
 DEFINE_uint64(seed, 1,
               "Of the first values and of the order of the examples; the same for all workers.");
+DECLARE_string(policy);  // in worker/policy_flags.cc, for the report
 DEFINE_string(checkpoint_dir, "",
               "Where the chief keeps checkpoints; the same folder as that of all ps tasks.");
 DEFINE_int64(checkpoint_every, 0,
@@ -94,11 +82,8 @@ const CommandLine& GetCommandLine() {
           {"ps_hosts", "worker_hosts", "task_index", "job", "transport", "push_dtype",
            "pull_dtype"}}}};
     for (FlagGroup& group : ModelFlagGroups()) line->groups.push_back(std::move(group));
-    FlagGroup training = {
-        "Training",
-        {"epochs", "steps", "policy", "staleness", "custom_policy", "seed", "eval_ema"}};
-    for (std::string& flag : LocalUpdateFlagNames()) training.flags.push_back(std::move(flag));
-    line->groups.push_back(std::move(training));
+    line->groups.push_back({"Training", {"epochs", "steps", "seed", "eval_ema"}});
+    line->groups.push_back(PolicyFlagGroup());
     line->groups.push_back(OptimizerFlagGroup());
     line->groups.push_back(
         {"Checkpoints", {"checkpoint_dir", "checkpoint_every", "keep_checkpoints", "resume"}});
@@ -144,14 +129,7 @@ absl::Status CheckFlags(Durations* durations) {
     return Invalid("--epochs and --steps contradict each other");
   if (WasGiven("epochs") && FLAGS_epochs < 1) return Invalid("--epochs is not positive");
   if (WasGiven("steps") && FLAGS_steps < 1) return Invalid("--steps is not positive");
-  if (WasGiven("staleness") && FLAGS_policy != "bounded") {
-    return Invalid(absl::StrCat("--staleness is for --policy=bounded, not ", FLAGS_policy));
-  }
-  if (WasGiven("custom_policy") && FLAGS_policy != "custom") {
-    return Invalid(absl::StrCat("--custom_policy is for --policy=custom, not ", FLAGS_policy));
-  }
   if (FLAGS_eval_ema && !WasGiven("ema_decay")) return Invalid("--eval_ema needs --ema_decay");
-  if (FLAGS_staleness < 0) return Invalid("--staleness is negative");
   if (FLAGS_checkpoint_dir.empty()) {
     for (const char* flag : {"checkpoint_every", "keep_checkpoints", "resume"}) {
       if (WasGiven(flag)) return Invalid(absl::StrCat("--", flag, " needs --checkpoint_dir"));
@@ -171,32 +149,6 @@ absl::Status CheckFlags(Durations* durations) {
   PARLEY_RETURN_IF_ERROR(
       ReadDuration("startup_timeout", FLAGS_startup_timeout, &durations->startup));
   return ReadDuration("finish_timeout", FLAGS_finish_timeout, &durations->finish);
-}
-
-// Makes `optimizer`, which is that of the flags, the shards'.
-absl::StatusOr<v1::Policy> PolicyFromFlags(v1::Optimizer* optimizer) {
-  v1::Policy policy;
-  PARLEY_RETURN_IF_ERROR(LocalUpdateFromFlags(FLAGS_policy, &policy, optimizer));
-  if (HasLocalUpdate(policy)) {
-    for (const char* flag : {"push_dtype", "pull_dtype"}) {
-      if (!WasGiven(flag)) continue;
-      return Invalid(absl::StrCat("--", flag, " is not for --policy=", FLAGS_policy,
-                                  ", whose differences travel in float32"));
-    }
-  } else if (FLAGS_policy == "sync") {
-    policy.mutable_synchronous();
-  } else if (FLAGS_policy == "async") {
-    policy.mutable_asynchronous();
-  } else if (FLAGS_policy == "bounded") {
-    policy.mutable_bounded_staleness()->set_limit(FLAGS_staleness);
-  } else if (FLAGS_policy == "custom") {
-    PARLEY_ASSIGN_OR_RETURN(*policy.mutable_custom(),
-                            ParseCustomFlag("custom_policy", FLAGS_custom_policy));
-  } else {
-    return Invalid(absl::StrCat("--policy=", FLAGS_policy,
-                                " is none of sync, async, bounded, custom, ", LocalUpdateNames()));
-  }
-  return policy;
 }
 
 // The checkpoint to continue from; "" to begin anew. Says which, and what is wrong with newer ones.
@@ -255,6 +207,7 @@ absl::Status Train(const Cluster& cluster, v1::Optimizer optimizer, v1::Policy p
     *spec.add_parameters() = std::move(parameter);
   *spec.mutable_optimizer() = std::move(optimizer);
   *spec.mutable_policy() = std::move(policy);
+  PARLEY_RETURN_IF_ERROR(SetGroupPolicies(&spec));
 
   ChannelOptions channel;
   PARLEY_ASSIGN_OR_RETURN(channel.transport, ParseTransport(FLAGS_transport));
@@ -323,7 +276,8 @@ int Main(int argc, char** argv) {
   const absl::Status checked = CheckFlags(&durations);
   absl::StatusOr<v1::Optimizer> optimizer = OptimizerFromFlags();
   v1::Optimizer none;
-  const absl::StatusOr<v1::Policy> policy = PolicyFromFlags(optimizer.ok() ? &*optimizer : &none);
+  const absl::StatusOr<v1::Policy> policy = PolicyFromFlags(
+      optimizer.ok() ? &*optimizer : &none, static_cast<int>(cluster->workers.size()));
   for (const absl::Status& status : {checked, optimizer.status(), policy.status()}) {
     if (!status.ok()) ExitWithFlagError(GetCommandLine(), std::string(status.message()));
   }

@@ -40,7 +40,8 @@ class Scheduled final : public Optimizer {
   UpdateContext WithRate(const UpdateContext& context) const {
     UpdateContext scheduled = context;
     scheduled.learning_rate = static_cast<float>(
-        learning_rate_ * ScheduleFactor(schedule_, context.round, context.rate_factor));
+        learning_rate_ * ScheduleFactor(schedule_, context.round, context.rate_factor) *
+        context.rate_scale);
     return scheduled;
   }
 

@@ -7,8 +7,9 @@
 
 namespace parley {
 
-// Each gradient is a round of its own, applied as it comes; a pull waits for nobody.
-std::unique_ptr<Policy> NewAsynchronous();
+// Each gradient is a round of its own, applied as it comes, corrected by `rule`; a pull waits for
+// nobody.
+std::unique_ptr<Policy> NewAsynchronous(CorrectionRule rule = {});
 
 }  // namespace parley
 

@@ -21,27 +21,29 @@ class Synchronous final : public Policy {
 
   bool IsComplete(const RoundSnapshot& round) const override {
     for (size_t worker = 0; worker < round.workers.size(); ++worker) {
-      if (round.member[worker] && !round.workers[worker].pushed) return false;
+      if (round.awaited[worker] && !round.workers[worker].pushed) return false;
     }
     return true;
   }
 
-  bool MayPull(const RoundSnapshot& round, int64_t step) const override {
+  bool MayPull(const RoundSnapshot& round, int, int64_t step) const override {
     return round.scheduled >= step;
   }
 
-  std::vector<int> Missing(const RoundSnapshot& round, int64_t step) const override {
+  std::vector<int> Missing(const RoundSnapshot& round, int, int64_t step) const override {
     std::vector<int> missing;
     if (round.scheduled >= step) return missing;
     for (size_t worker = 0; worker < round.workers.size(); ++worker) {
-      if (round.member[worker] && !round.workers[worker].pushed) {
+      if (round.awaited[worker] && !round.workers[worker].pushed) {
         missing.push_back(static_cast<int>(worker));
       }
     }
     return missing;
   }
 
-  bool NeedsEveryWorker() const override { return true; }
+  // Its place is kept: without it the bits would depend on when it died.
+  bool AwaitsSilent(int64_t) const override { return true; }
+  bool NeedsEveryWorker(int64_t) const override { return true; }
 };
 
 }  // namespace

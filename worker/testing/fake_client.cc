@@ -22,6 +22,16 @@ void FakeClient::Hold(const std::string& call) {
   holds_.insert(call);
 }
 
+void FakeClient::GoOnAt(int64_t step) {
+  MutexLock lock(&mutex_);
+  others_step_ = step;
+}
+
+int64_t FakeClient::NextStep(int64_t step) const {
+  MutexLock lock(&mutex_);
+  return std::max(step, others_step_);
+}
+
 std::vector<std::string> FakeClient::calls() const {
   MutexLock lock(&mutex_);
   return calls_;

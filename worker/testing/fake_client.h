@@ -29,6 +29,9 @@ class FakeClient final : public Client {
   // From now on the call whose line is `call` ends only with Leave, which makes it ABORTED.
   void Hold(const std::string& call);
 
+  // From now on the others are at `step` when this worker has pulled for an earlier one.
+  void GoOnAt(int64_t step);
+
   std::vector<std::string> calls() const;
   // Waits until the call was made, up to a minute; false when it was not.
   bool AwaitCall(const std::string& call);
@@ -38,6 +41,7 @@ class FakeClient final : public Client {
   const Job& job() const override { return job_; }
   int worker() const override { return worker_; }
   int64_t first_step() const override { return first_step_; }
+  int64_t NextStep(int64_t step) const override;
   std::future<absl::Status> PullAsync(int64_t step, std::vector<Target> targets) override;
   std::future<absl::Status> PullAveragesAsync(int64_t step, std::vector<Target> targets) override;
   std::future<absl::Status> PushAsync(int64_t step, std::vector<Gradient> gradients) override;
@@ -73,6 +77,7 @@ class FakeClient final : public Client {
   CondVar changed_;
   std::vector<std::string> calls_ ABSL_GUARDED_BY(mutex_);
   bool skipped_ ABSL_GUARDED_BY(mutex_) = false;
+  int64_t others_step_ ABSL_GUARDED_BY(mutex_) = 0;
   std::vector<std::vector<float>> pushed_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, absl::Status> failures_ ABSL_GUARDED_BY(mutex_);
   std::set<std::string> holds_ ABSL_GUARDED_BY(mutex_);

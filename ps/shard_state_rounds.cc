@@ -1,0 +1,194 @@
+// How a ShardState takes gradients into rounds, closes them, and answers pulls.
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+#include "ps/shard_state.h"
+
+namespace parley {
+RoundSnapshot ShardState::SnapshotOf(const Block& block) const {
+  const bool all = block.policy->AwaitsSilent(block.scheduled);
+  return {block.scheduled, block.workers, all ? member_ : heard_};
+}
+
+absl::Status ShardState::CheckPushes(const PushPull& request) {
+  ++requests_;
+  for (const Push& push : request.pushes) {
+    Block& block = blocks_[push.block];
+    const auto refused = [&](absl::Status status) {
+      return Annotate(status, absl::StrCat(Who(request.worker, request.step), ", parameter ",
+                                           ParameterOf(block)));
+    };
+    if (block.seen == requests_) {
+      return refused(absl::InvalidArgumentError(
+          absl::StrCat("block ", block.number, " is in one request twice")));
+    }
+    block.seen = requests_;
+    // Not `applied`: a pull may show a round before the thread that applied it has reported it
+    // here.
+    if (push.base_version < 0 || push.base_version > block.scheduled) {
+      return refused(absl::InvalidArgumentError(absl::StrCat(
+          "base_version ", push.base_version, " is not in [0, ", block.scheduled, "]")));
+    }
+    if (request.step < block.taken_below[request.worker]) continue;
+    const absl::Status status =
+        block.policy->CheckPush(SnapshotOf(block), request.worker, request.step);
+    if (!status.ok()) return refused(status);
+  }
+  return absl::OkStatus();
+}
+
+SequenceWindow::Answer ShardState::TakePushes(PushPull& request, Actions* actions) {
+  SequenceWindow::Answer answer;
+  answer.taken.reserve(request.pushes.size());
+  for (Push& push : request.pushes) {
+    Block& block = blocks_[push.block];
+    TakenPush& taken = answer.taken.emplace_back();
+    taken.staleness = block.scheduled - push.base_version;
+    if (request.step < block.taken_below[request.worker]) continue;
+    WorkerInRound& worker = block.workers[request.worker];
+    if (block.policy->IsLate(SnapshotOf(block), push.base_version)) {
+      taken.dropped = true;
+      ++dropped_;
+      worker.clock = std::max(worker.clock, request.step + 1);
+      continue;
+    }
+    staleness_.Add(taken.staleness);
+    worker.pushed = true;
+    worker.step = request.step;
+    block.gradients[request.worker] = std::move(push.gradient);
+    block.skipped |= request.skip;
+    block.correction = block.policy->CorrectionFor(block.scheduled, taken.staleness);
+    CloseIfComplete(push.block, actions);
+    AnswerWaiters(block, actions);
+  }
+  return answer;
+}
+
+void ShardState::CloseIfComplete(size_t index, Actions* actions) {
+  Block& block = blocks_[index];
+  const bool any = std::any_of(block.workers.begin(), block.workers.end(),
+                               [](const WorkerInRound& worker) { return worker.pushed; });
+  if (!any || !block.policy->IsComplete(SnapshotOf(block))) return;
+  Round round{index, {}, block.correction};
+  for (size_t worker = 0; worker < block.workers.size(); ++worker) {
+    WorkerInRound& in_round = block.workers[worker];
+    if (!in_round.pushed) continue;
+    round.gradients.push_back(std::move(block.gradients[worker]));
+    block.gradients[worker] = Gradient();
+    in_round.pushed = false;
+    in_round.clock = std::max(in_round.clock, in_round.step + 1);
+  }
+  if (block.skipped) round.gradients.clear();
+  block.skipped = false;
+  const int phase = block.policy->PhaseOf(block.scheduled);
+  ++block.scheduled;
+  if (block.policy->PhaseOf(block.scheduled) != phase) LevelWithFurthest(block);
+  actions->rounds.push_back(std::move(round));
+}
+
+ShardState::Actions ShardState::HandlePushPull(PushPull request, absl::Time now) {
+  Actions actions;
+  const auto answer = [&](absl::Status status, std::vector<TakenPush> taken) {
+    actions.answers.push_back({request.token, std::move(status), std::move(taken), 0});
+  };
+  if (const absl::Status status = CheckSender(request.worker, request.incarnation, now);
+      !status.ok()) {
+    answer(status, {});
+    return actions;
+  }
+  Worker& worker = workers_[request.worker];
+  if (worker.waiting >= kMaxWaitingPerWorker) {
+    answer(absl::ResourceExhaustedError(
+               absl::StrCat(Who(request.worker, request.step), ": too many requests are waiting")),
+           {});
+    return actions;
+  }
+
+  std::vector<TakenPush> taken;
+  if (!request.pushes.empty()) {
+    if (const SequenceWindow::Answer* earlier = worker.sequences.Find(request.sequence)) {
+      if (!earlier->status.ok()) {
+        answer(earlier->status, {});
+        return actions;
+      }
+      taken = earlier->taken;
+    } else if (worker.sequences.IsTooOld(request.sequence)) {
+      answer(absl::FailedPreconditionError(absl::StrCat(Who(request.worker, request.step),
+                                                        ": sequence number ", request.sequence,
+                                                        " is too old or 0")),
+             {});
+      return actions;
+    } else {
+      SequenceWindow::Answer first;
+      first.status = CheckPushes(request);
+      if (first.status.ok()) first = TakePushes(request, &actions);
+      worker.sequences.Remember(request.sequence, first);
+      if (!first.status.ok()) {
+        answer(first.status, {});
+        return actions;
+      }
+      taken = std::move(first.taken);
+    }
+  }
+
+  Waiting waiting;
+  waiting.kind = Kind::kPushPull;
+  waiting.worker = request.worker;
+  waiting.deadline = request.deadline;
+  waiting.step = request.pull_step;
+  waiting.blocks = request.pulls.size();
+  waiting.taken = std::move(taken);
+  if (waiting.blocks == 0) {
+    answer(absl::OkStatus(), std::move(waiting.taken));
+    return actions;
+  }
+  AddWaiting(request.token, std::move(waiting));
+  for (const size_t index : request.pulls) {
+    Block& block = blocks_[index];
+    block.waiters.push_back({request.token, request.pull_step, -1});
+    AnswerWaiters(block, &actions);
+  }
+  return actions;
+}
+
+void ShardState::AnswerWaiters(Block& block, Actions* actions) {
+  size_t kept = 0;
+  for (size_t i = 0; i < block.waiters.size(); ++i) {
+    Waiter waiter = block.waiters[i];
+    const auto it = waiting_.find(waiter.token);
+    if (it == waiting_.end()) continue;  // ended otherwise
+    Waiting& waiting = it->second;
+    if (waiter.version < 0 &&
+        block.policy->MayPull(SnapshotOf(block), waiting.worker, waiter.step)) {
+      waiter.version = block.scheduled;
+    }
+    if (waiter.version >= 0 && block.applied >= waiter.version) {
+      const int64_t next = block.policy->NextStep(SnapshotOf(block), waiting.worker, waiter.step);
+      waiting.next_step = std::min(waiting.next_step.value_or(next), next);
+      if (--waiting.blocks == 0) Finish(waiter.token, absl::OkStatus(), actions);
+      continue;
+    }
+    block.waiters[kept++] = waiter;
+  }
+  block.waiters.resize(kept);
+}
+
+ShardState::Actions ShardState::Applied(size_t index) {
+  Actions actions;
+  ++blocks_[index].applied;
+  AnswerWaiters(blocks_[index], &actions);
+  return actions;
+}
+
+void ShardState::ReviewAll(Actions* actions) {
+  for (size_t i = 0; i < blocks_.size(); ++i) {
+    CloseIfComplete(i, actions);
+    AnswerWaiters(blocks_[i], actions);
+  }
+  ReviewBarriers(actions);
+}
+
+}  // namespace parley
