@@ -7,9 +7,9 @@ namespace parley {
 
 // Makes malloc hand freed memory out again instead of giving it back to the system, which would
 // clear every page anew: messages of some MiB come and go all the time, and page faults cost as
-// much as moving the bytes. One heap for all threads, as what one of them frees another asks for next;
-// small pieces stay with their threads all the same. For the main() of a program, before its threads; a library leaves the
-// choice to its user.
+// much as moving the bytes. One heap for all threads, as what one of them frees another asks for
+// next; small pieces stay with their threads all the same. For the main() of a program, before its
+// threads; a library leaves the choice to its user.
 inline void KeepFreedMemory() {
 #ifdef __GLIBC__
   mallopt(M_MMAP_THRESHOLD, 1 << 30);
