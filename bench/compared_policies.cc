@@ -7,6 +7,7 @@ namespace {
 
 constexpr float kLearningRate = 0.1f;
 constexpr int kStaleness = 3;
+constexpr float kLambda = 0.04f;  // Zheng et al., 2017
 constexpr int kExchangeEvery = 8;
 
 v1::Optimizer Sgd(float learning_rate) {
@@ -28,7 +29,16 @@ std::vector<ComparedPolicy> ComparedPolicies(int workers) {
     return &all.back().policy;
   };
   add("synchronous", together)->mutable_synchronous();
+  add("backup_workers", together)->mutable_synchronous()->set_replicas_to_aggregate(workers - 1);
   add("asynchronous", alone)->mutable_asynchronous();
+  v1::Policy* const by_staleness =
+      add("rate_by_staleness",
+          Sgd(kLearningRate * static_cast<float>(workers - 1) / static_cast<float>(workers)));
+  by_staleness->mutable_asynchronous();
+  by_staleness->set_rate_by_staleness(true);
+  v1::Policy* const compensated = add("delay_compensation", alone);
+  compensated->mutable_asynchronous();
+  compensated->mutable_delay_compensation()->set_lambda(kLambda);
   add("bounded_staleness", alone)->mutable_bounded_staleness()->set_limit(kStaleness);
 
   v1::LocalSgd* const local_sgd = add("local_sgd", differences)->mutable_local_sgd();

@@ -15,11 +15,13 @@ struct ComparedPolicy {
   v1::Optimizer optimizer;  // the shards'
 };
 
-// All policies, the synchronous one first, in a job of `workers` workers that trains by SGD. An
-// example moves the parameters equally far under each: where a gradient is applied alone, its
-// learning rate is the synchronous one divided by the number of workers; where gradients or values
-// are averaged, it is the synchronous one. Geo pushes the n-th part of a worker's way, but of what
-// is left the n-th part next time and so on, so that all of it arrives, as if alone.
+// All policies, the synchronous one first, in a job of `workers` workers that trains by SGD, with
+// rates by which an example moves the parameters about equally far under each. Where gradients or
+// values are averaged, that is the synchronous rate. Where each gradient is applied alone, it is
+// divided by the number of workers; what is divided by the staleness as well is first multiplied by
+// what that is when the workers are alike, one less than there are. Geo pushes the n-th part of a
+// worker's way, but of what is left the n-th part next time and so on, so that all of it arrives,
+// as if alone.
 std::vector<ComparedPolicy> ComparedPolicies(int workers);
 
 }  // namespace parley::bench

@@ -82,15 +82,15 @@ class SimulatedWorker {
     PARLEY_ASSIGN_OR_RETURN(const StepResult result, task_->ComputeGradients(step_, [](int) {}));
     ++step_;
     if (result.skip) return absl::InternalError("a float32 step was skipped");
-    if (local_ == nullptr) return Send(client_->PushPullAsync(wire_step_, Gradients(), Targets()));
+    if (local_ == nullptr) return Send(client_->PushPullAsync(step_ - 1, Gradients(), Targets()));
     local_->Step();
     if (step_ % local_->every() != 0 && step_ != job_.steps) return Proceed();
     if (local_->pulls_first()) {
       pulling_ = true;
-      return Send(client_->PullAsync(wire_step_, Targets()));
+      return Send(client_->PullAsync(exchanges_, Targets()));
     }
     local_->MakeDifference();
-    return Send(client_->PushPullAsync(wire_step_, Gradients(), Targets()));
+    return Send(client_->PushPullAsync(exchanges_, Gradients(), Targets()));
   }
 
   // Goes on when the shard has answered; false when it has not.
@@ -103,11 +103,12 @@ class SimulatedWorker {
     if (pulling_) {
       pulling_ = false;
       local_->MakeDifference();
-      PARLEY_RETURN_IF_ERROR(Send(client_->PushAsync(wire_step_, Gradients())));
+      PARLEY_RETURN_IF_ERROR(Send(client_->PushAsync(exchanges_, Gradients())));
       return true;
     }
     if (local_ != nullptr && !local_->pulls_first()) local_->TakeShared();
-    ++wire_step_;
+    ++exchanges_;
+    if (local_ == nullptr) step_ = client_->NextStep(step_);
     fresh_ = true;
     PARLEY_RETURN_IF_ERROR(Proceed());
     return true;
@@ -130,7 +131,9 @@ class SimulatedWorker {
   }
 
   // After the last step: the values that all workers have made.
-  absl::Status PullFinal() { return client_->Pull(wire_step_, Targets()); }
+  absl::Status PullFinal() {
+    return client_->Pull(local_ == nullptr ? step_ : exchanges_, Targets());
+  }
 
  private:
   SimulatedWorker(const SimulatedJob& job, int index) : job_(job), index_(index) {}
@@ -211,8 +214,8 @@ class SimulatedWorker {
   State state_ = State::kComputing;
   bool pulling_ = false;  // before the push of an exchange
   bool fresh_ = false;
-  int64_t step_ = 0;       // done
-  int64_t wire_step_ = 0;  // as the shard numbers them
+  int64_t step_ = 0;       // the next; while waiting, that after the one computed
+  int64_t exchanges_ = 0;  // or steps, done
 };
 
 class Simulation {

@@ -191,7 +191,8 @@ TEST(ConvergenceTest, EveryPolicyLearnsAsMuchInAsManyEpochs) {
   };
   const double expected = accuracy_of("synchronous");
   EXPECT_GT(expected, 0.77);
-  for (const char* name : {"asynchronous", "local_sgd", "elastic_averaging", "geo"}) {
+  for (const char* name : {"backup_workers", "asynchronous", "delay_compensation", "local_sgd",
+                           "elastic_averaging", "geo"}) {
     const double accuracy = accuracy_of(name);
     EXPECT_GT(accuracy, expected - 0.03) << name;
     RecordProperty(name, std::to_string(accuracy));
@@ -208,12 +209,15 @@ double SecondsTo(double accuracy, const std::string& name, Stragglers stragglers
   return absl::ToDoubleSeconds(result.time);
 }
 
-TEST(StragglerTest, AsynchronousIsAheadOfSynchronousAndBoundedStalenessWhereOneIsSlowNowAndThen) {
+TEST(StragglerTest,
+     AsynchronousAndBackupWorkersAreAheadAndBoundedStalenessWhereNobodyIsSlowForLong) {
   for (const Stragglers stragglers : {Stragglers::kPassing, Stragglers::kLasting}) {
     const double synchronous = SecondsTo(0.76, "synchronous", stragglers);
     const double asynchronous = SecondsTo(0.76, "asynchronous", stragglers);
+    const double backup = SecondsTo(0.76, "backup_workers", stragglers);
     const double bounded = SecondsTo(0.76, "bounded_staleness", stragglers);
     EXPECT_LT(1.3 * asynchronous, synchronous);
+    EXPECT_LT(1.3 * backup, synchronous);
     if (stragglers == Stragglers::kPassing) {
       EXPECT_LT(1.3 * bounded, synchronous);
     } else {
