@@ -166,7 +166,7 @@ class JobsTest(job.JobTest):
         worker = self.start_worker(hosts, 0, 1, "--model=mlp", "--optimizer=sgd", "--learning_rate=1e20",
                                    "--steps=1000")
         self.assertEqual(worker.exit_code(), 1)
-        self.assertRegex(worker.output(), "gradient of parameter .* is (nan|-?inf)")
+        self.assertRegex(worker.output(), "step 1: ps:0: .*parameter .*: the gradient has a NaN or an infinity")
 
 
 class LaunchTest(job.JobTest):
