@@ -101,11 +101,11 @@ absl::StatusOr<size_t> SharedRing::Write(const char* data, size_t size) {
   std::memcpy(ring + at, data, first);
   std::memcpy(ring, data + first, taken - first);
   written_ += taken;
-  way.written.store(written_, std::memory_order_release);
-  // Either the other side sees the bytes before it sleeps, or it is seen to sleep here.
-  std::atomic_thread_fence(std::memory_order_seq_cst);
+  // Either the other side sees the bytes before it sleeps, or it is seen to sleep here: these two
+  // and those in Wait are sequentially consistent.
+  way.written.store(written_);
   const int other = 1 - side_;
-  if (shared_->bells[other].waiting.load(std::memory_order_relaxed) != kAwake) shared_->Ring(other);
+  if (shared_->bells[other].waiting.load() != kAwake) shared_->Ring(other);
   return taken;
 }
 
@@ -121,20 +121,17 @@ absl::Status SharedRing::Read(std::string* bytes) {
   bytes->append(ring + at, first);
   bytes->append(ring, static_cast<size_t>(there) - first);
   read_ += there;
-  way.read.store(read_, std::memory_order_release);
-  std::atomic_thread_fence(std::memory_order_seq_cst);
-  if (shared_->bells[other].waiting.load(std::memory_order_relaxed) == kForRoom) {
+  way.read.store(read_);
+  if (shared_->bells[other].waiting.load() == kForRoom) {
     shared_->Ring(other);
   }
   return absl::OkStatus();
 }
 
-bool SharedRing::Readable() const {
-  return shared_->ways[1 - side_].written.load(std::memory_order_acquire) != read_;
-}
+bool SharedRing::Readable() const { return shared_->ways[1 - side_].written.load() != read_; }
 
 bool SharedRing::HasRoom() const {
-  return written_ - shared_->ways[side_].read.load(std::memory_order_acquire) != kRingBytes;
+  return written_ - shared_->ways[side_].read.load() != kRingBytes;
 }
 
 uint32_t SharedRing::Bell() const {
@@ -143,8 +140,7 @@ uint32_t SharedRing::Bell() const {
 
 bool SharedRing::Wait(uint32_t bell, bool for_room, absl::Duration timeout) {
   Shared::Bell& own = shared_->bells[side_];
-  own.waiting.store(for_room ? kForRoom : kForBytes, std::memory_order_relaxed);
-  std::atomic_thread_fence(std::memory_order_seq_cst);
+  own.waiting.store(for_room ? kForRoom : kForBytes);
   if (!Readable() && !(for_room && HasRoom())) {
     const timespec time = absl::ToTimespec(timeout);
     syscall(SYS_futex, &own.rung, FUTEX_WAIT, bell, &time, nullptr, 0);
