@@ -237,21 +237,7 @@ TEST(LocalChannelTest, ATaskElsewhereIsReachedTheOtherWayUnlessSharedMemoryIsReq
 struct RawLine {
   explicit RawLine(const std::string& name, UniqueFd fd = UniqueFd())
       : socket(*LocalConnection::Connect(name)), ring(*SharedRing::Create()) {
-    const int sent = fd.valid() ? fd.get() : ring->fd();
-    char byte = 0;
-    iovec piece = {&byte, 1};
-    msghdr message = {};
-    message.msg_iov = &piece;
-    message.msg_iovlen = 1;
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-    message.msg_control = control;
-    message.msg_controllen = sizeof(control);
-    cmsghdr* const header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof(int));
-    std::memcpy(CMSG_DATA(header), &sent, sizeof(int));
-    EXPECT_EQ(sendmsg(socket.get(), &message, MSG_NOSIGNAL), 1);
+    EXPECT_TRUE(LocalConnection::SendFd(socket.get(), fd.valid() ? fd.get() : ring->fd()));
   }
   void Send(const std::string& bytes) {
     EXPECT_EQ(*ring->Write(bytes.data(), bytes.size()), bytes.size());

@@ -113,7 +113,7 @@ bool LocalConnection::Flush() {
   while (!queue_.empty()) {
     Outgoing& next = queue_.front();
     if (next.fd >= 0 && next.sent == 0) {
-      if (!SendFd(next.fd)) return false;
+      if (!SendFd(socket_.get(), next.fd)) return false;
       next.fd = -1;
     }
     const absl::StatusOr<size_t> sent =
@@ -154,7 +154,7 @@ absl::StatusOr<std::unique_ptr<SharedRing>> LocalConnection::Meet() {
     return SharedRing::Map(std::move(fd));
   }
   PARLEY_ASSIGN_OR_RETURN(std::unique_ptr<SharedRing> ring, SharedRing::Create());
-  if (!SendFd(ring->fd())) return SystemError("send");
+  if (!SendFd(socket_.get(), ring->fd())) return SystemError("send");
   return ring;
 }
 
@@ -194,7 +194,7 @@ absl::Status LocalConnection::CheckPeer() {
   return absl::UnavailableError("local socket: the peer has gone");
 }
 
-bool LocalConnection::SendFd(int fd) {
+bool LocalConnection::SendFd(int socket, int fd) {
   char byte = 0;
   iovec piece = {&byte, 1};
   msghdr message = {};
@@ -210,7 +210,7 @@ bool LocalConnection::SendFd(int fd) {
   std::memcpy(CMSG_DATA(header), &fd, sizeof(int));
   ssize_t sent;
   do {
-    sent = sendmsg(socket_.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    sent = sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
   } while (sent < 0 && errno == EINTR);
   return sent == 1;
 }

@@ -63,6 +63,8 @@ class LocalConnection {
   static absl::StatusOr<UniqueFd> Listen(const std::string& name);
   // The user at the other end is ours, or root.
   static bool IsOurUser(int socket);
+  // Sends a descriptor, with one byte, which never blocks. False when the socket does not take it.
+  static bool SendFd(int socket, int fd);
 
  private:
   struct Outgoing {
@@ -78,7 +80,6 @@ class LocalConnection {
   absl::Status Dispatch(std::string* bytes);
   // The next descriptor on the socket.
   absl::StatusOr<UniqueFd> ReceiveFd(int wait_ms);
-  bool SendFd(int fd);
   // UNAVAILABLE when the peer's end of the socket is closed.
   absl::Status CheckPeer();
   // Writes what the ring takes. False when the connection is broken.
