@@ -141,9 +141,7 @@ class GrpcChannel : public ParameterServer {
     Send(Control("Heartbeat"), request, std::move(done));
   }
   void PushPull(v1::PushPullRequest request, Payload payload, Done<PushPullReply> done) override {
-    const size_t turn = next_data_.fetch_add(1, std::memory_order_relaxed);
-    const Request to = {"PushPull", connections_[1 + turn % (connections_.size() - 1)].get(),
-                        Timeout(request.wait_ms())};
+    const Request to = {"PushPull", DataConnection(request), Timeout(request.wait_ms())};
     Start(to, EncodeMessage(request, payload),
           [this, to, done = std::move(done)](absl::StatusOr<grpc::ByteBuffer> answer) mutable {
             if (!answer.ok()) return done(std::move(answer).status());
@@ -188,6 +186,18 @@ class GrpcChannel : public ParameterServer {
   }
   Request Control(const char* method, int64_t wait_ms = 0, bool wait_for_ready = false) const {
     return {method, connections_[0].get(), Timeout(wait_ms), wait_for_ready};
+  }
+
+  // Requests that only push, and those that only pull, keep to a half of the connections each: else
+  // a line is idle one way while what asks for its bytes waits behind gradients the other way.
+  Connection* DataConnection(const v1::PushPullRequest& request) {
+    const size_t all = connections_.size() - 1;
+    const size_t pushing = std::max<size_t>(all / 2, 1);
+    const size_t turn = next_data_.fetch_add(1, std::memory_order_relaxed);
+    size_t chosen = turn % all;
+    if (request.pull_size() == 0) chosen = turn % pushing;
+    if (request.push_size() == 0) chosen = all - 1 - turn % pushing;
+    return connections_[1 + chosen].get();
   }
 
   absl::Status BadAnswer(const Request& request, const absl::Status& status) const {

@@ -11,8 +11,9 @@ namespace parley {
 
 struct GrpcChannelOptions {
   // Connections for PushPull, used in turn: gRPC writes all calls of one connection one after
-  // another. All other methods have one more connection to themselves, so that a heartbeat does not
-  // wait behind gradients. >= 1.
+  // another. Requests that only push have the first half of them, those that only pull the others,
+  // so that these do not wait behind gradients; the rest all. All other methods have one more
+  // connection to themselves. >= 1.
   int data_connections = 2;
   // The longest message, either way; as in GrpcServerOptions.
   int max_message_bytes = 64 << 20;
