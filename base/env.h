@@ -19,6 +19,8 @@ class WritableFile {
  public:
   virtual ~WritableFile() = default;
   virtual absl::Status Append(const void* data, size_t size) = 0;
+  // Drops what was appended beyond the first `size` bytes.
+  virtual absl::Status Truncate(int64_t size) = 0;
   virtual absl::Status Sync() = 0;
   virtual absl::Status Close() = 0;
 };

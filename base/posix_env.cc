@@ -35,6 +35,13 @@ class PosixWritableFile final : public WritableFile {
     return absl::OkStatus();
   }
 
+  absl::Status Truncate(int64_t size) override {
+    if (::ftruncate(descriptor_, size) != 0 || ::lseek(descriptor_, size, SEEK_SET) < 0) {
+      return ErrnoToStatus(errno, absl::StrCat("truncating ", path_));
+    }
+    return absl::OkStatus();
+  }
+
   absl::Status Sync() override {
     if (::fsync(descriptor_) != 0) return ErrnoToStatus(errno, absl::StrCat("syncing ", path_));
     return absl::OkStatus();

@@ -108,7 +108,7 @@ absl::InlinedVector<float*, 4> Block::SlotData() {
 }
 
 void Block::Apply(const Optimizer& optimizer, absl::Span<const Gradient> gradients,
-                  const Correction& correction) {
+                  const Correction& correction, float* mean) {
   UpdateContext context;
   context.rate_scale = correction.rate;
   std::unique_ptr<FloatBuffer> next = Begin(gradients, &context);
@@ -128,7 +128,7 @@ void Block::Apply(const Optimizer& optimizer, absl::Span<const Gradient> gradien
       copy = {asked, encoded.bytes->data()};
     }
     ReduceAndUpdate(optimizer, context, gradients, static_cast<int>(gradients.size()),
-                    current.span(), next->span(), SlotData(), copy, correction.compensation);
+                    current.span(), next->span(), SlotData(), copy, correction.compensation, mean);
     if (encoded.bytes != nullptr) {
       MutexLock lock(&encode_mutex_);
       std::swap(encoded_, encoded);  // the old one is let go outside the lock
@@ -138,12 +138,12 @@ void Block::Apply(const Optimizer& optimizer, absl::Span<const Gradient> gradien
 }
 
 void Block::Prepare(const Optimizer& optimizer, absl::Span<const Gradient> gradients,
-                    absl::Span<double> sums) {
+                    absl::Span<double> sums, float* mean) {
   UpdateContext context;
   prepared_ = Begin(gradients, &context);
   const BlockSnapshot current = Snapshot();
   ReduceAndUpdate(FirstHalf(optimizer), context, gradients, static_cast<int>(gradients.size()),
-                  current.span(), prepared_->span(), SlotData());
+                  current.span(), prepared_->span(), SlotData(), {}, 0, mean);
   // Over the whole block, so that tiles of another size make no other bits.
   sums[sums.size() - 1] = SquareSum(prepared_->span());
   if (sums.size() == 2) sums[0] = SquareSum(current.span());

@@ -56,16 +56,16 @@ class Block {
 
   // Applies the next round: the mean of `gradients`, summed in their order (see ReduceAndUpdate),
   // each of size() elements, corrected by `correction`. At least one; `optimizer` has as many slots
-  // as this block.
+  // as this block. `mean`, unless null, gets the gradient that the optimizer took, size() elements.
   void Apply(const Optimizer& optimizer, absl::Span<const Gradient> gradients,
-             const Correction& correction = {});
+             const Correction& correction = {}, float* mean = nullptr);
 
   // The next round in two halves, for an optimizer that needs norms over whole parameters: Prepare
   // does what Optimizer::Prepare says with the mean of `gradients`, and fills `sums` (one, or two)
   // with the sums of squares of the values, if two, and of what was prepared; what readers see
   // stays. Finish applies it; the next call for this block after Prepare is Finish.
   void Prepare(const Optimizer& optimizer, absl::Span<const Gradient> gradients,
-               absl::Span<double> sums);
+               absl::Span<double> sums, float* mean = nullptr);
   void Finish(const Optimizer& optimizer, absl::Span<const double> norms);
 
   // A round that changes nothing but the version; called like Apply.

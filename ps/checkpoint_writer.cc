@@ -53,8 +53,11 @@ absl::Status AppendArray(absl::Span<const float> values, AtomicFile* file) {
 
 absl::StatusOr<v1::Manifest::ShardFile> WriteShard(Env* env, const std::string& folder,
                                                    const Job& job, int shard, int64_t step,
-                                                   absl::Span<const SavedBlock> blocks) {
-  PARLEY_ASSIGN_OR_RETURN(const v1::ShardHeader header, MakeHeader(job, shard, step, blocks));
+                                                   absl::Span<const SavedBlock> blocks,
+                                                   ShardLogPlace log) {
+  PARLEY_ASSIGN_OR_RETURN(v1::ShardHeader header, MakeHeader(job, shard, step, blocks));
+  header.set_log_id(log.log_id);
+  header.set_log_segment(log.segment);
   PARLEY_ASSIGN_OR_RETURN(const std::string head, EncodeShardHeader(header));
   PARLEY_RETURN_IF_ERROR(env->CreateFolders(folder));
   const std::string name = ShardFileName(step, shard, job.spec().num_shards());

@@ -21,6 +21,12 @@ struct SavedBlock {
       clocks;  // by worker: steps pushed to the block; empty means all at the cut's version
 };
 
+// Where a shard's log has what a checkpoint has not (ShardHeader.log_id); 0: there is no log.
+struct ShardLogPlace {
+  uint64_t log_id = 0;
+  uint64_t segment = 0;
+};
+
 // Writes shard `shard`'s part of the checkpoint of `step` into `folder`, which is made when
 // missing: the file is durable when OK, and valid once a manifest names it
 // (net/checkpoint_folder.h). `blocks` are all of the shard's, each with as many slots as the job's
@@ -29,7 +35,8 @@ struct SavedBlock {
 // step.
 absl::StatusOr<v1::Manifest::ShardFile> WriteShard(Env* env, const std::string& folder,
                                                    const Job& job, int shard, int64_t step,
-                                                   absl::Span<const SavedBlock> blocks);
+                                                   absl::Span<const SavedBlock> blocks,
+                                                   ShardLogPlace log = {});
 
 }  // namespace parley
 

@@ -25,6 +25,12 @@ DEFINE_int32(
 DEFINE_string(
     checkpoint_dir, "",
     "The folder of checkpoints, the same for all tasks. Without it none can be made or restored.");
+DEFINE_string(
+    durability, "none",
+    "disk: every change is on disk, in --durable_dir, before it is acknowledged, and a task that "
+    "is started again goes on from there. none: it goes on from the last checkpoint.");
+DEFINE_string(durable_dir, "",
+              "The folder of the logs of --durability=disk; --checkpoint_dir/log unless told.");
 DEFINE_bool(keep_serving, false, "Stay when the job is done, instead of exiting.");
 DEFINE_string(lease, "10s",
               "After this silence a worker's place may be taken by a newer task with its index.");
@@ -36,13 +42,14 @@ namespace {
 
 CommandLine MakeCommandLine(const std::string& path) {
   const std::string program = path.substr(path.rfind('/') + 1);
-  return {
-      program,
-      absl::StrCat("usage: ", program,
-                   " --ps_hosts=a:1,b:2 --worker_hosts=c:3,d:4 --task_index=0 [flags]\n\n"
-                   "Serves one shard of a job's parameters until every worker has left."),
-      {{"The cluster", {"ps_hosts", "worker_hosts", "task_index"}},
-       {"The shard", {"checkpoint_dir", "keep_serving", "lease", "threads", "max_message_mib"}}}};
+  return {program,
+          absl::StrCat("usage: ", program,
+                       " --ps_hosts=a:1,b:2 --worker_hosts=c:3,d:4 --task_index=0 [flags]\n\n"
+                       "Serves one shard of a job's parameters until every worker has left."),
+          {{"The cluster", {"ps_hosts", "worker_hosts", "task_index"}},
+           {"The shard",
+            {"checkpoint_dir", "durability", "durable_dir", "keep_serving", "lease", "threads",
+             "max_message_mib"}}}};
 }
 
 volatile std::sig_atomic_t g_signal = 0;
@@ -66,6 +73,22 @@ int Serve(int argc, char** argv, ServerOptions options) {
     ExitWithFlagError(command_line, "--threads is not in [0, 1024]");
   if (FLAGS_max_message_mib < 1 || FLAGS_max_message_mib > 2047) {
     ExitWithFlagError(command_line, "--max_message_mib is not in [1, 2047]");
+  }
+  if (FLAGS_durability != "none" && FLAGS_durability != "disk") {
+    ExitWithFlagError(command_line,
+                      absl::StrCat("--durability=", FLAGS_durability, " is none of none, disk"));
+  }
+  const bool writes = FLAGS_durability == "disk";
+  if (!writes && !FLAGS_durable_dir.empty()) {
+    ExitWithFlagError(command_line, "--durable_dir needs --durability=disk");
+  }
+  if (writes && FLAGS_durable_dir.empty() && FLAGS_checkpoint_dir.empty()) {
+    ExitWithFlagError(command_line, "--durability=disk needs --durable_dir or --checkpoint_dir");
+  }
+  if (writes) {
+    options.shard.log_folder = absl::StrCat(
+        FLAGS_durable_dir.empty() ? absl::StrCat(FLAGS_checkpoint_dir, "/log") : FLAGS_durable_dir,
+        "/ps-", cluster->task_index);
   }
   options.shard.shard_index = cluster->task_index;
   options.shard.checkpoint_folder = FLAGS_checkpoint_dir;
@@ -92,7 +115,14 @@ int Serve(int argc, char** argv, ServerOptions options) {
       continue;
     }
     done = (*server)->WaitUntilDone(absl::Milliseconds(100));
-    if (done) LOG(INFO) << task << ": the job is done";
+    if (const absl::Status log = (*server)->log_status(); !log.ok()) {
+      (*server)->Stop(absl::Seconds(1));  // who waits hears why
+      std::cerr << command_line.program << ": " << log.message() << std::endl;
+      return 1;
+    }
+    if (!done) continue;
+    LOG(INFO) << task << ": the job is done";
+    (*server)->RemoveLog();
   }
   if (g_signal == 0) {
     // The last worker's farewell is still being answered.

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "absl/container/inlined_vector.h"
+#include "absl/types/optional.h"
 #include "base/aligned_buffer.h"
 #include "net/wire_dtype.h"
 #include "ps/element_cursor.h"
@@ -189,20 +190,43 @@ class Compensated final : public GradientTiles {
   alignas(kBufferAlignment) float tile_[kDirectTile];
 };
 
+// The same gradients, which are also written to `out`, one after another.
+class WrittenDown final : public GradientTiles {
+ public:
+  WrittenDown(GradientTiles* gradients, float* out) : gradients_(gradients), out_(out) {}
+
+  absl::Span<const float> Next() override {
+    const absl::Span<const float> tile = gradients_->Next();
+    out_ = std::copy(tile.begin(), tile.end(), out_);
+    return tile;
+  }
+
+ private:
+  GradientTiles* const gradients_;
+  float* out_;  // of the next tile
+};
+
 }  // namespace
 
 void ReduceAndUpdate(const Optimizer& optimizer, const UpdateContext& context,
                      absl::Span<const Gradient> contributions, int divisor,
                      absl::Span<const float> values, absl::Span<float> new_values,
-                     absl::Span<float* const> slots, NarrowCopy copy, float compensation) {
-  Mean mean(contributions, divisor, new_values, copy);
+                     absl::Span<float* const> slots, NarrowCopy copy, float compensation,
+                     float* mean) {
+  Mean means(contributions, divisor, new_values, copy);
   const float* const base = contributions.size() == 1 ? contributions[0].base.get() : nullptr;
+  GradientTiles* tiles = &means;
+  absl::optional<Compensated> compensated;
   if (compensation > 0 && base != nullptr) {
-    Compensated compensated(&mean, compensation, values.data(), base);
-    optimizer.UpdateTiles(context, compensated, values, new_values, slots);
-  } else {
-    optimizer.UpdateTiles(context, mean, values, new_values, slots);
+    compensated.emplace(tiles, compensation, values.data(), base);
+    tiles = &*compensated;
   }
+  absl::optional<WrittenDown> written;
+  if (mean != nullptr) {
+    written.emplace(tiles, mean);
+    tiles = &*written;
+  }
+  optimizer.UpdateTiles(context, *tiles, values, new_values, slots);
 }
 
 }  // namespace parley

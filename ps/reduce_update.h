@@ -21,6 +21,7 @@ struct NarrowCopy {
 //   given order
 //   new_values, slots = optimizer(context, g, values, slots)
 //   copy = new_values rounded to 16 bits, if asked for
+//   mean = g, if asked for
 // With `compensation` > 0, of a single contribution that has its base, and before the optimizer:
 //   g = g + ((compensation * g) * g) * (values - base)
 // The bits depend on the values and their order alone: not on how a contribution is sliced or
@@ -28,12 +29,13 @@ struct NarrowCopy {
 //
 // values.size() elements are updated; each contribution has as many, in slices of any size and
 // alignment; 16-bit ones are widened first. At least one contribution; divisor >= 1.
-// `new_values`, `copy` and `slots` (optimizer.num_slots() arrays) have values.size() elements, are
-// written, and overlap nothing. Pure otherwise; safe from any thread.
+// `new_values`, `copy`, `mean` and `slots` (optimizer.num_slots() arrays) have values.size()
+// elements, are written, and overlap nothing. Pure otherwise; safe from any thread.
 void ReduceAndUpdate(const Optimizer& optimizer, const UpdateContext& context,
                      absl::Span<const Gradient> contributions, int divisor,
                      absl::Span<const float> values, absl::Span<float> new_values,
-                     absl::Span<float* const> slots, NarrowCopy copy = {}, float compensation = 0);
+                     absl::Span<float* const> slots, NarrowCopy copy = {}, float compensation = 0,
+                     float* mean = nullptr);
 
 }  // namespace parley
 

@@ -1,6 +1,7 @@
 #ifndef PARLEY_PS_SEQUENCE_WINDOW_H_
 #define PARLEY_PS_SEQUENCE_WINDOW_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <utility>
@@ -14,6 +15,7 @@ namespace parley {
 struct TakenPush {
   int64_t staleness = 0;
   bool dropped = false;  // it came too late for its round
+  int64_t round = 0;     // the block's version once it is in; not for the sender
 
   friend bool operator==(const TakenPush& a, const TakenPush& b) {
     return a.staleness == b.staleness && a.dropped == b.dropped;
@@ -44,13 +46,26 @@ class SequenceWindow {
   void Remember(uint64_t sequence, Answer answer) {
     answers_.emplace(sequence, std::move(answer));
     if (answers_.size() > kRemembered) {
-      oldest_ = answers_.begin()->first + 1;
+      oldest_ = std::max(oldest_, answers_.begin()->first + 1);
       answers_.erase(answers_.begin());
     }
   }
 
+  // What an earlier start of this shard had applied of pushes whose answers are not known any more:
+  // of each number the blocks. Numbers below `oldest` are too old.
+  void Restore(std::map<uint64_t, std::vector<uint32_t>> applied, uint64_t oldest) {
+    applied_ = std::move(applied);
+    oldest_ = oldest;
+  }
+  bool WasApplied(uint64_t sequence, uint32_t block) const {
+    const auto it = applied_.find(sequence);
+    return it != applied_.end() &&
+           std::find(it->second.begin(), it->second.end(), block) != it->second.end();
+  }
+
  private:
   std::map<uint64_t, Answer> answers_;
+  std::map<uint64_t, std::vector<uint32_t>> applied_;
   uint64_t oldest_ = 1;
 };
 

@@ -29,6 +29,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options) {
   const std::shared_ptr<SharedArena> arena = options.shard.arena;
   const std::string local_socket = options.shard.local_socket;
   std::unique_ptr<Server> server(new Server(std::move(options.shard)));
+  // Before anybody can ask: its errors name the task.
+  PARLEY_RETURN_IF_ERROR(server->shard_->Recover().status());
   if (shares) {
     absl::StatusOr<std::unique_ptr<LocalServer>> local =
         LocalServer::Start(local_socket, server->shard_->for_transports(), arena);

@@ -28,8 +28,8 @@ struct ServerOptions {
 // parameter_server() to the clients. Thread safety: safe from any thread.
 class Server {
  public:
-  // Errors name the task and the address: ALREADY_EXISTS when it is taken, INVALID_ARGUMENT when it
-  // cannot be one.
+  // With a log folder it first goes on from what is there (Shard::Recover). Errors name the task
+  // and the address: ALREADY_EXISTS when it is taken, INVALID_ARGUMENT when it cannot be one.
   static absl::StatusOr<std::unique_ptr<Server>> Start(ServerOptions options);
 
   // Stops listening, refuses what waits, and joins the shard's threads.
@@ -41,6 +41,10 @@ class Server {
   int port() const { return grpc_ == nullptr ? 0 : grpc_->port(); }
   // True when nobody will come any more (ShardState::IsDone); waits for it up to `timeout`.
   bool WaitUntilDone(absl::Duration timeout) const { return shard_->WaitUntilDone(timeout); }
+
+  // Shard::log_status, and Shard::RemoveLog.
+  absl::Status log_status() const { return shard_->log_status(); }
+  void RemoveLog() { shard_->RemoveLog(); }
 
   // Takes no new calls and lets those in progress end, for at most `grace`.
   void Stop(absl::Duration grace);

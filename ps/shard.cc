@@ -56,6 +56,7 @@ Shard::~Shard() {
   for (EarlyJoin& join : early) join.done(stopped);
   for (SumsWaiter& waiter : sums) waiter.done(stopped);
   owners_.clear();  // their last tasks may post to the background thread
+  if (declared_ != nullptr) declared_->log.reset();  // what it keeps last is reported here
   background_.reset();
 }
 
@@ -107,11 +108,18 @@ absl::StatusOr<v1::DeclareResponse> Shard::PublishDeclared(const v1::DeclareRequ
     const std::string difference = DescribeDifference(declared->job.spec(), job.spec());
     if (!difference.empty()) {
       return absl::FailedPreconditionError(absl::StrCat(
-          task_, ": job ", declared->job.name(), " is declared with another spec: ", difference));
+          task_, ": job ", declared->job.name(), " is declared with another spec: ", difference,
+          declared->recovered ? absl::StrCat("; it goes on from the log in ", options_.log_folder,
+                                             ", which another job must not have")
+                              : std::string()));
     }
   } else {
-    absl::StatusOr<std::unique_ptr<Declared>> made = MakeDeclared(request);
+    absl::StatusOr<std::unique_ptr<Declared>> made =
+        MakeDeclared(request.spec(), request.checkpoint(), /*recovery=*/nullptr);
     if (!made.ok()) return Annotate(made.status(), task_);
+    if (const absl::Status begun = BeginLog(made->get(), request.checkpoint()); !begun.ok()) {
+      return Annotate(begun, task_);
+    }
     declared = made->get();
     MutexLock lock(&mutex_);
     declared_ = *std::move(made);
@@ -126,9 +134,10 @@ absl::StatusOr<v1::DeclareResponse> Shard::PublishDeclared(const v1::DeclareRequ
   return response;
 }
 
-absl::StatusOr<std::unique_ptr<Shard::Declared>> Shard::MakeDeclared(
-    const v1::DeclareRequest& request) const {
-  PARLEY_ASSIGN_OR_RETURN(Job job, Job::Create(request.spec()));
+absl::StatusOr<std::unique_ptr<Shard::Declared>> Shard::MakeDeclared(const v1::JobSpec& spec,
+                                                                     const std::string& checkpoint,
+                                                                     Recovery* recovery) const {
+  PARLEY_ASSIGN_OR_RETURN(Job job, Job::Create(spec));
   if (options_.shard_index >= job.spec().num_shards()) {
     return absl::FailedPreconditionError(
         absl::StrCat("job ", job.name(), " has only ", job.spec().num_shards(), " shards"));
@@ -173,7 +182,7 @@ absl::StatusOr<std::unique_ptr<Shard::Declared>> Shard::MakeDeclared(
   for (size_t i = 0; i < declared->numbers.size(); ++i) {
     declared->local[declared->numbers[i]] = static_cast<int>(i);
   }
-  PARLEY_RETURN_IF_ERROR(MakeBlocks(request.checkpoint(), declared.get(), &clocks));
+  PARLEY_RETURN_IF_ERROR(MakeBlocks(checkpoint, declared.get(), &clocks));
   declared->turns = std::vector<Turn>(declared->blocks.size());
   // Blocks under other policies may be at other versions.
   int64_t version = -1;
@@ -185,6 +194,13 @@ absl::StatusOr<std::unique_ptr<Shard::Declared>> Shard::MakeDeclared(
       std::make_unique<NormRounds>(&kept, &declared->norm_plan, declared->numbers, version);
   declared->pulled =
       std::make_unique<PulledValues>(kept.spec().num_workers(), declared->blocks.size());
+  if (recovery != nullptr) {
+    PARLEY_RETURN_IF_ERROR(Replay(declared.get(), recovery));
+    declared->recovered = true;
+    for (size_t i = 0; i < clocks.size(); ++i) {
+      clocks[i] = {recovery->books.blocks()[i].version, recovery->books.blocks()[i].clocks};
+    }
+  }
   std::vector<const Policy*> policies;
   for (const uint32_t number : declared->numbers) {
     policies.push_back(declared->policies[kept.blocks()[number].parameter].get());
@@ -192,8 +208,10 @@ absl::StatusOr<std::unique_ptr<Shard::Declared>> Shard::MakeDeclared(
   ShardState::Options state_options;
   state_options.task = task_;
   state_options.lease = options_.lease;
+  state_options.acknowledges_applied = !options_.log_folder.empty();
   declared->state = std::make_unique<ShardState>(std::move(state_options), &kept, declared->numbers,
                                                  std::move(policies), std::move(clocks));
+  if (recovery != nullptr) declared->state->Restore(recovery->books, Now());
   return declared;
 }
 
@@ -245,7 +263,7 @@ void Shard::JoinDeclared(Declared* declared, v1::JoinRequest request, absl::Time
       [&](ShardState& state, uint64_t token) {
         return state.Join(token, sender.worker(), sender.incarnation(), Now(), deadline);
       },
-      [this, done = std::move(done)](ShardState::Answer answer) mutable {
+      [this, declared, sender, done = std::move(done)](ShardState::Answer answer) mutable {
         if (!answer.status.ok()) {
           done(answer.status);
           return;
@@ -255,7 +273,12 @@ void Shard::JoinDeclared(Declared* declared, v1::JoinRequest request, absl::Time
         response.set_local_socket(options_.local_socket);
         response.set_heartbeat_ms(
             std::max<int64_t>(1, absl::ToInt64Milliseconds(options_.lease / 4)));
-        done(std::move(response));
+        KeepMember(declared, sender, v1::Books::LIVE,
+                   [done = std::move(done),
+                    response = std::move(response)](const absl::Status& kept) mutable {
+                     if (kept.ok()) return done(std::move(response));
+                     done(kept);
+                   });
       });
 }
 
@@ -291,12 +314,17 @@ void Shard::Leave(v1::LeaveRequest request, Done<v1::LeaveResponse> done) {
         actions.answers.push_back({token, status, {}, 0});
         return actions;
       },
-      [done = std::move(done)](ShardState::Answer answer) mutable {
-        if (answer.status.ok()) {
-          done(v1::LeaveResponse());
-        } else {
-          done(answer.status);
-        }
+      [this, declared = *declared, request,
+       done = std::move(done)](ShardState::Answer answer) mutable {
+        if (!answer.status.ok()) return done(answer.status);
+        // One that failed is missed, also by a later start of the job.
+        const v1::Books::Presence presence =
+            request.error().empty() ? v1::Books::LEFT : v1::Books::ABSENT;
+        KeepMember(declared, request.sender(), presence,
+                   [done = std::move(done)](const absl::Status& kept) mutable {
+                     if (kept.ok()) return done(v1::LeaveResponse());
+                     done(kept);
+                   });
       });
   changed_.NotifyAll();  // WaitUntilDone
 }

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <deque>
 #include <limits>
+#include <map>
 #include <memory>
 #include <string>
 #include <thread>
@@ -24,6 +25,8 @@
 #include "net/parameter_server.h"
 #include "net/shared_arena.h"
 #include "ps/block.h"
+#include "ps/log_reader.h"
+#include "ps/log_writer.h"
 #include "ps/norm_rounds.h"
 #include "ps/optimizer.h"
 #include "ps/optimizer_registry.h"
@@ -40,6 +43,10 @@ struct ShardOptions {
   // Where checkpoints are written and read; the same folder for all shards and the chief. Empty:
   // none can be made.
   std::string checkpoint_folder;
+  // Where every change is written down before it is acknowledged; of this shard alone, on a disk
+  // that outlives the process. Empty: nowhere, and what a shard has since the last checkpoint goes
+  // with it.
+  std::string log_folder;
   // Threads that own the blocks; 0: one for each core, at most 4.
   int threads = 0;
   // A worker unheard for this long may be replaced by a newer incarnation.
@@ -74,6 +81,16 @@ class Shard final : public ParameterServer {
   explicit Shard(ShardOptions options);
   ~Shard() override;
 
+  // Before any call of the service: goes on with the job whose log is in the log folder, where it
+  // stood when it last acknowledged something: from the newest checkpoint that has values for the
+  // log, and the log since. Returns whether there is one. DATA_LOSS: it is damaged.
+  absl::StatusOr<bool> Recover();
+
+  // Why nothing can be written down any more; OK while it can. Such a shard serves nobody.
+  absl::Status log_status() const;
+  // The job is done: its log is not needed.
+  void RemoveLog();
+
   void Declare(v1::DeclareRequest request, Done<v1::DeclareResponse> done) override;
   void Join(v1::JoinRequest request, Done<v1::JoinResponse> done) override;
   void Heartbeat(v1::HeartbeatRequest request, Done<v1::HeartbeatResponse> done) override;
@@ -105,6 +122,7 @@ class Shard final : public ParameterServer {
   // What a block's owner has to do when a round that is in its middle is finished.
   struct Turn {
     int64_t halved = 0;  // the round of which the first half is done; 0: none
+    ShardRecord record;  // of that round, where there is a log
     std::deque<absl::AnyInvocable<void()>> later;
   };
 
@@ -124,7 +142,12 @@ class Shard final : public ParameterServer {
     std::vector<Turn> turns;                             // by block; of their owner threads
     std::unique_ptr<NormRounds> norms;                   // guarded by mutex_
     std::unique_ptr<PulledValues> pulled;                // of blocks whose delay is compensated
-    std::unique_ptr<ShardState> state;                   // guarded by mutex_
+    bool recovered = false;                              // from a log
+    // Of the checkpoints written since this task's start, by step: the segment that has what they
+    // have not. Of the background thread.
+    std::map<int64_t, uint64_t> log_segments;
+    std::unique_ptr<LogWriter> log;     // null: none
+    std::unique_ptr<ShardState> state;  // guarded by mutex_
 
     const Optimizer& OptimizerOf(uint32_t number) const {
       return *optimizers[job.blocks()[number].parameter];
@@ -175,7 +198,8 @@ class Shard final : public ParameterServer {
   };
   // What an owner thread has done and not reported yet.
   struct RoundsDone {
-    std::vector<size_t> applied;  // blocks, one for each round
+    std::vector<size_t> applied;       // blocks, one for each round
+    std::vector<ShardRecord> records;  // likewise, where there is a log
     std::vector<BlockSums> sums;
   };
   // A GetNormSums that waits for its round.
@@ -192,7 +216,34 @@ class Shard final : public ParameterServer {
   absl::Time DeadlineIn(int64_t wait_ms) const;
   // The declared job, or NOT_FOUND when it is not `job`.
   absl::StatusOr<Declared*> Find(const std::string& job) const;
-  absl::StatusOr<std::unique_ptr<Declared>> MakeDeclared(const v1::DeclareRequest& request) const;
+  // A log to go on from, and the books so far.
+  struct Recovery {
+    const LogReader* log;
+    uint64_t segment;  // to begin with
+    ShardBooks books;
+    int64_t last_bytes = 0;  // of the last segment: what counts
+  };
+  // `recovery` is null for a new job.
+  absl::StatusOr<std::unique_ptr<Declared>> MakeDeclared(const v1::JobSpec& spec,
+                                                         const std::string& checkpoint,
+                                                         Recovery* recovery) const;
+  // The rounds of the log since `declared`'s blocks.
+  absl::Status Replay(Declared* declared, Recovery* recovery) const;
+  absl::Status ReplayRound(Declared* declared, const ReadLogRecord& record) const;
+  // Where `log` can be gone on from: the newest first, each a manifest (empty: none) and a segment.
+  std::vector<std::pair<std::string, uint64_t>> StartsOf(const LogReader& log) const;
+  absl::Status BeginLog(Declared* declared, const std::string& checkpoint);
+  absl::Status StartLog(Declared* declared, v1::Books identity, ShardBooks books, uint64_t segment,
+                        int64_t previous_bytes);
+  // Runs `then` when the record is kept: at once where there is no log. UNAVAILABLE: it is not.
+  void Keep(Declared* declared, ShardRecord record,
+            absl::AnyInvocable<void(const absl::Status&)> then);
+  void KeepMember(Declared* declared, const v1::Sender& sender, v1::Books::Presence presence,
+                  absl::AnyInvocable<void(const absl::Status&)> then);
+  // What is written down of a round, but for its norms and, where it has to be computed, the mean
+  // gradient, which belongs where `mean` then points.
+  ShardRecord RecordOf(const Declared& declared, const ShardState::Round& round, int64_t version,
+                       float** mean) const;
   // The blocks, from their initializers or from a checkpoint, and where they continue.
   absl::Status MakeBlocks(const std::string& checkpoint, Declared* declared,
                           std::vector<ShardState::BlockClocks>* clocks) const;
@@ -226,7 +277,9 @@ class Shard final : public ParameterServer {
   // These three by owner threads; `task` belongs behind the round in which the block may be.
   void RunInTurn(Declared* declared, size_t block, absl::AnyInvocable<void()> task);
   void RunRound(Declared* declared, const ShardState::Round& round, RoundsDone* done);
+  // Those with records when these are kept.
   void ReportRounds(Declared* declared, RoundsDone done);
+  void ReportApplied(Declared* declared, const std::vector<size_t>& blocks);
   void FinishRound(Declared* declared, int64_t round, std::vector<double> totals);
   // Answers the GetNormSums whose rounds are summed.
   void AnswerSums(Declared* declared);
@@ -234,7 +287,8 @@ class Shard final : public ParameterServer {
   std::vector<SumsWaiter> TakeOverdueSums(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void PostCut(Declared* declared, const std::shared_ptr<CheckpointCut>& cut)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void WriteCut(const Declared& declared, CheckpointCut* cut);
+  void WriteCut(Declared* declared, CheckpointCut* cut);
+  void RemoveOldSegments(Declared* declared);
   TaskThread& OwnerOf(size_t block) const;
   void RunTimer();
 
@@ -251,6 +305,7 @@ class Shard final : public ParameterServer {
   uint64_t next_token_ ABSL_GUARDED_BY(mutex_) = 1;
   absl::Time next_tick_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  absl::Status log_status_ ABSL_GUARDED_BY(mutex_);
 
   std::atomic<int64_t> bytes_pushed_{0};
   std::atomic<int64_t> bytes_pulled_{0};

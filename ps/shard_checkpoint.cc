@@ -46,6 +46,7 @@ struct Shard::CheckpointCut {
   }
 
   int64_t step;
+  uint64_t log_segment = 0;  // the first that has what the copies have not; 0: there is no log
   Done<v1::CheckpointResponse> done;
   std::vector<SavedBlock> blocks;
   std::atomic<size_t> missing;  // blocks that are not copied yet
@@ -83,8 +84,9 @@ void Shard::Checkpoint(v1::CheckpointRequest request, Done<v1::CheckpointRespons
 // A block's copy stands behind the rounds scheduled by now, so the clocks read here are those of
 // the copy.
 void Shard::PostCut(Declared* declared, const std::shared_ptr<CheckpointCut>& cut) {
+  if (declared->log != nullptr) cut->log_segment = declared->log->Roll();
   if (cut->blocks.empty()) {  // more shards than blocks
-    background_->Post([this, declared, cut] { WriteCut(*declared, cut.get()); });
+    background_->Post([this, declared, cut] { WriteCut(declared, cut.get()); });
   }
   for (size_t i = 0; i < declared->blocks.size(); ++i) {
     SavedBlock& block = cut->blocks[i];
@@ -94,20 +96,24 @@ void Shard::PostCut(Declared* declared, const std::shared_ptr<CheckpointCut>& cu
       RunInTurn(declared, i, [this, declared, cut, i] {
         cut->blocks[i].cut = declared->blocks[i]->Cut();
         if (cut->missing.fetch_sub(1, std::memory_order_acq_rel) > 1) return;
-        background_->Post([this, declared, cut] { WriteCut(*declared, cut.get()); });
+        background_->Post([this, declared, cut] { WriteCut(declared, cut.get()); });
       });
     });
   }
 }
 
-void Shard::WriteCut(const Declared& declared, CheckpointCut* cut) {
+void Shard::WriteCut(Declared* declared, CheckpointCut* cut) {
+  RemoveOldSegments(declared);
+  ShardLogPlace log;
+  if (declared->log != nullptr) log = {declared->log->log_id(), cut->log_segment};
   const absl::StatusOr<v1::Manifest::ShardFile> file =
-      WriteShard(options_.env, options_.checkpoint_folder, declared.job, options_.shard_index,
-                 cut->step, cut->blocks);
+      WriteShard(options_.env, options_.checkpoint_folder, declared->job, options_.shard_index,
+                 cut->step, cut->blocks, log);
   if (!file.ok()) {
     cut->Answer(Annotate(file.status(), absl::StrCat(task_, ": checkpoint of step ", cut->step)));
     return;
   }
+  declared->log_segments[cut->step] = cut->log_segment;
   v1::CheckpointResponse response;
   response.set_file(file->file());
   response.set_bytes(file->bytes());

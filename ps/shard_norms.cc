@@ -27,38 +27,53 @@ void Shard::RunRound(Declared* declared, const ShardState::Round& round, RoundsD
   const uint32_t number = declared->numbers[round.block];
   int64_t version = 0;
   int count = 0;
-  if (!declared->norm_plan.empty()) {
+  if (!declared->norm_plan.empty() || declared->log != nullptr) {
     version = block.Snapshot().version + 1;
+  }
+  if (!declared->norm_plan.empty()) {
     count = declared->norm_plan.NumSums(declared->job.blocks()[number].parameter, version);
   }
   std::vector<double> sums(static_cast<size_t>(count), 0);
+  ShardRecord record;
+  float* mean = nullptr;
+  if (declared->log != nullptr) record = RecordOf(*declared, round, version, &mean);
   if (round.gradients.empty()) {
     block.Skip();
   } else if (count == 0) {
-    block.Apply(declared->OptimizerOf(number), round.gradients, round.correction);
+    block.Apply(declared->OptimizerOf(number), round.gradients, round.correction, mean);
   } else {
-    block.Prepare(declared->OptimizerOf(number), round.gradients, absl::MakeSpan(sums));
+    block.Prepare(declared->OptimizerOf(number), round.gradients, absl::MakeSpan(sums), mean);
     declared->turns[round.block].halved = version;
+  }
+  if (declared->log != nullptr) {
+    record.record.mutable_round()->mutable_sums()->Add(sums.begin(), sums.end());
+    if (declared->turns[round.block].halved == 0) {
+      done->records.push_back(std::move(record));
+    } else {
+      declared->turns[round.block].record = std::move(record);
+    }
   }
   if (count > 0) done->sums.push_back({round.block, version, std::move(sums)});
   if (declared->turns[round.block].halved == 0) done->applied.push_back(round.block);
 }
 
 void Shard::ReportRounds(Declared* declared, RoundsDone done) {
-  std::vector<Outcome> outcomes;
+  if (done.records.empty()) {
+    ReportApplied(declared, done.applied);
+  } else {
+    declared->log->Append(
+        std::move(done.records),
+        [this, declared, applied = std::move(done.applied)] { ReportApplied(declared, applied); });
+  }
+  if (done.sums.empty()) return;
   std::vector<int64_t> alone;  // summed rounds of which no other shard has a part
   {
     MutexLock lock(&mutex_);
-    for (const size_t block : done.applied) {
-      outcomes.push_back(CarryOut(declared, declared->state->Applied(block), kNone));
-    }
     for (const BlockSums& sums : done.sums) {
       if (!declared->norms->AddSums(sums.block, sums.round, sums.sums)) continue;
       if (declared->norm_plan.ShardsOf(sums.round).size() == 1) alone.push_back(sums.round);
     }
   }
-  for (Outcome& outcome : outcomes) Conclude(std::move(outcome));
-  if (done.sums.empty()) return;
   AnswerSums(declared);
   for (const int64_t round : alone) {
     std::vector<std::vector<double>> lists(static_cast<size_t>(declared->job.spec().num_shards()));
@@ -88,7 +103,12 @@ void Shard::FinishRound(Declared* declared, int64_t round, std::vector<double> t
         const int parameter = declared->job.blocks()[number].parameter;
         const std::vector<double> norms = declared->norm_plan.NormsOf(parameter, round, *shared);
         declared->blocks[block]->Finish(declared->OptimizerOf(number), norms);
-        declared->turns[block].halved = 0;
+        Turn& turn = declared->turns[block];
+        turn.halved = 0;
+        if (declared->log != nullptr) {
+          turn.record.record.mutable_round()->mutable_norms()->Add(norms.begin(), norms.end());
+          done.records.push_back(std::move(turn.record));
+        }
         done.applied.push_back(block);
         finished.push_back(block);
       }

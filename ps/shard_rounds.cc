@@ -87,6 +87,17 @@ void Shard::ApplyRounds(Declared* declared, const std::vector<ShardState::Round>
   ReportRounds(declared, std::move(done));
 }
 
+void Shard::ReportApplied(Declared* declared, const std::vector<size_t>& blocks) {
+  std::vector<Outcome> outcomes;
+  {
+    MutexLock lock(&mutex_);
+    for (const size_t block : blocks) {
+      outcomes.push_back(CarryOut(declared, declared->state->Applied(block), kNone));
+    }
+  }
+  for (Outcome& outcome : outcomes) Conclude(std::move(outcome));
+}
+
 // An owner runs one task at a time, answers included, in their order.
 void Shard::Settle() {
   for (const std::unique_ptr<TaskThread>& owner : owners_) {

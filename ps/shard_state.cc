@@ -28,12 +28,33 @@ ShardState::ShardState(Options options, const Job* job, std::vector<uint32_t> bl
     block.applied = block.scheduled = clocks[i].version;
     block.workers.resize(num_workers);
     block.gradients.resize(num_workers);
+    if (options_.acknowledges_applied) block.contributions.resize(num_workers);
     block.taken_below.resize(num_workers);
     for (size_t worker = 0; worker < num_workers; ++worker) {
       const int64_t clock =
           worker < clocks[i].clocks.size() ? clocks[i].clocks[worker] : clocks[i].version;
       block.workers[worker].clock = clock;
       block.taken_below[worker] = clock;
+    }
+  }
+}
+
+void ShardState::Restore(const ShardBooks& books, absl::Time now) {
+  restored_ = true;
+  for (size_t worker = 0; worker < workers_.size(); ++worker) {
+    const ShardBooks::Worker& from = books.workers()[worker];
+    Worker& to = workers_[worker];
+    to.incarnation = from.incarnation;
+    to.sequences.Restore(from.taken, from.oldest_sequence);
+    if (from.presence == v1::Books::LIVE) {
+      to.presence = Presence::kLive;
+      to.last_heard = now;
+    } else if (from.presence == v1::Books::LEFT) {
+      to.presence = Presence::kLeft;
+      member_[worker] = heard_[worker] = 0;
+    }
+    for (size_t block = 0; block < blocks_.size(); ++block) {
+      blocks_[block].taken_below[worker] = books.blocks()[block].taken_below[worker];
     }
   }
 }
@@ -206,15 +227,20 @@ absl::Status ShardState::Leave(int worker, uint64_t incarnation, absl::string_vi
               absl::AbortedError(absl::StrCat(options_.task, ": worker:", worker, " has left")),
               actions);
   if (!error.empty() && NeedsEveryWorker() && failure_.ok()) {
-    failure_ = absl::AbortedError(
-        absl::StrCat(options_.task, ": the job failed with worker:", worker, ": ", error));
-    while (!waiting_.empty()) Finish(waiting_.begin()->first, failure_, actions);
-    // Open rounds will never close: let their gradients go, whose senders may wait for the memory.
-    for (Block& block : blocks_) block.gradients.assign(workers_.size(), Gradient());
+    Fail(absl::AbortedError(
+             absl::StrCat(options_.task, ": the job failed with worker:", worker, ": ", error)),
+         actions);
     return absl::OkStatus();
   }
   ReviewAll(actions);
   return absl::OkStatus();
+}
+
+void ShardState::Fail(const absl::Status& reason, Actions* actions) {
+  failure_ = reason;
+  while (!waiting_.empty()) Finish(waiting_.begin()->first, failure_, actions);
+  // Open rounds will never close: let their gradients go, whose senders may wait for the memory.
+  for (Block& block : blocks_) block.gradients.assign(workers_.size(), Gradient());
 }
 
 bool ShardState::IsDone(absl::Time now) const {

@@ -19,6 +19,7 @@
 #include "ps/gradient.h"
 #include "ps/policy.h"
 #include "ps/sequence_window.h"
+#include "ps/shard_books.h"
 #include "ps/staleness_histogram.h"
 
 namespace parley {
@@ -53,6 +54,9 @@ class ShardState {
     std::string task;  // "ps:0", for messages
     // After this silence a worker's place may be taken by a newer incarnation.
     absl::Duration lease = absl::Seconds(10);
+    // A push is answered when the rounds that it is in are reported Applied, which the shard does
+    // when it has written them down; and rounds say what they are made of.
+    bool acknowledges_applied = false;
   };
 
   // What a checkpoint knows of a block; the version is the number of rounds applied.
@@ -61,12 +65,21 @@ class ShardState {
     std::vector<int64_t> clocks;  // by worker: see WorkerInRound; empty means all at `version`
   };
 
+  struct Contribution {
+    int worker;
+    uint64_t incarnation;
+    uint64_t sequence;
+  };
+
   // Close this round: apply the mean of the gradients to the block; or, when a worker skipped its
   // step, there are none, and only the version goes up.
   struct Round {
     size_t block;  // index in the shard's blocks
     std::vector<Gradient> gradients;
     Correction correction;
+    // With acknowledges_applied: whose gradients, and all clocks in the block after it.
+    std::vector<Contribution> contributions;
+    std::vector<int64_t> clocks;
   };
 
   struct Answer {
@@ -106,6 +119,10 @@ class ShardState {
   ShardState(Options options, const Job* job, std::vector<uint32_t> blocks,
              std::vector<const Policy*> policies, std::vector<BlockClocks> clocks);
 
+  // Before all else: goes on from `books`, of this shard, as of `now`. Who was in the job is, and
+  // is heard now; what was taken is not taken again.
+  void Restore(const ShardBooks& books, absl::Time now);
+
   // A worker enters. A live worker of an older incarnation keeps its place while it is heard: the
   // newcomer waits for its lease to end, at most one lease, and is then refused with
   // ALREADY_EXISTS.
@@ -114,6 +131,10 @@ class ShardState {
   // Any sign of life renews the lease; this one does nothing else.
   absl::Status Heartbeat(int worker, uint64_t incarnation, absl::Time now);
   Actions HandlePushPull(PushPull request, absl::Time now);
+  // From now on nobody is served: what waits ends with `reason`, and what comes.
+  void Fail(const absl::Status& reason, Actions* actions);
+  // Whether new pushes are refused, with `reason`; with OK they are not.
+  void RefusePushes(absl::Status reason) { refuses_pushes_ = std::move(reason); }
   // The worker is done; or, with an `error`, failed.
   absl::Status Leave(int worker, uint64_t incarnation, absl::string_view error, absl::Time now,
                      Actions* actions);
@@ -156,6 +177,7 @@ class ShardState {
     int64_t step;
     int64_t
         version;  // answer when this many rounds are applied; -1: the policy has not allowed it yet
+    bool pulls = true;  // false: a push that waits for its round
   };
 
   struct Block {
@@ -164,9 +186,10 @@ class ShardState {
     int64_t applied = 0;
     int64_t scheduled = 0;
     std::vector<WorkerInRound> workers;
-    std::vector<Gradient> gradients;  // of the open round, by worker; empty where !pushed
-    bool skipped = false;             // by a worker in the open round
-    Correction correction;            // of the gradient that came last
+    std::vector<Gradient> gradients;          // of the open round, by worker; empty where !pushed
+    std::vector<Contribution> contributions;  // likewise, with acknowledges_applied
+    bool skipped = false;                     // by a worker in the open round
+    Correction correction;                    // of the gradient that came last
     // A gradient of a step below this one was taken from an earlier incarnation, or before a
     // restore.
     std::vector<int64_t> taken_below;  // by worker
@@ -195,7 +218,8 @@ class ShardState {
   std::string Describe(int worker, absl::Time now) const;
   std::string DescribeAll(const std::vector<int>& workers, absl::Time now) const;
 
-  absl::Status CheckPushes(const PushPull& request);
+  bool WasTaken(const PushPull& request, const Block& block) const;
+  absl::Status CheckPushes(PushPull& request);
   SequenceWindow::Answer TakePushes(PushPull& request, Actions* actions);
   void CloseIfComplete(size_t index, Actions* actions);
   void AnswerWaiters(Block& block, Actions* actions);
@@ -224,6 +248,8 @@ class ShardState {
   std::set<uint64_t> joins_;  // tokens of newcomers that wait for a place
   absl::flat_hash_map<std::string, std::map<int, uint64_t>> barriers_;  // worker -> token
   absl::Status failure_;  // not OK: the job has failed
+  absl::Status refuses_pushes_;
+  bool restored_ = false;
   uint64_t requests_ = 0;
   StalenessHistogram staleness_;  // of the gradients that entered a round
   int64_t dropped_ = 0;

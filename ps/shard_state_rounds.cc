@@ -13,9 +13,15 @@ RoundSnapshot ShardState::SnapshotOf(const Block& block) const {
   return {block.scheduled, block.workers, all ? member_ : heard_};
 }
 
-absl::Status ShardState::CheckPushes(const PushPull& request) {
+// Whether the gradient is in a round already: its worker was started again, or this shard.
+bool ShardState::WasTaken(const PushPull& request, const Block& block) const {
+  return request.step < block.taken_below[request.worker] ||
+         workers_[request.worker].sequences.WasApplied(request.sequence, block.number);
+}
+
+absl::Status ShardState::CheckPushes(PushPull& request) {
   ++requests_;
-  for (const Push& push : request.pushes) {
+  for (Push& push : request.pushes) {
     Block& block = blocks_[push.block];
     const auto refused = [&](absl::Status status) {
       return Annotate(status, absl::StrCat(Who(request.worker, request.step), ", parameter ",
@@ -28,11 +34,13 @@ absl::Status ShardState::CheckPushes(const PushPull& request) {
     block.seen = requests_;
     // Not `applied`: a pull may show a round before the thread that applied it has reported it
     // here.
+    // Values that nobody had written down yet may be lost with the shard that showed them.
+    if (restored_) push.base_version = std::min(push.base_version, block.scheduled);
     if (push.base_version < 0 || push.base_version > block.scheduled) {
       return refused(absl::InvalidArgumentError(absl::StrCat(
           "base_version ", push.base_version, " is not in [0, ", block.scheduled, "]")));
     }
-    if (request.step < block.taken_below[request.worker]) continue;
+    if (WasTaken(request, block)) continue;
     const absl::Status status =
         block.policy->CheckPush(SnapshotOf(block), request.worker, request.step);
     if (!status.ok()) return refused(status);
@@ -47,8 +55,11 @@ SequenceWindow::Answer ShardState::TakePushes(PushPull& request, Actions* action
     Block& block = blocks_[push.block];
     TakenPush& taken = answer.taken.emplace_back();
     taken.staleness = block.scheduled - push.base_version;
-    if (request.step < block.taken_below[request.worker]) continue;
     WorkerInRound& worker = block.workers[request.worker];
+    if (WasTaken(request, block)) {
+      taken.round = block.scheduled + (worker.pushed ? 1 : 0);
+      continue;
+    }
     if (block.policy->IsLate(SnapshotOf(block), push.base_version)) {
       taken.dropped = true;
       ++dropped_;
@@ -59,6 +70,10 @@ SequenceWindow::Answer ShardState::TakePushes(PushPull& request, Actions* action
     worker.pushed = true;
     worker.step = request.step;
     block.gradients[request.worker] = std::move(push.gradient);
+    if (options_.acknowledges_applied) {
+      block.contributions[request.worker] = {request.worker, request.incarnation, request.sequence};
+    }
+    taken.round = block.scheduled + 1;
     block.skipped |= request.skip;
     block.correction = block.policy->CorrectionFor(block.scheduled, taken.staleness);
     CloseIfComplete(push.block, actions);
@@ -72,12 +87,13 @@ void ShardState::CloseIfComplete(size_t index, Actions* actions) {
   const bool any = std::any_of(block.workers.begin(), block.workers.end(),
                                [](const WorkerInRound& worker) { return worker.pushed; });
   if (!any || !block.policy->IsComplete(SnapshotOf(block))) return;
-  Round round{index, {}, block.correction};
+  Round round{index, {}, block.correction, {}, {}};
   for (size_t worker = 0; worker < block.workers.size(); ++worker) {
     WorkerInRound& in_round = block.workers[worker];
     if (!in_round.pushed) continue;
     round.gradients.push_back(std::move(block.gradients[worker]));
     block.gradients[worker] = Gradient();
+    if (options_.acknowledges_applied) round.contributions.push_back(block.contributions[worker]);
     in_round.pushed = false;
     in_round.clock = std::max(in_round.clock, in_round.step + 1);
   }
@@ -86,6 +102,9 @@ void ShardState::CloseIfComplete(size_t index, Actions* actions) {
   const int phase = block.policy->PhaseOf(block.scheduled);
   ++block.scheduled;
   if (block.policy->PhaseOf(block.scheduled) != phase) LevelWithFurthest(block);
+  if (options_.acknowledges_applied) {
+    for (const WorkerInRound& worker : block.workers) round.clocks.push_back(worker.clock);
+  }
   actions->rounds.push_back(std::move(round));
 }
 
@@ -122,6 +141,10 @@ ShardState::Actions ShardState::HandlePushPull(PushPull request, absl::Time now)
              {});
       return actions;
     } else {
+      if (!refuses_pushes_.ok()) {  // and not remembered: it may come again
+        answer(Annotate(refuses_pushes_, Who(request.worker, request.step)), {});
+        return actions;
+      }
       SequenceWindow::Answer first;
       first.status = CheckPushes(request);
       if (first.status.ok()) first = TakePushes(request, &actions);
@@ -138,14 +161,24 @@ ShardState::Actions ShardState::HandlePushPull(PushPull request, absl::Time now)
   waiting.kind = Kind::kPushPull;
   waiting.worker = request.worker;
   waiting.deadline = request.deadline;
-  waiting.step = request.pull_step;
-  waiting.blocks = request.pulls.size();
+  waiting.step = request.pulls.empty() ? request.step : request.pull_step;
+  std::vector<std::pair<size_t, int64_t>> rounds;  // blocks, and what they must have applied
+  if (options_.acknowledges_applied) {
+    for (size_t i = 0; i < request.pushes.size(); ++i) {
+      const size_t index = request.pushes[i].block;
+      if (blocks_[index].applied < taken[i].round) rounds.emplace_back(index, taken[i].round);
+    }
+  }
+  waiting.blocks = request.pulls.size() + rounds.size();
   waiting.taken = std::move(taken);
   if (waiting.blocks == 0) {
     answer(absl::OkStatus(), std::move(waiting.taken));
     return actions;
   }
   AddWaiting(request.token, std::move(waiting));
+  for (const auto& [index, round] : rounds) {
+    blocks_[index].waiters.push_back({request.token, request.step + 1, round, /*pulls=*/false});
+  }
   for (const size_t index : request.pulls) {
     Block& block = blocks_[index];
     block.waiters.push_back({request.token, request.pull_step, -1});
@@ -166,8 +199,10 @@ void ShardState::AnswerWaiters(Block& block, Actions* actions) {
       waiter.version = block.scheduled;
     }
     if (waiter.version >= 0 && block.applied >= waiter.version) {
-      const int64_t next = block.policy->NextStep(SnapshotOf(block), waiting.worker, waiter.step);
-      waiting.next_step = std::min(waiting.next_step.value_or(next), next);
+      if (waiter.pulls) {
+        const int64_t next = block.policy->NextStep(SnapshotOf(block), waiting.worker, waiter.step);
+        waiting.next_step = std::min(waiting.next_step.value_or(next), next);
+      }
       if (--waiting.blocks == 0) Finish(waiter.token, absl::OkStatus(), actions);
       continue;
     }

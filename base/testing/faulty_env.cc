@@ -19,6 +19,10 @@ class FaultyEnv::File final : public WritableFile {
     }
     return target_->Append(data, size);
   }
+  absl::Status Truncate(int64_t size) override {
+    PARLEY_RETURN_IF_ERROR(env_->Change());
+    return target_->Truncate(size);
+  }
   absl::Status Sync() override {
     PARLEY_RETURN_IF_ERROR(env_->Change());
     return target_->Sync();

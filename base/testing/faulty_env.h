@@ -10,9 +10,9 @@
 
 namespace parley {
 
-// An Env over another one whose changes to files fail on demand: NewWritableFile, Append, Sync,
-// Close, RenameFile, RemoveFile, CreateFolders and SyncFolder, counted from 0 over all files. A
-// failing Append leaves half of its bytes. Thread safety: none.
+// An Env over another one whose changes to files fail on demand: NewWritableFile, Append,
+// Truncate, Sync, Close, RenameFile, RemoveFile, CreateFolders and SyncFolder, counted from 0 over
+// all files. A failing Append leaves half of its bytes. Thread safety: none.
 class FaultyEnv final : public Env {
  public:
   enum class After {

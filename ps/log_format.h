@@ -1,0 +1,44 @@
+#ifndef PARLEY_PS_LOG_FORMAT_H_
+#define PARLEY_PS_LOG_FORMAT_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/optional.h"
+#include "base/env.h"
+#include "net/payload.h"
+#include "proto/log.pb.h"
+
+namespace parley {
+
+// The bytes of a shard's log: docs/log_format.md draws them. Pure functions; safe from any thread.
+
+// "log-00000012": segments, from 1.
+std::string LogSegmentName(uint64_t segment);
+// The segment of such a name; none for other files.
+absl::optional<uint64_t> ParseLogSegmentName(absl::string_view name);
+
+// What stands before the payload of a record: lengths, checksum of all of it, and the message.
+std::string EncodeLogRecord(const v1::LogRecord& record, const Payload& payload);
+
+struct ReadLogRecord {
+  v1::LogRecord record;
+  Payload payload;
+  int64_t end;  // of the record in the file, in bytes
+};
+
+// The record at byte `begin` of `file`. OUT_OF_RANGE when none that is whole stands there: the file
+// ends before it does, or its checksum does not agree. Other errors are those of reading. Allocates
+// no more than the file's size.
+absl::StatusOr<ReadLogRecord> ReadLogRecordAt(const ReadableFile& file, int64_t begin);
+
+// Of a record at `begin` that is not whole: whether one that is follows where it says that it ends.
+// So it is damaged, and was not being written when the writer died.
+bool IsFollowedByAnother(const ReadableFile& file, int64_t begin);
+
+}  // namespace parley
+
+#endif  // PARLEY_PS_LOG_FORMAT_H_

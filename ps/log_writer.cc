@@ -1,0 +1,204 @@
+#include "ps/log_writer.h"
+
+#include <utility>
+
+#include "absl/time/time.h"
+#include "base/file.h"
+#include "base/status.h"
+#include "glog/logging.h"
+#include "ps/log_format.h"
+
+namespace parley {
+namespace {
+
+constexpr absl::Duration kTryAgainAfter = absl::Milliseconds(200);
+
+}  // namespace
+
+LogWriter::LogWriter(Options options, v1::Books identity, ShardBooks books)
+    : options_(std::move(options)), identity_(std::move(identity)), books_(std::move(books)) {}
+
+absl::StatusOr<std::unique_ptr<LogWriter>> LogWriter::Create(Options options, v1::Books identity,
+                                                             ShardBooks books, uint64_t segment,
+                                                             int64_t previous_bytes) {
+  PARLEY_RETURN_IF_ERROR(options.env->CreateFolders(options.folder));
+  std::unique_ptr<LogWriter> writer(
+      new LogWriter(std::move(options), std::move(identity), std::move(books)));
+  PARLEY_RETURN_IF_ERROR(writer->Begin(segment, previous_bytes));
+  {
+    MutexLock lock(&writer->mutex_);
+    writer->next_segment_ = segment + 1;
+  }
+  writer->thread_ = std::thread([writer = writer.get()] { writer->Run(); });
+  return writer;
+}
+
+LogWriter::~LogWriter() {
+  {
+    MutexLock lock(&mutex_);
+    stopping_ = true;
+  }
+  changed_.NotifyAll();
+  if (thread_.joinable()) thread_.join();
+}
+
+void LogWriter::Append(std::vector<ShardRecord> records, absl::AnyInvocable<void()> kept) {
+  {
+    MutexLock lock(&mutex_);
+    items_.push_back({std::move(records), std::move(kept), 0, 0});
+  }
+  changed_.NotifyAll();
+}
+
+uint64_t LogWriter::Roll() {
+  uint64_t segment;
+  {
+    MutexLock lock(&mutex_);
+    segment = next_segment_++;
+    items_.push_back({{}, nullptr, segment, 0});
+  }
+  changed_.NotifyAll();
+  return segment;
+}
+
+void LogWriter::RemoveBefore(uint64_t segment) {
+  {
+    MutexLock lock(&mutex_);
+    items_.push_back({{}, nullptr, 0, segment});
+  }
+  changed_.NotifyAll();
+}
+
+void LogWriter::Run() {
+  for (;;) {
+    std::vector<Item> items;
+    {
+      MutexLock lock(&mutex_);
+      while (items_.empty() && !stopping_) changed_.Wait(&mutex_);
+      if (items_.empty()) return;
+      items.swap(items_);
+    }
+    const absl::Status status = Process(&items);
+    if (status.ok()) continue;
+    if (!absl::IsCancelled(status)) options_.failed(status);
+    break;
+  }
+  // Nothing is acknowledged any more.
+  MutexLock lock(&mutex_);
+  while (!stopping_) {
+    items_.clear();
+    changed_.Wait(&mutex_);
+  }
+}
+
+absl::Status LogWriter::Process(std::vector<Item>* items) {
+  for (size_t begin = 0; begin < items->size();) {
+    size_t end = begin;
+    while (end < items->size() && (*items)[end].roll == 0) ++end;
+    PARLEY_RETURN_IF_ERROR(Keep(absl::MakeSpan(*items).subspan(begin, end - begin)));
+    if (end < items->size()) {
+      const uint64_t segment = (*items)[end].roll;
+      PARLEY_RETURN_IF_ERROR(file_->Close());
+      const int64_t previous_bytes = bytes_;
+      PARLEY_RETURN_IF_ERROR(WhenThereIsRoom([&] { return Begin(segment, previous_bytes); }));
+    }
+    begin = end + 1;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status LogWriter::Keep(absl::Span<Item> items) {
+  bool any = false;
+  for (const Item& item : items) any = any || !item.records.empty();
+  if (any) {
+    PARLEY_RETURN_IF_ERROR(WhenThereIsRoom([&] { return AppendRecords(items); }));
+    const absl::Status synced = file_->Sync();
+    if (!synced.ok()) return Annotate(absl::DataLossError(synced.message()), "the log");
+  }
+  for (Item& item : items) {
+    for (const ShardRecord& record : item.records) {
+      PARLEY_RETURN_IF_ERROR(books_.Take(record.record));
+    }
+    if (item.remove_before != 0) RemoveSegmentsBefore(item.remove_before);
+    if (item.kept) item.kept();
+    item = Item();  // the gradients are not needed further
+  }
+  return absl::OkStatus();
+}
+
+absl::Status LogWriter::AppendRecords(absl::Span<const Item> items) {
+  const int64_t durable = bytes_;
+  absl::Status status;
+  int64_t bytes = durable;
+  const auto append = [&](const void* data, size_t size) {
+    if (status.ok()) status = file_->Append(data, size);
+    bytes += static_cast<int64_t>(size);
+  };
+  for (const Item& item : items) {
+    for (const ShardRecord& record : item.records) {
+      const std::string head = EncodeLogRecord(record.record, record.payload);
+      append(head.data(), head.size());
+      for (const Payload::Slice& slice : record.payload.slices()) append(slice.data, slice.size);
+    }
+  }
+  if (status.ok()) {
+    bytes_ = bytes;
+    return status;
+  }
+  const absl::Status truncated = file_->Truncate(durable);
+  return truncated.ok() ? status : truncated;
+}
+
+absl::Status LogWriter::Begin(uint64_t segment, int64_t previous_bytes) {
+  ShardRecord record;
+  v1::LogRecord::Begin* const begin = record.record.mutable_begin();
+  *begin->mutable_books() = books_.ToProto();
+  begin->mutable_books()->MergeFrom(identity_);
+  begin->set_segment(segment);
+  begin->set_previous_bytes(static_cast<uint64_t>(previous_bytes));
+  const std::string head = EncodeLogRecord(record.record, record.payload);
+
+  const std::string path = JoinPath(options_.folder, LogSegmentName(segment));
+  PARLEY_ASSIGN_OR_RETURN(file_, options_.env->NewWritableFile(path));
+  PARLEY_RETURN_IF_ERROR(file_->Append(head.data(), head.size()));
+  absl::Status synced = file_->Sync();
+  if (synced.ok()) synced = options_.env->SyncFolder(options_.folder);
+  if (!synced.ok()) return Annotate(absl::DataLossError(synced.message()), "the log");
+  bytes_ = static_cast<int64_t>(head.size());
+  return absl::OkStatus();
+}
+
+absl::Status LogWriter::WhenThereIsRoom(absl::FunctionRef<absl::Status()> attempt) {
+  bool was_full = false;
+  for (;;) {
+    const absl::Status status = attempt();
+    if (!absl::IsResourceExhausted(status)) {
+      if (was_full && status.ok()) options_.full(absl::OkStatus());
+      return status;
+    }
+    if (!was_full) {
+      LOG(ERROR) << "the log waits for room: " << status.message();
+      options_.full(status);
+    }
+    was_full = true;
+    MutexLock lock(&mutex_);
+    if (!stopping_) changed_.WaitFor(&mutex_, kTryAgainAfter);
+    if (stopping_) return absl::CancelledError("the log is closed");
+  }
+}
+
+void LogWriter::RemoveSegmentsBefore(uint64_t segment) {
+  const absl::StatusOr<std::vector<std::string>> names = options_.env->ListFolder(options_.folder);
+  if (!names.ok()) {
+    LOG(WARNING) << "old segments of the log stay: " << names.status().message();
+    return;
+  }
+  for (const std::string& name : *names) {
+    const absl::optional<uint64_t> number = ParseLogSegmentName(name);
+    if (!number.has_value() || *number >= segment) continue;
+    const absl::Status removed = options_.env->RemoveFile(JoinPath(options_.folder, name));
+    if (!removed.ok()) LOG(WARNING) << "an old segment stays: " << removed.message();
+  }
+}
+
+}  // namespace parley

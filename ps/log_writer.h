@@ -1,0 +1,97 @@
+#ifndef PARLEY_PS_LOG_WRITER_H_
+#define PARLEY_PS_LOG_WRITER_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "base/env.h"
+#include "base/mutex.h"
+#include "proto/log.pb.h"
+#include "ps/record_sink.h"
+#include "ps/shard_books.h"
+
+namespace parley {
+
+// A LogWriter keeps a shard's records on disk, in segments (docs/log_format.md): what has come
+// while the disk was busy is written and synced together, and then acknowledged. A segment begins
+// with the shard's books, so that those before it can go when a checkpoint has the values.
+//
+// A full disk: nothing is acknowledged, `full` is told, and it is tried again until there is room.
+// Any other error, and every error of a sync, is final: `failed` is told, and nothing is
+// acknowledged any more. A sync is never repeated, for the pages that it could not write may be
+// gone.
+//
+// Thread safety: safe from any thread; not the destructor, which writes what has come and joins.
+// Threads: one, which owns the files and the books, and calls back.
+class LogWriter final : public RecordSink {
+ public:
+  struct Options {
+    Env* env = nullptr;
+    std::string folder;  // of this shard alone; made when missing
+    absl::AnyInvocable<void(const absl::Status&)> failed;
+    // The reason while there is no room, then OK.
+    absl::AnyInvocable<void(const absl::Status&)> full;
+  };
+
+  // Begins segment `segment`, behind `previous_bytes` of the one before it; durable when OK.
+  // `identity` has what of the books is the job's: spec, checkpoint and log_id.
+  static absl::StatusOr<std::unique_ptr<LogWriter>> Create(Options options, v1::Books identity,
+                                                           ShardBooks books, uint64_t segment,
+                                                           int64_t previous_bytes);
+  ~LogWriter() override;
+
+  void Append(std::vector<ShardRecord> records, absl::AnyInvocable<void()> kept) override;
+
+  // What is appended from now on goes to another segment, whose number it returns.
+  uint64_t Roll();
+  // Segments below `segment` are not needed any more.
+  void RemoveBefore(uint64_t segment);
+
+  uint64_t log_id() const { return identity_.log_id(); }
+
+ private:
+  struct Item {
+    std::vector<ShardRecord> records;
+    absl::AnyInvocable<void()> kept;
+    uint64_t roll = 0;           // begin this segment
+    uint64_t remove_before = 0;  // segments
+  };
+
+  LogWriter(Options options, v1::Books identity, ShardBooks books);
+  void Run();
+  absl::Status Process(std::vector<Item>* items);
+  // Makes the records of the items durable, together.
+  absl::Status Keep(absl::Span<Item> items);
+  absl::Status AppendRecords(absl::Span<const Item> items);
+  absl::Status Begin(uint64_t segment, int64_t previous_bytes);
+  // Runs `attempt` until it finds room.
+  absl::Status WhenThereIsRoom(absl::FunctionRef<absl::Status()> attempt);
+  void RemoveSegmentsBefore(uint64_t segment);
+
+  Options options_;
+  const v1::Books identity_;
+
+  // The writer's thread's.
+  ShardBooks books_;
+  std::unique_ptr<WritableFile> file_;
+  int64_t bytes_ = 0;  // of the segment, durable
+
+  Mutex mutex_;
+  CondVar changed_;
+  std::vector<Item> items_ ABSL_GUARDED_BY(mutex_);
+  uint64_t next_segment_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  std::thread thread_;  // constant after construction
+};
+
+}  // namespace parley
+
+#endif  // PARLEY_PS_LOG_WRITER_H_

@@ -1,0 +1,163 @@
+#include "ps/shard_books.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace parley {
+namespace {
+
+absl::Status DoesNotFollow(absl::string_view what) {
+  return absl::DataLossError(absl::StrCat("a record does not follow on those before it: ", what));
+}
+
+template <typename Field>
+std::vector<int64_t> ToVector(const Field& field) {
+  return {field.begin(), field.end()};
+}
+
+}  // namespace
+
+ShardBooks::ShardBooks(int shard_index, std::vector<uint32_t> numbers, size_t num_workers)
+    : shard_index_(shard_index),
+      numbers_(std::move(numbers)),
+      workers_(num_workers),
+      blocks_(numbers_.size()) {
+  for (size_t i = 0; i < numbers_.size(); ++i) index_[numbers_[i]] = i;
+}
+
+ShardBooks::ShardBooks(const Job& job, int shard_index, std::vector<uint32_t> blocks,
+                       const std::vector<int64_t>& versions,
+                       const std::vector<std::vector<int64_t>>& clocks)
+    : ShardBooks(shard_index, std::move(blocks), static_cast<size_t>(job.spec().num_workers())) {
+  for (size_t i = 0; i < blocks_.size(); ++i) {
+    Block& block = blocks_[i];
+    block.version = versions[i];
+    block.clocks = clocks[i];
+    if (block.clocks.empty()) block.clocks.assign(workers_.size(), versions[i]);
+    block.taken_below = block.clocks;
+  }
+}
+
+absl::StatusOr<ShardBooks> ShardBooks::FromProto(const Job& job, int shard_index,
+                                                 const v1::Books& proto) {
+  const size_t num_workers = static_cast<size_t>(job.spec().num_workers());
+  ShardBooks books(shard_index, job.BlocksOfShard(shard_index), num_workers);
+  bool whole = proto.shard_index() == shard_index &&
+               proto.workers_size() == static_cast<int>(num_workers) &&
+               proto.blocks_size() == static_cast<int>(books.blocks_.size());
+  for (int i = 0; whole && i < proto.blocks_size(); ++i) {
+    const v1::Books::Block& from = proto.blocks(i);
+    Block& block = books.blocks_[static_cast<size_t>(i)];
+    block.version = from.version();
+    block.clocks = ToVector(from.clocks());
+    block.taken_below = ToVector(from.taken_below());
+    whole = from.block() == books.numbers_[static_cast<size_t>(i)] && block.version >= 0 &&
+            block.clocks.size() == num_workers && block.taken_below.size() == num_workers;
+  }
+  for (int i = 0; whole && i < proto.workers_size(); ++i) {
+    const v1::Books::Worker& from = proto.workers(i);
+    Worker& worker = books.workers_[static_cast<size_t>(i)];
+    worker.presence = from.presence();
+    worker.incarnation = from.incarnation();
+    worker.oldest_sequence = from.oldest_sequence();
+    for (const v1::Books::Taken& taken : from.taken()) {
+      worker.taken[taken.sequence()] = {taken.blocks().begin(), taken.blocks().end()};
+    }
+  }
+  if (!whole) {
+    return absl::DataLossError(
+        absl::StrCat("the books are not those of ps:", shard_index, " in job ", job.name()));
+  }
+  return books;
+}
+
+v1::Books ShardBooks::ToProto() const {
+  v1::Books proto;
+  proto.set_shard_index(shard_index_);
+  for (const Worker& worker : workers_) {
+    v1::Books::Worker* const to = proto.add_workers();
+    to->set_presence(worker.presence);
+    to->set_incarnation(worker.incarnation);
+    to->set_oldest_sequence(worker.oldest_sequence);
+    for (const auto& [sequence, blocks] : worker.taken) {
+      v1::Books::Taken* const taken = to->add_taken();
+      taken->set_sequence(sequence);
+      taken->mutable_blocks()->Add(blocks.begin(), blocks.end());
+    }
+  }
+  for (size_t i = 0; i < blocks_.size(); ++i) {
+    v1::Books::Block* const to = proto.add_blocks();
+    to->set_block(numbers_[i]);
+    to->set_version(blocks_[i].version);
+    to->mutable_clocks()->Add(blocks_[i].clocks.begin(), blocks_[i].clocks.end());
+    to->mutable_taken_below()->Add(blocks_[i].taken_below.begin(), blocks_[i].taken_below.end());
+  }
+  return proto;
+}
+
+absl::Status ShardBooks::Take(const v1::LogRecord& record) {
+  switch (record.kind_case()) {
+    case v1::LogRecord::kMember:
+      return TakeMember(record.member());
+    case v1::LogRecord::kRound:
+      return TakeRound(record.round());
+    default:
+      return DoesNotFollow("it is of an unknown kind");
+  }
+}
+
+absl::Status ShardBooks::TakeMember(const v1::LogRecord::Member& member) {
+  const size_t index = static_cast<size_t>(member.worker());
+  if (member.worker() < 0 || index >= workers_.size()) {
+    return DoesNotFollow(absl::StrCat("worker:", member.worker(), " is not in the job"));
+  }
+  Worker& worker = workers_[index];
+  if (member.incarnation() > worker.incarnation) {
+    worker.incarnation = member.incarnation();
+    worker.taken.clear();
+    worker.oldest_sequence = 1;
+    for (Block& block : blocks_) {
+      block.taken_below[index] = std::max(block.taken_below[index], block.clocks[index]);
+    }
+  }
+  worker.presence = member.presence();
+  return absl::OkStatus();
+}
+
+absl::Status ShardBooks::TakeRound(const v1::LogRecord::Round& round) {
+  const auto found = index_.find(round.block());
+  if (found == index_.end()) {
+    return DoesNotFollow(absl::StrCat("block ", round.block(), " is not in the shard"));
+  }
+  Block& block = blocks_[found->second];
+  if (round.version() != block.version + 1) {
+    return DoesNotFollow(absl::StrCat("block ", round.block(), " is at version ", block.version,
+                                      ", the round is ", round.version()));
+  }
+  bool known = round.clocks_size() == static_cast<int>(workers_.size());
+  for (const v1::LogRecord::Contribution& part : round.contributions()) {
+    known = known && part.worker() >= 0 && part.worker() < static_cast<int>(workers_.size());
+  }
+  if (!known) return DoesNotFollow("its workers are not those of the job");
+  block.version = round.version();
+  block.clocks = ToVector(round.clocks());
+  for (const v1::LogRecord::Contribution& part : round.contributions()) {
+    const size_t index = static_cast<size_t>(part.worker());
+    Worker& worker = workers_[index];
+    if (part.incarnation() != worker.incarnation) {
+      // Of an earlier one, whose gradient stood in the open round when the new one came.
+      block.taken_below[index] = std::max(block.taken_below[index], block.clocks[index]);
+      continue;
+    }
+    worker.taken[part.sequence()].push_back(round.block());
+    while (worker.taken.size() > kRemembered) {
+      worker.oldest_sequence = worker.taken.begin()->first + 1;
+      worker.taken.erase(worker.taken.begin());
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace parley

@@ -1,0 +1,504 @@
+// A shard that writes its changes down (ShardOptions::log_folder), dies, and goes on.
+
+#include <algorithm>
+#include <cstdint>
+#include <fstream>
+#include <future>
+#include <iterator>
+#include <memory>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/testing/faulty_env.h"
+#include "base/testing/temp_folder.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "net/checkpoint_folder.h"
+#include "ps/log_format.h"
+#include "ps/shard.h"
+
+namespace parley {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr int kElements = 10;
+constexpr int kBlockElements = 4;
+constexpr int kBlocks = 3;
+
+v1::JobSpec Spec(int workers, bool synchronous) {
+  v1::JobSpec spec;
+  spec.set_name("job");
+  spec.set_num_workers(workers);
+  spec.set_num_shards(1);
+  spec.set_block_elements(kBlockElements);
+  v1::ParameterSpec* parameter = spec.add_parameters();
+  parameter->set_name("w");
+  parameter->add_shape(kElements);
+  parameter->set_dtype(v1::FLOAT32);
+  spec.mutable_optimizer()->set_learning_rate(1);
+  spec.mutable_optimizer()->mutable_momentum()->set_momentum(0.5);
+  if (synchronous) {
+    spec.mutable_policy()->mutable_synchronous();
+  } else {
+    spec.mutable_policy()->mutable_asynchronous();
+  }
+  return spec;
+}
+
+template <typename Response, typename Call>
+std::future<absl::StatusOr<Response>> Begin(Call call) {
+  auto promise = std::make_shared<std::promise<absl::StatusOr<Response>>>();
+  std::future<absl::StatusOr<Response>> future = promise->get_future();
+  call([promise](absl::StatusOr<Response> answer) { promise->set_value(std::move(answer)); });
+  return future;
+}
+
+// One shard, which is started again and again over the same folder.
+class Task {
+ public:
+  explicit Task(v1::JobSpec spec, Env* env = Env::Posix()) : spec_(std::move(spec)), env_(env) {}
+
+  absl::StatusOr<bool> Start() {
+    shard_ = nullptr;
+    ShardOptions options;
+    options.checkpoint_folder = checkpoints();
+    options.log_folder = log_folder();
+    options.threads = 2;
+    options.env = env_;
+    shard_ = std::make_unique<Shard>(options);
+    return shard_->Recover();
+  }
+
+  absl::Status Declare(const std::string& checkpoint = "") {
+    v1::DeclareRequest request;
+    *request.mutable_spec() = spec_;
+    request.set_checkpoint(checkpoint);
+    return Begin<v1::DeclareResponse>([&](auto done) { shard_->Declare(request, std::move(done)); })
+        .get()
+        .status();
+  }
+  absl::StatusOr<int64_t> Join(int worker, uint64_t incarnation = 1) {
+    v1::JoinRequest request;
+    *request.mutable_sender() = Sender(worker, incarnation);
+    *request.mutable_spec() = spec_;
+    request.set_wait_ms(30000);
+    const auto joined =
+        Begin<v1::JoinResponse>([&](auto done) { shard_->Join(request, std::move(done)); }).get();
+    if (!joined.ok()) return joined.status();
+    return joined->step();
+  }
+  absl::Status Leave(int worker) {
+    v1::LeaveRequest request;
+    *request.mutable_sender() = Sender(worker, 1);
+    return Begin<v1::LeaveResponse>([&](auto done) { shard_->Leave(request, std::move(done)); })
+        .get()
+        .status();
+  }
+
+  using Reply = ParameterServer::PushPullReply;
+  // Element i of the blocks gets the gradient `gradient` + i.
+  std::future<absl::StatusOr<Reply>> BeginPush(int worker, int64_t step, uint64_t sequence,
+                                               float gradient, std::vector<uint32_t> blocks,
+                                               int64_t wait_ms = 30000) {
+    v1::PushPullRequest request;
+    *request.mutable_sender() = Sender(worker, 1);
+    request.set_step(step);
+    request.set_sequence(sequence);
+    request.set_wait_ms(wait_ms);
+    request.set_dtype(v1::FLOAT32);
+    Payload payload;
+    for (const uint32_t block : blocks) {
+      request.add_push(block);
+      request.add_base_version(0);
+      const int begin = static_cast<int>(block) * kBlockElements;
+      const int size = std::min(kBlockElements, kElements - begin);
+      const auto values = std::make_shared<std::vector<float>>();
+      for (int i = 0; i < size; ++i) values->push_back(gradient + static_cast<float>(begin + i));
+      payload.Append(values->data(), values->size() * sizeof(float), values);
+    }
+    return Begin<Reply>(
+        [&](auto done) { shard_->PushPull(request, std::move(payload), std::move(done)); });
+  }
+  absl::Status Push(int worker, int64_t step, uint64_t sequence, float gradient,
+                    std::vector<uint32_t> blocks = {0, 1, 2}, int64_t wait_ms = 30000) {
+    return BeginPush(worker, step, sequence, gradient, std::move(blocks), wait_ms).get().status();
+  }
+  std::vector<float> Pull(int64_t step = 0) {
+    v1::PushPullRequest request;
+    *request.mutable_sender() = Sender(0, 1);
+    request.set_pull_step(step);
+    request.set_wait_ms(30000);
+    for (uint32_t block = 0; block < kBlocks; ++block) request.add_pull(block);
+    const auto reply = Begin<Reply>([&](auto done) {
+                         shard_->PushPull(request, Payload(), std::move(done));
+                       }).get();
+    EXPECT_TRUE(reply.ok()) << reply.status();
+    std::vector<float> values(reply.ok() ? kElements : 0);
+    if (reply.ok()) reply->payload.CopyTo(values.data());
+    return values;
+  }
+  absl::Status Checkpoint(int64_t step) {
+    v1::CheckpointRequest request;
+    *request.mutable_sender() = Sender(0, 1);
+    request.set_step(step);
+    const auto file = Begin<v1::CheckpointResponse>([&](auto done) {
+                        shard_->Checkpoint(request, std::move(done));
+                      }).get();
+    if (!file.ok()) return file.status();
+    v1::Manifest manifest;
+    *manifest.mutable_spec() = spec_;
+    manifest.set_step(step);
+    v1::Manifest::ShardFile* const shard = manifest.add_shards();
+    shard->set_file(file->file());
+    shard->set_bytes(file->bytes());
+    shard->set_crc32c(file->crc32c());
+    return WriteManifest(env_, checkpoints(), manifest);
+  }
+
+  Shard& shard() { return *shard_; }
+  void Stop() { shard_ = nullptr; }
+  std::string checkpoints() const { return folder_.File("checkpoints"); }
+  std::string log_folder() const { return folder_.File("log"); }
+  std::vector<std::string> Segments() const {
+    const auto names = Env::Posix()->ListFolder(log_folder());
+    return names.ok() ? *names : std::vector<std::string>();
+  }
+
+ private:
+  static v1::Sender Sender(int worker, uint64_t incarnation) {
+    v1::Sender sender;
+    sender.set_job("job");
+    sender.set_worker(worker);
+    sender.set_incarnation(incarnation);
+    return sender;
+  }
+
+  TempFolder folder_;
+  const v1::JobSpec spec_;
+  Env* const env_;
+  std::unique_ptr<Shard> shard_;
+};
+
+std::string ReadFile(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+void WriteFile(const std::string& path, const std::string& bytes) {
+  std::ofstream(path, std::ios::binary) << bytes;
+}
+
+TEST(ShardLogTest, AShardThatIsStartedAgainGoesOnWhereItWas) {
+  for (const bool synchronous : {true, false}) {
+    Task whole(Spec(1, synchronous));
+    Task task(Spec(1, synchronous));
+    ASSERT_FALSE(whole.Start().value());
+    ASSERT_TRUE(whole.Declare().ok());
+    ASSERT_TRUE(whole.Join(0).ok());
+    ASSERT_FALSE(task.Start().value());
+    ASSERT_TRUE(task.Declare().ok());
+    ASSERT_TRUE(task.Join(0).ok());
+    for (int step = 0; step < 6; ++step) {
+      ASSERT_TRUE(whole.Push(0, step, step + 1, 0.25f * step).ok());
+      ASSERT_TRUE(task.Push(0, step, step + 1, 0.25f * step).ok());
+      if (step % 2 == 1) ASSERT_TRUE(task.Start().value());  // and the worker need not join again
+    }
+    EXPECT_EQ(task.Pull(6), whole.Pull(6));
+  }
+}
+
+TEST(ShardLogTest, APushWhoseAnswerWasLostIsNotAppliedAgain) {
+  for (const bool synchronous : {true, false}) {
+    Task task(Spec(1, synchronous));
+    ASSERT_TRUE(task.Start().ok());
+    ASSERT_TRUE(task.Declare().ok());
+    ASSERT_TRUE(task.Join(0).ok());
+    ASSERT_TRUE(task.Push(0, 0, 1, 1).ok());
+    ASSERT_TRUE(task.Push(0, 1, 2, 1).ok());
+    const std::vector<float> values = task.Pull(2);
+    ASSERT_TRUE(task.Start().value());
+    EXPECT_TRUE(task.Push(0, 1, 2, 1).ok());
+    EXPECT_EQ(task.Pull(2), values);
+  }
+}
+
+TEST(ShardLogTest, AnOlderPushThatNeverCameIsStillTaken) {
+  Task task(Spec(1, /*synchronous=*/false));
+  ASSERT_TRUE(task.Start().ok());
+  ASSERT_TRUE(task.Declare().ok());
+  ASSERT_TRUE(task.Join(0).ok());
+  ASSERT_TRUE(task.Push(0, 1, 2, 1).ok());
+  ASSERT_TRUE(task.Start().value());
+  const std::vector<float> before = task.Pull();
+  EXPECT_TRUE(task.Push(0, 0, 1, 1).ok());
+  EXPECT_NE(task.Pull(), before);
+}
+
+TEST(ShardLogTest, APushIsAcknowledgedWhenItsRoundIsWrittenDown) {
+  Task task(Spec(2, /*synchronous=*/true));
+  ASSERT_TRUE(task.Start().ok());
+  ASSERT_TRUE(task.Declare().ok());
+  ASSERT_TRUE(task.Join(0).ok());
+  ASSERT_TRUE(task.Join(1).ok());
+  // The round waits for the other worker, and so does the answer.
+  EXPECT_TRUE(absl::IsDeadlineExceeded(task.Push(0, 0, 1, 1, {0, 1, 2}, /*wait_ms=*/1)));
+  auto first = task.BeginPush(0, 0, 1, 1, {0, 1, 2});
+  EXPECT_TRUE(task.Push(1, 0, 1, 2).ok());
+  EXPECT_TRUE(first.get().ok());
+  const std::vector<float> values = task.Pull(1);
+  ASSERT_TRUE(task.Start().value());
+  EXPECT_EQ(task.Pull(1), values);
+  // Of a round that was open nothing was acknowledged: it comes again, from both.
+  first = task.BeginPush(0, 1, 2, 1, {0});
+  ASSERT_TRUE(task.Start().value());
+  EXPECT_TRUE(absl::IsUnavailable(first.get().status()));
+  first = task.BeginPush(0, 1, 2, 1, {0, 1, 2});
+  EXPECT_TRUE(task.Push(1, 1, 2, 2).ok());
+  EXPECT_TRUE(first.get().ok());
+}
+
+TEST(ShardLogTest, ARequestOfWhichApartWasAppliedIsCompletedByItsRetry) {
+  Task task(Spec(2, /*synchronous=*/true));
+  ASSERT_TRUE(task.Start().ok());
+  ASSERT_TRUE(task.Declare().ok());
+  ASSERT_TRUE(task.Join(0).ok());
+  ASSERT_TRUE(task.Join(1).ok());
+  auto first = task.BeginPush(0, 0, 1, 1, {0, 1, 2});
+  ASSERT_TRUE(task.Push(1, 0, 1, 2, {1}).ok());  // only this block's round is complete
+  ASSERT_TRUE(task.Start().value());
+  EXPECT_FALSE(first.get().ok());
+  first = task.BeginPush(0, 0, 1, 1, {0, 1, 2});
+  EXPECT_TRUE(task.Push(1, 0, 2, 2, {0, 2}).ok());
+  EXPECT_TRUE(first.get().ok());
+
+  Task whole(Spec(2, /*synchronous=*/true));
+  ASSERT_TRUE(whole.Start().ok());
+  ASSERT_TRUE(whole.Declare().ok());
+  ASSERT_TRUE(whole.Join(0).ok());
+  ASSERT_TRUE(whole.Join(1).ok());
+  first = whole.BeginPush(0, 0, 1, 1, {0, 1, 2});
+  ASSERT_TRUE(whole.Push(1, 0, 1, 2).ok());
+  ASSERT_TRUE(first.get().ok());
+  EXPECT_EQ(task.Pull(1), whole.Pull(1));
+}
+
+TEST(ShardLogTest, WhoHasLeftHasLeft) {
+  Task task(Spec(2, /*synchronous=*/true));
+  ASSERT_TRUE(task.Start().ok());
+  ASSERT_TRUE(task.Declare().ok());
+  ASSERT_TRUE(task.Join(0).ok());
+  ASSERT_TRUE(task.Join(1).ok());
+  ASSERT_TRUE(task.Leave(1).ok());
+  ASSERT_TRUE(task.Start().value());
+  EXPECT_TRUE(task.Push(0, 0, 1, 1).ok());  // nobody else is waited for
+  EXPECT_TRUE(absl::IsFailedPrecondition(task.Push(1, 0, 1, 1)));
+}
+
+TEST(ShardLogTest, ACheckpointTakesThePlaceOfWhatWasWrittenBefore) {
+  Task task(Spec(1, /*synchronous=*/true));
+  ASSERT_TRUE(task.Start().ok());
+  ASSERT_TRUE(task.Declare().ok());
+  ASSERT_TRUE(task.Join(0).ok());
+  int64_t step = 0;
+  for (int i = 0; i < 4; ++i) {
+    ASSERT_TRUE(task.Push(0, step, step + 1, 1).ok());
+    ++step;
+    ASSERT_TRUE(task.Checkpoint(step).ok());
+  }
+  ASSERT_TRUE(task.Push(0, step, step + 1, 1).ok());
+  ++step;
+  // Those that the checkpoints before the last two needed are gone.
+  EXPECT_GT(task.Segments().front(), LogSegmentName(1));
+  const std::vector<float> values = task.Pull(step);
+  ASSERT_TRUE(task.Start().value());
+  EXPECT_EQ(task.Pull(step), values);
+
+  // Without the newest checkpoint it goes on from the one before.
+  task.Stop();
+  const std::string newest = task.checkpoints() + "/" + ShardFileName(4, 0, 1);
+  std::string bytes = ReadFile(newest);
+  bytes[bytes.size() - 70] ^= 1;
+  WriteFile(newest, bytes);
+  ASSERT_TRUE(task.Start().value());
+  EXPECT_EQ(task.Pull(step), values);
+}
+
+TEST(ShardLogTest, AJobThatBeganFromACheckpointDoesSoAgain) {
+  Task task(Spec(1, /*synchronous=*/true));
+  ASSERT_TRUE(task.Start().ok());
+  ASSERT_TRUE(task.Declare().ok());
+  ASSERT_TRUE(task.Join(0).ok());
+  ASSERT_TRUE(task.Push(0, 0, 1, 1).ok());
+  ASSERT_TRUE(task.Checkpoint(1).ok());
+  task.shard().RemoveLog();
+  task.Stop();
+  EXPECT_TRUE(task.Segments().empty());
+  ASSERT_FALSE(task.Start().value());
+  ASSERT_TRUE(task.Declare(ManifestFileName(1)).ok());
+  ASSERT_EQ(task.Join(0).value(), 1);
+  ASSERT_TRUE(task.Push(0, 1, 1, 2).ok());
+  const std::vector<float> values = task.Pull(2);
+  ASSERT_TRUE(task.Start().value());
+  EXPECT_EQ(task.Pull(2), values);
+}
+
+TEST(ShardLogTest, AnotherJobIsRefusedWithWhereTheLogIs) {
+  Task task(Spec(1, /*synchronous=*/true));
+  ASSERT_TRUE(task.Start().ok());
+  ASSERT_TRUE(task.Declare().ok());
+  ASSERT_TRUE(task.Start().value());
+  EXPECT_TRUE(task.Declare().ok());
+  v1::DeclareRequest other;
+  *other.mutable_spec() = Spec(2, /*synchronous=*/true);
+  const auto refused = Begin<v1::DeclareResponse>([&](auto done) {
+                         task.shard().Declare(other, std::move(done));
+                       }).get();
+  EXPECT_TRUE(absl::IsFailedPrecondition(refused.status()));
+  EXPECT_THAT(std::string(refused.status().message()), HasSubstr(task.log_folder()));
+}
+
+// The process dies at any change of the disk: what was acknowledged is there, and what is sent
+// again after it counts once.
+TEST(ShardLogTest, WhateverChangeIsTheLastNothingAcknowledgedIsLostOrTakenTwice) {
+  for (const bool synchronous : {true, false}) {
+    Task whole(Spec(1, synchronous));
+    ASSERT_TRUE(whole.Start().ok());
+    ASSERT_TRUE(whole.Declare().ok());
+    ASSERT_TRUE(whole.Join(0).ok());
+    for (int step = 0; step < 4; ++step) {
+      ASSERT_TRUE(whole.Push(0, step, step + 1, 0.25f * step).ok());
+    }
+    const std::vector<float> expected = whole.Pull(4);
+
+    bool crashed = true;
+    for (int64_t change = 0; crashed; ++change) {
+      FaultyEnv env(Env::Posix());
+      Task task(Spec(1, synchronous), &env);
+      env.FailAt(change, FaultyEnv::After::kCrashes, absl::InternalError("the process is dead"));
+      int64_t acknowledged = 0;
+      crashed = !task.Start().ok() || !task.Declare().ok() || !task.Join(0).ok();
+      for (int step = 0; step < 4 && !crashed; ++step) {
+        crashed = !task.Push(0, step, step + 1, 0.25f * step).ok();
+        if (!crashed) ++acknowledged;
+        if (!crashed && step == 1) crashed = !task.Checkpoint(2).ok();
+      }
+      task.Stop();
+      env.FailAt(-1, FaultyEnv::After::kRecovers, absl::OkStatus());
+      const absl::StatusOr<bool> recovered = task.Start();
+      ASSERT_TRUE(recovered.ok()) << "change " << change << ": " << recovered.status();
+      if (acknowledged > 0) ASSERT_TRUE(*recovered) << "change " << change;
+      ASSERT_TRUE(task.Declare().ok());
+      ASSERT_TRUE(task.Join(0).ok()) << "change " << change;  // its first Join may be lost
+      // The one that was not acknowledged comes again, with its number.
+      for (int64_t step = acknowledged; step < 4; ++step) {
+        const absl::Status pushed = task.Push(0, step, step + 1, 0.25f * static_cast<float>(step));
+        ASSERT_TRUE(pushed.ok()) << "change " << change << ": " << pushed;
+      }
+      EXPECT_EQ(task.Pull(4), expected) << "change " << change;
+    }
+  }
+}
+
+TEST(ShardLogTest, AFullDiskRefusesPushesUntilThereIsRoom) {
+  FaultyEnv env(Env::Posix());
+  Task task(Spec(1, /*synchronous=*/false), &env);
+  ASSERT_TRUE(task.Start().ok());
+  ASSERT_TRUE(task.Declare().ok());
+  ASSERT_TRUE(task.Join(0).ok());
+  ASSERT_TRUE(task.Push(0, 0, 1, 1).ok());
+  const std::vector<float> before = task.Pull();
+  // One attempt fails; the next, a moment later, finds room.
+  env.FailAt(0, FaultyEnv::After::kRecovers, absl::ResourceExhaustedError("no space"));
+  auto waits = task.BeginPush(0, 1, 2, 1, {0, 1, 2});
+  absl::Status refused;
+  while (refused.ok() && waits.wait_for(std::chrono::seconds(0)) != std::future_status::ready) {
+    refused = task.Push(0, 2, 100, 1, {0}, /*wait_ms=*/0);
+    EXPECT_EQ(task.Pull().size(), before.size());
+    if (absl::IsDeadlineExceeded(refused)) break;  // it came before the disk was known to be full
+  }
+  EXPECT_TRUE(refused.ok() || absl::IsResourceExhausted(refused) ||
+              absl::IsDeadlineExceeded(refused))
+      << refused;
+  EXPECT_TRUE(waits.get().ok());
+  EXPECT_TRUE(task.Push(0, 3, 4, 1).ok());
+  const std::vector<float> values = task.Pull();
+  ASSERT_TRUE(task.Start().value());
+  EXPECT_EQ(task.Pull(), values);
+}
+
+TEST(ShardLogTest, AFailedSyncIsFinal) {
+  FaultyEnv env(Env::Posix());
+  Task task(Spec(1, /*synchronous=*/false), &env);
+  ASSERT_TRUE(task.Start().ok());
+  ASSERT_TRUE(task.Declare().ok());
+  ASSERT_TRUE(task.Join(0).ok());
+  ASSERT_TRUE(task.Push(0, 0, 1, 1, {0}).ok());
+  // A record's head, its payload, and then the sync.
+  env.FailAt(2, FaultyEnv::After::kRecovers, absl::ResourceExhaustedError("no space"));
+  const absl::Status failed = task.Push(0, 1, 2, 1, {0});
+  EXPECT_TRUE(absl::IsDataLoss(failed)) << failed;
+  EXPECT_FALSE(task.shard().log_status().ok());
+  EXPECT_FALSE(task.Push(0, 2, 3, 1, {0}).ok());
+}
+
+// Flips each bit of a log, and cuts it after each byte: what was acknowledged is there, or it is an
+// error; but for the last record, which cannot be told from one that was being written.
+TEST(ShardLogTest, DamageIsFound) {
+  Task task(Spec(1, /*synchronous=*/true));
+  ASSERT_TRUE(task.Start().ok());
+  ASSERT_TRUE(task.Declare().ok());
+  ASSERT_TRUE(task.Join(0).ok());
+  ASSERT_TRUE(task.Push(0, 0, 1, 1, {0}).ok());
+  ASSERT_TRUE(task.Start().value());  // so that the first segment is followed by another
+  ASSERT_TRUE(task.Push(0, 0, 2, 1, {1}).ok());
+  ASSERT_TRUE(task.Push(0, 0, 3, 1, {2}).ok());
+  const std::vector<float> values = task.Pull(1);
+  task.Stop();
+  ASSERT_EQ(task.Segments(), (std::vector<std::string>{LogSegmentName(1), LogSegmentName(2)}));
+  const std::string first = task.log_folder() + "/" + LogSegmentName(1);
+  const std::string second = task.log_folder() + "/" + LogSegmentName(2);
+  const std::string first_bytes = ReadFile(first);
+  const std::string second_bytes = ReadFile(second);
+  const auto restore = [&] {
+    WriteFile(first, first_bytes);
+    WriteFile(second, second_bytes);
+    Env::Posix()->RemoveFile(task.log_folder() + "/" + LogSegmentName(3)).IgnoreError();
+  };
+  const auto whole_or_error = [&](const std::string& what) {
+    const absl::StatusOr<bool> recovered = task.Start();
+    if (recovered.ok() && *recovered) EXPECT_EQ(task.Pull(1), values) << what;
+    if (recovered.ok()) EXPECT_TRUE(*recovered) << what;
+    task.Stop();
+    restore();
+  };
+  for (size_t bit = 0; bit < first_bytes.size() * 8; ++bit) {
+    std::string damaged = first_bytes;
+    damaged[bit / 8] ^= static_cast<char>(1 << bit % 8);
+    WriteFile(first, damaged);
+    whole_or_error(absl::StrCat("bit ", bit, " of the first segment"));
+  }
+  for (size_t size = 0; size < first_bytes.size(); ++size) {
+    WriteFile(first, first_bytes.substr(0, size));
+    whole_or_error(absl::StrCat("the first segment cut after ", size, " bytes"));
+  }
+  // Of the last segment all but its last record, which has 16 bytes of payload less than half.
+  std::unique_ptr<ReadableFile> file = Env::Posix()->OpenFile(second).value();
+  int64_t last = 0;
+  for (int64_t at = 0; at < file->size(); at = ReadLogRecordAt(*file, at)->end) last = at;
+  for (int64_t bit = 0; bit < last * 8; ++bit) {
+    std::string damaged = second_bytes;
+    damaged[bit / 8] ^= static_cast<char>(1 << bit % 8);
+    WriteFile(second, damaged);
+    const absl::StatusOr<bool> recovered = task.Start();
+    // A length that leads beyond the end looks like a record that was being written.
+    if (recovered.ok()) EXPECT_TRUE(*recovered);
+    task.Stop();
+    restore();
+  }
+}
+
+}  // namespace
+}  // namespace parley
