@@ -30,14 +30,10 @@ struct ReadLogRecord {
   int64_t end;  // of the record in the file, in bytes
 };
 
-// The record at byte `begin` of `file`. OUT_OF_RANGE when none that is whole stands there: the file
-// ends before it does, or its checksum does not agree. Other errors are those of reading. Allocates
-// no more than the file's size.
+// The record at byte `begin` of `file`. OUT_OF_RANGE when there is none, or the file's last one
+// that was not written to its end; DATA_LOSS when it is damaged. Other errors are those of reading.
+// Allocates no more than the file's size.
 absl::StatusOr<ReadLogRecord> ReadLogRecordAt(const ReadableFile& file, int64_t begin);
-
-// Of a record at `begin` that is not whole: whether one that is follows where it says that it ends.
-// So it is damaged, and was not being written when the writer died.
-bool IsFollowedByAnother(const ReadableFile& file, int64_t begin);
 
 }  // namespace parley
 

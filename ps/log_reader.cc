@@ -57,14 +57,14 @@ absl::StatusOr<int64_t> LogReader::Replay(
     while (at != counted) {
       const absl::StatusOr<ReadLogRecord> record = ReadLogRecordAt(*file, at);
       if (absl::IsOutOfRange(record.status())) {
-        if (!is_last || IsFollowedByAnother(*file, at)) return damaged();
+        if (!is_last) return damaged();
         if (at < file->size()) {
           LOG(WARNING) << path << ": " << file->size() - at
                        << " bytes at its end were being written, and were not acknowledged";
         }
         break;
       }
-      if (!record.ok()) return record.status();
+      if (!record.ok()) return Annotate(record.status(), path);
       if (!is_last && record->end > counted) return damaged();
       PARLEY_RETURN_IF_ERROR(Annotate(take(*record), path));
       at = record->end;

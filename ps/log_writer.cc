@@ -146,7 +146,7 @@ absl::Status LogWriter::AppendRecords(absl::Span<const Item> items) {
     return status;
   }
   const absl::Status truncated = file_->Truncate(durable);
-  return truncated.ok() ? status : truncated;
+  return truncated.ok() ? status : absl::DataLossError(truncated.message());
 }
 
 absl::Status LogWriter::Begin(uint64_t segment, int64_t previous_bytes) {

@@ -65,6 +65,8 @@ absl::StatusOr<std::unique_ptr<Policy>> NewSimplePolicy(const v1::Policy& spec, 
 
 }  // namespace
 
+bool Policy::PullsNeverWait(int64_t) const { return false; }
+
 bool Policy::AwaitsSilent(int64_t) const { return true; }
 bool Policy::IsLate(const RoundSnapshot&, int64_t) const { return false; }
 int64_t Policy::NextStep(const RoundSnapshot&, int, int64_t step) const { return step; }

@@ -55,6 +55,9 @@ class Policy {
   // by now.
   virtual bool MayPull(const RoundSnapshot& round, int worker, int64_t step) const = 0;
 
+  // Whether any pull may be answered with whatever values there are, from round `round` on.
+  virtual bool PullsNeverWait(int64_t round) const;
+
   // The workers that such a pull still waits for.
   virtual std::vector<int> Missing(const RoundSnapshot& round, int worker, int64_t step) const = 0;
 

@@ -238,6 +238,8 @@ class Shard final : public ParameterServer {
   // Runs `then` when the record is kept: at once where there is no log. UNAVAILABLE: it is not.
   void Keep(Declared* declared, ShardRecord record,
             absl::AnyInvocable<void(const absl::Status&)> then);
+  // Runs `then` when all that the owner threads were given so far is kept; likewise.
+  void KeepWhatIsPosted(Declared* declared, absl::AnyInvocable<void(const absl::Status&)> then);
   void KeepMember(Declared* declared, const v1::Sender& sender, v1::Books::Presence presence,
                   absl::AnyInvocable<void(const absl::Status&)> then);
   // What is written down of a round, but for its norms and, where it has to be computed, the mean

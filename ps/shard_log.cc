@@ -1,6 +1,7 @@
 // How a Shard writes its changes down, and goes on from what an earlier start of it wrote.
 
 #include <algorithm>
+#include <atomic>
 #include <limits>
 #include <memory>
 #include <random>
@@ -27,6 +28,20 @@ bool IsItsOwnMean(const ShardState::Round& round) {
   return round.gradients.size() == 1 && round.gradients[0].dtype == v1::FLOAT32 &&
          (round.correction.compensation == 0 || round.gradients[0].base == nullptr);
 }
+
+// Says that something is kept, or, when the log that was to keep it fails or is closed, that it is
+// not.
+class WhenKept {
+ public:
+  explicit WhenKept(absl::AnyInvocable<void(const absl::Status&)> then) : then_(std::move(then)) {}
+  ~WhenKept() {
+    if (then_) then_(absl::UnavailableError("the shard could not write it down"));
+  }
+  void IsKept() { std::exchange(then_, nullptr)(absl::OkStatus()); }
+
+ private:
+  absl::AnyInvocable<void(const absl::Status&)> then_;
+};
 
 }  // namespace
 
@@ -112,19 +127,26 @@ ShardRecord Shard::RecordOf(const Declared& declared, const ShardState::Round& r
 void Shard::Keep(Declared* declared, ShardRecord record,
                  absl::AnyInvocable<void(const absl::Status&)> then) {
   if (declared->log == nullptr) return then(absl::OkStatus());
-  // A log that has failed, or is closed, lets it go.
-  struct Kept {
-    ~Kept() {
-      if (then) then(absl::UnavailableError("the shard could not write it down"));
-    }
-    absl::AnyInvocable<void(const absl::Status&)> then;
-  };
-  auto kept = std::make_shared<Kept>();
-  kept->then = std::move(then);
   std::vector<ShardRecord> records;
   records.push_back(std::move(record));
   declared->log->Append(std::move(records),
-                        [kept] { std::exchange(kept->then, nullptr)(absl::OkStatus()); });
+                        [kept = std::make_unique<WhenKept>(std::move(then))] { kept->IsKept(); });
+}
+
+void Shard::KeepWhatIsPosted(Declared* declared,
+                             absl::AnyInvocable<void(const absl::Status&)> then) {
+  if (declared->log == nullptr) return then(absl::OkStatus());
+  const auto kept = std::make_shared<WhenKept>(std::move(then));
+  const auto missing = std::make_shared<std::atomic<size_t>>(owners_.size());
+  MutexLock lock(&mutex_);
+  if (stopping_) return;  // an owner may be gone
+  for (const std::unique_ptr<TaskThread>& owner : owners_) {
+    owner->Post([declared, kept, missing] {
+      declared->log->Append({}, [kept, missing] {
+        if (missing->fetch_sub(1, std::memory_order_acq_rel) == 1) kept->IsKept();
+      });
+    });
+  }
 }
 
 void Shard::KeepMember(Declared* declared, const v1::Sender& sender, v1::Books::Presence presence,

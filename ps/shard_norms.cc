@@ -221,13 +221,19 @@ void Shard::SetNormTotals(v1::SetNormTotalsRequest request, Done<v1::SetNormTota
       status = Annotate((*declared)->norm_plan.CheckTotals(request.round(), totals), who);
     }
     if (status.ok() && (*declared)->norms->StateOf(request.round()) == NormRounds::State::kOpen) {
-      status = absl::FailedPreconditionError(
-          absl::StrCat(who, ": the totals come before the sums of this shard"));
+      // A shard that is started again has the sums when the gradients have come again.
+      const std::string early =
+          absl::StrCat(who, ": the totals come before the sums of this shard");
+      status = (*declared)->recovered ? absl::UnavailableError(early)
+                                      : absl::FailedPreconditionError(early);
     }
   }
   if (!status.ok()) return done(status);
   FinishRound(*declared, request.round(), std::move(totals));
-  done(v1::SetNormTotalsResponse());
+  KeepWhatIsPosted(*declared, [done = std::move(done)](const absl::Status& kept) mutable {
+    if (kept.ok()) return done(v1::SetNormTotalsResponse());
+    done(kept);
+  });
 }
 
 }  // namespace parley

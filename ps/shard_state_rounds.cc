@@ -196,7 +196,10 @@ void ShardState::AnswerWaiters(Block& block, Actions* actions) {
     Waiting& waiting = it->second;
     if (waiter.version < 0 &&
         block.policy->MayPull(SnapshotOf(block), waiting.worker, waiter.step)) {
-      waiter.version = block.scheduled;
+      // What nobody was told of need not be shown: its log may be waiting for room.
+      const bool shows_kept =
+          options_.acknowledges_applied && block.policy->PullsNeverWait(block.applied);
+      waiter.version = shows_kept ? block.applied : block.scheduled;
     }
     if (waiter.version >= 0 && block.applied >= waiter.version) {
       if (waiter.pulls) {

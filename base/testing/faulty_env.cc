@@ -20,6 +20,7 @@ class FaultyEnv::File final : public WritableFile {
     return target_->Append(data, size);
   }
   absl::Status Truncate(int64_t size) override {
+    if (env_->is_full()) return target_->Truncate(size);  // which needs no room
     PARLEY_RETURN_IF_ERROR(env_->Change());
     return target_->Truncate(size);
   }
@@ -38,6 +39,7 @@ class FaultyEnv::File final : public WritableFile {
 };
 
 void FaultyEnv::FailAt(int64_t change, After after, absl::Status error) {
+  MutexLock lock(&mutex_);
   changes_ = 0;
   fail_at_ = change;
   after_ = after;
@@ -45,6 +47,7 @@ void FaultyEnv::FailAt(int64_t change, After after, absl::Status error) {
 }
 
 absl::Status FaultyEnv::Change() {
+  MutexLock lock(&mutex_);
   const int64_t change = changes_++;
   if (fail_at_ < 0 || change < fail_at_) return absl::OkStatus();
   if (change == fail_at_ || after_ == After::kCrashes) return error_;

@@ -7,12 +7,14 @@
 #include <vector>
 
 #include "base/env.h"
+#include "base/mutex.h"
 
 namespace parley {
 
 // An Env over another one whose changes to files fail on demand: NewWritableFile, Append,
 // Truncate, Sync, Close, RenameFile, RemoveFile, CreateFolders and SyncFolder, counted from 0 over
-// all files. A failing Append leaves half of its bytes. Thread safety: none.
+// all files. A failing Append leaves half of its bytes. Thread safety: safe from any thread, as the
+// other Env is.
 class FaultyEnv final : public Env {
  public:
   enum class After {
@@ -25,7 +27,10 @@ class FaultyEnv final : public Env {
   // The change number `change` from now on fails with `error`; -1: none does.
   void FailAt(int64_t change, After after, absl::Status error);
   // Changes since the last FailAt (or construction).
-  int64_t changes() const { return changes_; }
+  int64_t changes() const {
+    MutexLock lock(&mutex_);
+    return changes_;
+  }
 
   absl::Time Now() override { return target_->Now(); }
   absl::StatusOr<std::unique_ptr<WritableFile>> NewWritableFile(const std::string& path) override;
@@ -47,10 +52,15 @@ class FaultyEnv final : public Env {
   absl::Status Change();
 
   Env* const target_;
-  int64_t changes_ = 0;
-  int64_t fail_at_ = -1;
-  After after_ = After::kRecovers;
-  absl::Status error_;
+  bool is_full() const {
+    MutexLock lock(&mutex_);
+    return absl::IsResourceExhausted(error_);
+  }
+  mutable Mutex mutex_;
+  int64_t changes_ ABSL_GUARDED_BY(mutex_) = 0;
+  int64_t fail_at_ ABSL_GUARDED_BY(mutex_) = -1;
+  After after_ ABSL_GUARDED_BY(mutex_) = After::kRecovers;
+  absl::Status error_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace parley

@@ -12,6 +12,7 @@ class Asynchronous final : public Policy {
   }
   bool IsComplete(const RoundSnapshot&) const override { return true; }
   bool MayPull(const RoundSnapshot&, int, int64_t) const override { return true; }
+  bool PullsNeverWait(int64_t) const override { return true; }
   std::vector<int> Missing(const RoundSnapshot&, int, int64_t) const override { return {}; }
   Correction CorrectionFor(int64_t, int64_t staleness) const override {
     return rule_.For(staleness);

@@ -30,6 +30,7 @@ class Phased final : public Policy {
   Correction CorrectionFor(int64_t round, int64_t staleness) const override {
     return Of(round).CorrectionFor(round, staleness);
   }
+  bool PullsNeverWait(int64_t round) const override { return Of(round).PullsNeverWait(round); }
   bool AwaitsSilent(int64_t round) const override { return Of(round).AwaitsSilent(round); }
   bool NeedsEveryWorker(int64_t round) const override { return Of(round).NeedsEveryWorker(round); }
 
