@@ -8,6 +8,7 @@
 #include "absl/strings/string_view.h"
 #include "net/grpc_channel.h"
 #include "net/parameter_server.h"
+#include "net/resolving_channel.h"
 #include "net/shared_arena.h"
 
 namespace parley {
@@ -28,6 +29,9 @@ struct ChannelOptions {
   // Where gradients may stand that a task on this host reads in place; one for all channels of a
   // worker (ClientOptions::arena). Null: the channel makes its own, and copies into it.
   std::shared_ptr<SharedArena> arena;
+  // Where the task is once its connection is lost: see net/resolving_channel.h. Empty: where it
+  // was.
+  AddressResolver resolver;
 };
 
 // The ParameterServer that task `task` ("ps:1") offers on `address`, "host:port". See

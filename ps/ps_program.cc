@@ -1,7 +1,8 @@
 #include "ps/ps_program.h"
 
+#include <unistd.h>
+
 #include <csignal>
-#include <cstdlib>
 #include <iostream>
 #include <memory>
 #include <string>
@@ -14,14 +15,14 @@
 #include "gflags/gflags.h"
 #include "glog/logging.h"
 #include "net/cluster.h"
+#include "net/cluster_flags.h"
+#include "net/discovery.h"
 
-DEFINE_string(ps_hosts, "",
-              "The ps tasks of the job, host:port,host:port,... by index. Port 0 for this task "
-              "takes a free one.");
-DEFINE_string(worker_hosts, "", "The worker tasks, likewise; worker 0 is the chief.");
-DEFINE_int32(
-    task_index, -1,
-    "Which of the ps tasks this one is. TF_CONFIG in the environment may say all three instead.");
+DECLARE_string(job);  // in net/cluster_flags.cc, for etcd
+DEFINE_string(listen, "",
+              "Where this task listens, host:port, when that is not its address in --ps_hosts: "
+              "0.0.0.0:2222 for all addresses of this machine. With --etcd the default is a free "
+              "port of this machine's name, and other tasks are told what is said here.");
 DEFINE_string(
     checkpoint_dir, "",
     "The folder of checkpoints, the same for all tasks. Without it none can be made or restored.");
@@ -46,10 +47,22 @@ CommandLine MakeCommandLine(const std::string& path) {
           absl::StrCat("usage: ", program,
                        " --ps_hosts=a:1,b:2 --worker_hosts=c:3,d:4 --task_index=0 [flags]\n\n"
                        "Serves one shard of a job's parameters until every worker has left."),
-          {{"The cluster", {"ps_hosts", "worker_hosts", "task_index"}},
+          {ClusterFlagGroup({"listen"}),
            {"The shard",
             {"checkpoint_dir", "durability", "durable_dir", "keep_serving", "lease", "threads",
              "max_message_mib"}}}};
+}
+
+std::string HostName() {
+  char name[256] = "localhost";
+  gethostname(name, sizeof(name) - 1);
+  return name;
+}
+
+std::string WhereToListen(const Cluster& cluster) {
+  if (!FLAGS_listen.empty()) return FLAGS_listen;
+  if (!cluster.ps.empty()) return cluster.ps[static_cast<size_t>(cluster.task_index)];
+  return absl::StrCat(HostName(), ":0");
 }
 
 volatile std::sig_atomic_t g_signal = 0;
@@ -59,11 +72,11 @@ void OnSignal(int number) { g_signal = number; }
 int Serve(int argc, char** argv, ServerOptions options) {
   const CommandLine command_line = MakeCommandLine(argv[0]);
   ParseFlags(command_line, argc, argv);
-  const char* const tf_config = std::getenv("TF_CONFIG");
-  const absl::StatusOr<Cluster> cluster = ReadCluster(
-      {FLAGS_ps_hosts, FLAGS_worker_hosts, FLAGS_task_index, tf_config == nullptr ? "" : tf_config},
-      TaskType::kPs);
-  if (!cluster.ok()) ExitWithFlagError(command_line, std::string(cluster.status().message()));
+  const absl::StatusOr<Cluster> cluster = ClusterFromFlags(TaskType::kPs);
+  const absl::StatusOr<std::shared_ptr<EtcdClient>> etcd = EtcdFromFlags();
+  for (const absl::Status& status : {cluster.status(), etcd.status()}) {
+    if (!status.ok()) ExitWithFlagError(command_line, std::string(status.message()));
+  }
   if (!absl::ParseDuration(FLAGS_lease, &options.shard.lease) ||
       options.shard.lease <= absl::ZeroDuration()) {
     ExitWithFlagError(command_line,
@@ -93,23 +106,36 @@ int Serve(int argc, char** argv, ServerOptions options) {
   options.shard.shard_index = cluster->task_index;
   options.shard.checkpoint_folder = FLAGS_checkpoint_dir;
   options.shard.threads = FLAGS_threads;
-  options.address = cluster->ps[cluster->task_index];
+  options.address = WhereToListen(*cluster);
   options.grpc.max_message_bytes = FLAGS_max_message_mib << 20;
   const std::string task = absl::StrCat("ps:", cluster->task_index);
 
   std::signal(SIGINT, OnSignal);
   std::signal(SIGTERM, OnSignal);
   absl::StatusOr<std::unique_ptr<Server>> server = Server::Start(options);
-  if (!server.ok()) {  // its message names the task
-    std::cerr << command_line.program << ": " << server.status().message() << std::endl;
+  const auto fail = [&](const absl::Status& status) {
+    std::cerr << command_line.program << ": " << status.message() << std::endl;
     return 1;
+  };
+  if (!server.ok()) return fail(server.status());  // its message names the task
+  const std::string host = options.address.substr(0, options.address.rfind(':'));
+  std::unique_ptr<ShardRegistration> registration;
+  if (*etcd != nullptr) {
+    absl::StatusOr<std::unique_ptr<ShardRegistration>> registered = ShardRegistration::Register(
+        *etcd, FLAGS_job, cluster->task_index,
+        absl::StrCat(host == "0.0.0.0" || host == "[::]" ? HostName() : host, ":",
+                     (*server)->port()));
+    if (!registered.ok()) return fail(registered.status());
+    registration = *std::move(registered);
   }
   // The line that `parley launch`, and a person, waits for.
-  std::cout << task << " listening on " << options.address.substr(0, options.address.rfind(':'))
-            << ":" << (*server)->port() << std::endl;
+  std::cout << task << " listening on " << host << ":" << (*server)->port() << std::endl;
 
   bool done = false;
   while (g_signal == 0 && !(done && !FLAGS_keep_serving)) {
+    if (registration != nullptr && !registration->status().ok()) {
+      return fail(registration->status());
+    }
     if (done) {
       absl::SleepFor(absl::Milliseconds(100));
       continue;

@@ -5,8 +5,10 @@ Every wait has a deadline; when it passes, the test fails with the output of all
 
 import json
 import os
+import random
 import re
 import signal
+import socket
 import subprocess
 import tempfile
 import threading
@@ -20,6 +22,27 @@ DEADLINE = 120 * (10 if os.environ.get("PARLEY_SLOW_BUILD") else 1)  # seconds, 
 
 def program(label):
     return os.path.join(RUNFILES, label)
+
+
+def free_ports(count):
+    """The first of `count` ports in a row that are free on localhost. Out of the range that the system gives to
+    others, so that they stay so."""
+    while True:
+        first = random.randrange(20000, 30000)
+        sockets = []
+        try:
+            for port in range(first, first + count):
+                for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+                    if family == socket.AF_INET6 and not os.path.exists("/proc/net/if_inet6"):
+                        continue
+                    sockets.append(socket.socket(family))
+                    sockets[-1].bind((host, port))
+            return first
+        except OSError:
+            pass
+        finally:
+            for each in sockets:
+                each.close()
 
 
 def alive(pid):
@@ -47,7 +70,9 @@ class Task:
         self.name = name
         self.lines = []
         self._changed = threading.Condition()
-        environment = {k: v for k, v in os.environ.items() if k != "TF_CONFIG"}
+        # What describes another cluster, where the tests themselves were launched by something.
+        launchers = ("TF_CONFIG", "OMPI_", "PMI_", "SLURM_")
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(launchers)}
         environment.update(env or {})
         self.process = subprocess.Popen(
             command,
@@ -161,6 +186,14 @@ class JobTest(unittest.TestCase):
         ]
         ports = [task.wait_for(r"ps:\d+ listening on \S+:(\d+)").group(1) for task in tasks]
         return tasks, ",".join(f"localhost:{port}" for port in ports)
+
+    def start_etcd(self):
+        """An etcd of one member on a free port. Returns its address."""
+        anywhere = "http://127.0.0.1:0"
+        etcd = self.start("etcd", "etcd", f"--data-dir={self.folder}/etcd", f"--listen-client-urls={anywhere}",
+                          f"--advertise-client-urls={anywhere}", f"--listen-peer-urls={anywhere}",
+                          "--enable-grpc-gateway=false", "--logger=zap", "--log-outputs=stderr")
+        return etcd.wait_for(r'serving client traffic.*"address":"([^"]+)"').group(1)
 
     def start_worker(self, ps_hosts, index=0, workers=1, *flags):
         return self.start(

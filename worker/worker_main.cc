@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <csignal>
-#include <cstdlib>
 #include <fstream>
 #include <iostream>
 #include <memory>
@@ -24,6 +23,8 @@
 #include "net/check_local_update.h"
 #include "net/checkpoint_folder.h"
 #include "net/cluster.h"
+#include "net/cluster_flags.h"
+#include "net/discovery.h"
 #include "net/wire_dtype.h"
 #include "worker/client.h"
 #include "worker/model_flags.h"
@@ -33,14 +34,7 @@
 #include "worker/supervised_task.h"
 #include "worker/trainer.h"
 
-DEFINE_string(ps_hosts, "", "The ps tasks of the job, host:port,host:port,... by index.");
-DEFINE_string(worker_hosts, "",
-              "The worker tasks, likewise; worker 0 is the chief. Workers do not listen: only the "
-              "number counts.");
-DEFINE_int32(task_index, -1,
-             "Which of the worker tasks this one is. TF_CONFIG in the environment may say all "
-             "three instead.");
-DEFINE_string(job, "parley", "The job's name.");
+DECLARE_string(job);  // in net/cluster_flags.cc
 DEFINE_int32(epochs, 0, "How often to go over the data; 8 when neither this nor --steps is given.");
 DEFINE_int64(steps, 0, "How many steps each worker does, instead of --epochs.");
 DEFINE_uint64(seed, 1,
@@ -78,9 +72,7 @@ const CommandLine& GetCommandLine() {
         "usage: parley_worker --ps_hosts=a:1,b:2 --worker_hosts=c:3,d:4 --task_index=0 "
         "--data_dir=FOLDER [flags]\n\n"
         "Trains a built-in model against the shards of its job, together with the other workers.",
-        {{"The cluster",
-          {"ps_hosts", "worker_hosts", "task_index", "job", "transport", "push_dtype",
-           "pull_dtype"}}}};
+        {ClusterFlagGroup({"transport", "push_dtype", "pull_dtype"})}};
     for (FlagGroup& group : ModelFlagGroups()) line->groups.push_back(std::move(group));
     line->groups.push_back({"Training", {"epochs", "steps", "seed", "eval_ema"}});
     line->groups.push_back(PolicyFlagGroup());
@@ -182,10 +174,30 @@ absl::Status WriteSummary(const std::string& json) {
               : absl::UnavailableError(absl::StrCat("cannot write ", FLAGS_summary_json));
 }
 
-absl::Status Train(const Cluster& cluster, v1::Optimizer optimizer, v1::Policy policy,
-                   const Durations& durations) {
+// The channels to all shards. With etcd they are found there, and again after they have moved.
+absl::StatusOr<std::vector<std::shared_ptr<ParameterServer>>> OpenChannels(
+    const Cluster& cluster, const std::shared_ptr<EtcdClient>& etcd, absl::Duration startup_timeout,
+    ChannelOptions options) {
+  std::vector<std::string> addresses = cluster.ps;
+  if (etcd != nullptr) {
+    PARLEY_ASSIGN_OR_RETURN(addresses,
+                            FindShards(etcd.get(), FLAGS_job, cluster.num_ps, startup_timeout));
+  }
+  std::vector<std::shared_ptr<ParameterServer>> shards;
+  for (int i = 0; i < cluster.num_ps; ++i) {
+    if (etcd != nullptr) {
+      options.resolver = [etcd, i] { return FindShard(etcd.get(), FLAGS_job, i); };
+    }
+    shards.push_back(
+        NewChannel(absl::StrCat("ps:", i), addresses[static_cast<size_t>(i)], options));
+  }
+  return shards;
+}
+
+absl::Status Train(const Cluster& cluster, const std::shared_ptr<EtcdClient>& etcd,
+                   v1::Optimizer optimizer, v1::Policy policy, const Durations& durations) {
   const int worker = cluster.task_index;
-  const int workers = static_cast<int>(cluster.workers.size());
+  const int workers = cluster.num_workers;
   if (worker == 0) PARLEY_RETURN_IF_ERROR(CheckSummaryFile());
   PARLEY_ASSIGN_OR_RETURN(data::TrainAndTest data, OpenDataOfFlags());
   PARLEY_ASSIGN_OR_RETURN(SupervisedTaskOptions task_options, TaskOptionsOfFlags());
@@ -202,7 +214,7 @@ absl::Status Train(const Cluster& cluster, v1::Optimizer optimizer, v1::Policy p
   spec.set_name(FLAGS_job);
   spec.set_seed(FLAGS_seed);
   spec.set_num_workers(workers);
-  spec.set_num_shards(static_cast<int>(cluster.ps.size()));
+  spec.set_num_shards(cluster.num_ps);
   for (v1::ParameterSpec& parameter : task->Parameters())
     *spec.add_parameters() = std::move(parameter);
   *spec.mutable_optimizer() = std::move(optimizer);
@@ -212,10 +224,8 @@ absl::Status Train(const Cluster& cluster, v1::Optimizer optimizer, v1::Policy p
   ChannelOptions channel;
   PARLEY_ASSIGN_OR_RETURN(channel.transport, ParseTransport(FLAGS_transport));
   if (channel.transport != Transport::kGrpc) channel.arena = SharedArena::Create();
-  std::vector<std::shared_ptr<ParameterServer>> shards;
-  for (size_t i = 0; i < cluster.ps.size(); ++i) {
-    shards.push_back(NewChannel(absl::StrCat("ps:", i), cluster.ps[i], channel));
-  }
+  PARLEY_ASSIGN_OR_RETURN(std::vector<std::shared_ptr<ParameterServer>> shards,
+                          OpenChannels(cluster, etcd, durations.startup, channel));
   ClientOptions client_options;
   client_options.arena = channel.arena;
   PARLEY_ASSIGN_OR_RETURN(client_options.push_dtype, ParseWireDType(FLAGS_push_dtype));
@@ -244,7 +254,7 @@ absl::Status Train(const Cluster& cluster, v1::Optimizer optimizer, v1::Policy p
   run.policy = FLAGS_policy;
   run.seed = FLAGS_seed;
   run.workers = workers;
-  run.shards = static_cast<int>(cluster.ps.size());
+  run.shards = cluster.num_ps;
   run.epochs = (options.steps + options.steps_per_epoch - 1) / options.steps_per_epoch;
   Report report(run, task->has_accuracy(), isatty(STDOUT_FILENO) != 0, &std::cout);
   if (worker == 0) options.observer = &report;
@@ -267,22 +277,22 @@ absl::Status Train(const Cluster& cluster, v1::Optimizer optimizer, v1::Policy p
 
 int Main(int argc, char** argv) {
   ParseFlags(GetCommandLine(), argc, argv);
-  const char* const tf_config = std::getenv("TF_CONFIG");
-  const absl::StatusOr<Cluster> cluster = ReadCluster(
-      {FLAGS_ps_hosts, FLAGS_worker_hosts, FLAGS_task_index, tf_config == nullptr ? "" : tf_config},
-      TaskType::kWorker);
-  if (!cluster.ok()) ExitWithFlagError(GetCommandLine(), std::string(cluster.status().message()));
+  const absl::StatusOr<Cluster> cluster = ClusterFromFlags(TaskType::kWorker);
+  const absl::StatusOr<std::shared_ptr<EtcdClient>> etcd = EtcdFromFlags();
+  for (const absl::Status& status : {cluster.status(), etcd.status()}) {
+    if (!status.ok()) ExitWithFlagError(GetCommandLine(), std::string(status.message()));
+  }
   Durations durations;
   const absl::Status checked = CheckFlags(&durations);
   absl::StatusOr<v1::Optimizer> optimizer = OptimizerFromFlags();
   v1::Optimizer none;
-  const absl::StatusOr<v1::Policy> policy = PolicyFromFlags(
-      optimizer.ok() ? &*optimizer : &none, static_cast<int>(cluster->workers.size()));
+  const absl::StatusOr<v1::Policy> policy =
+      PolicyFromFlags(optimizer.ok() ? &*optimizer : &none, cluster->num_workers);
   for (const absl::Status& status : {checked, optimizer.status(), policy.status()}) {
     if (!status.ok()) ExitWithFlagError(GetCommandLine(), std::string(status.message()));
   }
 
-  const absl::Status status = Train(*cluster, *optimizer, *policy, durations);
+  const absl::Status status = Train(*cluster, *etcd, *optimizer, *policy, durations);
   if (status.ok()) return 0;
   std::cerr << "parley_worker: worker:" << cluster->task_index << ": " << status.message()
             << std::endl;

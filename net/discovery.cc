@@ -1,0 +1,193 @@
+#include "net/discovery.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "base/env.h"
+#include "base/status.h"
+#include "glog/logging.h"
+
+namespace parley {
+namespace {
+
+// Between attempts when etcd is not reached.
+constexpr absl::Duration kPause = absl::Milliseconds(200);
+// How much later than promised etcd may end a lease: it looks every half second.
+constexpr absl::Duration kSlack = absl::Milliseconds(1500);
+
+absl::Time Now() { return Env::Posix()->Now(); }
+
+std::string Folder(const std::string& job) { return absl::StrCat("/parley/", job, "/ps/"); }
+
+bool IsOfTheWay(const absl::Status& status) {
+  return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status);
+}
+
+}  // namespace
+
+absl::Status CheckJobKey(const std::string& job) {
+  if (!job.empty() && job.find('/') == std::string::npos) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("\"", job, "\" is no name for a job in etcd: it is empty or has a slash"));
+}
+
+absl::StatusOr<std::vector<std::string>> FindShards(EtcdClient* etcd, const std::string& job,
+                                                    int count, absl::Duration timeout) {
+  const absl::Time deadline = Now() + timeout;
+  const std::string folder = Folder(job);
+  bool reached = false;
+  Mutex mutex;
+  CondVar never;
+  for (;;) {
+    const absl::StatusOr<EtcdRange> range = etcd->List(folder);
+    std::vector<std::string> addresses(static_cast<size_t>(count));
+    std::vector<std::string> missing;
+    if (range.ok()) {
+      reached = true;
+      for (const EtcdEntry& entry : range->entries) {
+        int index;
+        if (absl::SimpleAtoi(entry.key.substr(folder.size()), &index) && index >= 0 &&
+            index < count) {
+          addresses[static_cast<size_t>(index)] = entry.value;
+        }
+      }
+      for (int i = 0; i < count; ++i) {
+        if (addresses[static_cast<size_t>(i)].empty()) missing.push_back(absl::StrCat("ps:", i));
+      }
+      if (missing.empty()) return addresses;
+    } else if (!reached || !IsOfTheWay(range.status())) {
+      return range.status();
+    }
+    const absl::Duration left = deadline - Now();
+    if (left <= absl::ZeroDuration()) {
+      if (!range.ok()) return range.status();
+      return absl::DeadlineExceededError(
+          absl::StrCat("job ", job, ": waited ", absl::FormatDuration(timeout), " for ",
+                       absl::StrJoin(missing, ", "), " to register in etcd, under ", folder));
+    }
+    if (range.ok() && etcd->AwaitChange(folder, range->revision, left).ok()) continue;
+    MutexLock lock(&mutex);
+    never.WaitFor(&mutex, std::min(left, kPause));
+  }
+}
+
+absl::StatusOr<std::string> FindShard(EtcdClient* etcd, const std::string& job, int index) {
+  const std::string key = absl::StrCat(Folder(job), index);
+  PARLEY_ASSIGN_OR_RETURN(const EtcdRange range, etcd->Get(key));
+  if (range.entries.empty()) return absl::NotFoundError(absl::StrCat("etcd has no ", key));
+  return range.entries[0].value;
+}
+
+absl::StatusOr<std::unique_ptr<ShardRegistration>> ShardRegistration::Register(
+    std::shared_ptr<EtcdClient> etcd, const std::string& job, int index,
+    const std::string& address) {
+  PARLEY_RETURN_IF_ERROR(CheckJobKey(job));
+  std::unique_ptr<ShardRegistration> registration(
+      new ShardRegistration(std::move(etcd), job, index, address));
+  PARLEY_RETURN_IF_ERROR(registration->Enter(kLease + kSlack));
+  registration->thread_ = std::thread([raw = registration.get()] { raw->Stay(); });
+  return registration;
+}
+
+ShardRegistration::ShardRegistration(std::shared_ptr<EtcdClient> etcd, const std::string& job,
+                                     int index, const std::string& address)
+    : etcd_(std::move(etcd)),
+      who_(absl::StrCat("ps:", index, " of job ", job)),
+      key_(absl::StrCat(Folder(job), index)),
+      address_(address) {}
+
+ShardRegistration::~ShardRegistration() {
+  {
+    MutexLock lock(&mutex_);
+    closing_ = true;
+    changed_.NotifyAll();
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+absl::Status ShardRegistration::status() const {
+  MutexLock lock(&mutex_);
+  return status_;
+}
+
+absl::Status ShardRegistration::NewLease() {
+  lease_.reset();  // no longer heard of from here on
+  {
+    MutexLock lock(&mutex_);
+    lost_ = false;
+  }
+  PARLEY_ASSIGN_OR_RETURN(lease_, EtcdLease::Grant(etcd_, kLease, [this](const absl::Status&) {
+                            MutexLock lock(&mutex_);
+                            lost_ = true;
+                            changed_.NotifyAll();
+                          }));
+  return absl::OkStatus();
+}
+
+absl::Status ShardRegistration::Enter(absl::Duration patience) {
+  const absl::Time deadline = Now() + patience;
+  PARLEY_RETURN_IF_ERROR(NewLease());
+  bool retried = false;
+  for (;;) {
+    PARLEY_ASSIGN_OR_RETURN(const EtcdRange range, etcd_->Get(key_));
+    EtcdTransaction enter = {
+        {{key_, EtcdCondition::Of::kModRevision, 0}}, {{key_, address_, lease_->id()}}, {}};
+    if (!range.entries.empty()) {
+      const EtcdEntry& other = range.entries[0];
+      // This task listens there, so whoever wrote it does no more.
+      if (other.value == address_) {
+        enter.conditions[0].revision = other.mod_revision;
+      } else {
+        const absl::Duration left = deadline - Now();
+        if (left <= absl::ZeroDuration()) {
+          return absl::AlreadyExistsError(
+              absl::StrCat("another task is ", who_, ": it listens on ", other.value));
+        }
+        PARLEY_RETURN_IF_ERROR(etcd_->AwaitChange(key_, range.revision, left).status());
+        continue;
+      }
+    }
+    const absl::StatusOr<EtcdTransactionResult> entered = etcd_->Transact(enter);
+    if (entered.ok() && entered->done) return absl::OkStatus();
+    // The lease may have ended while this process was stopped.
+    if (absl::IsNotFound(entered.status()) && !retried) {
+      retried = true;
+      PARLEY_RETURN_IF_ERROR(NewLease());
+    } else if (!entered.ok()) {
+      return entered.status();
+    }
+  }
+}
+
+void ShardRegistration::Stay() {
+  for (;;) {
+    {
+      MutexLock lock(&mutex_);
+      while (!closing_ && !lost_) changed_.Wait(&mutex_);
+      if (closing_) break;
+    }
+    LOG(WARNING) << who_ << ": its address may be gone from etcd: " << lease_->status().message();
+    absl::Status status;
+    do {
+      status = Enter(absl::ZeroDuration());
+      MutexLock lock(&mutex_);
+      if (closing_ || status.ok() || absl::IsAlreadyExists(status)) break;
+      changed_.WaitFor(&mutex_, kPause);
+    } while (true);
+    MutexLock lock(&mutex_);
+    if (closing_) break;
+    if (status.ok()) {
+      LOG(INFO) << who_ << ": in etcd again";
+      continue;
+    }
+    status_ = status;
+    while (!closing_) changed_.Wait(&mutex_);
+    break;
+  }
+  lease_.reset();
+}
+
+}  // namespace parley
