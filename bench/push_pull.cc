@@ -3,6 +3,7 @@
 // workers, both ways. One JSON line for each case and limit, the limits measured in the same run.
 //
 //   push_pull [--cases=SUBSTRING] [--transports=inproc,shm,shm+arena,grpc,grpc+bfloat16]
+//             [--limits=memcpy,tcp,zeromq]
 //
 // A case is TRANSPORT/WORKERSxSHARDS/TENSORSxBYTES. TRANSPORT with "+arena": gradients stand in
 // shared memory and parameters are viewed, so nothing is copied; with "+bfloat16": that is how both
@@ -48,6 +49,7 @@
 DEFINE_string(cases, "", "Only the cases whose names have this part.");
 DEFINE_string(transports, "inproc,shm,shm+arena,grpc,grpc+bfloat16",
               "Which transports, comma-separated.");
+DEFINE_string(limits, "memcpy,tcp,zeromq", "Which limits of goodput, comma-separated.");
 DEFINE_string(role, "", "Set by the program for the processes that it starts: ps or worker.");
 DEFINE_int32(index, 0, "Set by the program: the task's index.");
 DEFINE_string(shards, "", "Set by the program: the shards' addresses.");
@@ -354,10 +356,15 @@ void Measure(const Setting& setting) {
   const double rate = moved / result.step_seconds / 1e9;
   const size_t bytes = static_cast<size_t>(setting.TotalBytes());
   const double memcpy = MemcpyRate(std::max(bytes, size_t{64} << 20));
-  Print(name, rate, "GB/s", "memcpy", memcpy / 1e9);
-  Print(name, rate, "GB/s", "tcp", TcpRate(bytes) / 1e9);
-  Print(name, rate, "GB/s", "zeromq",
-        ZeromqRate(static_cast<size_t>(setting.tensors), static_cast<size_t>(setting.bytes)) / 1e9);
+  for (const absl::string_view limit : absl::StrSplit(FLAGS_limits, ',')) {
+    if (limit == "memcpy") Print(name, rate, "GB/s", "memcpy", memcpy / 1e9);
+    if (limit == "tcp") Print(name, rate, "GB/s", "tcp", TcpRate(bytes) / 1e9);
+    if (limit == "zeromq") {
+      Print(name, rate, "GB/s", "zeromq",
+            ZeromqRate(static_cast<size_t>(setting.tensors), static_cast<size_t>(setting.bytes)) /
+                1e9);
+    }
+  }
   const double all = moved * setting.Steps();
   Print(name, result.usage.faults / (all / 1e9), "page faults/GB", "warm", 100);
   Print(name, 1e9 * result.usage.cpu_seconds / all, "CPU ns/byte", "memcpy", 1e9 / memcpy);

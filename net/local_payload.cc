@@ -52,6 +52,9 @@ absl::StatusOr<LocalPayload> PlacePayload(SharedArena* arena, const Payload& pay
     }
     AddPiece(*places[i], slice.size, &result.pieces);
   }
+  for (const v1::LocalPiece& piece : result.pieces) {
+    arena->UseHugePages({piece.segment(), piece.offset()}, piece.size());
+  }
   return result;
 }
 

@@ -17,6 +17,7 @@ namespace {
 
 constexpr size_t kSegmentBytes = size_t{1} << 30;  // of address space; pages come when written
 constexpr size_t kPage = 4096;
+constexpr size_t kHugePage = size_t{2} << 20;
 constexpr size_t kMaxSegments = 4096;  // that a peer may have
 constexpr uint64_t kMaxSegmentBytes = uint64_t{1} << 42;
 
@@ -28,6 +29,29 @@ absl::Status SystemError(absl::string_view what) {
 size_t Rounded(size_t bytes) {
   const size_t unit = bytes >= kPage ? kPage : kBufferAlignment;
   return std::max(unit, (bytes + unit - 1) / unit * unit);
+}
+
+// Maps all of a file of `size` bytes where huge pages can stand: at a multiple of their size.
+// MAP_FAILED when the system does not.
+void* MapAligned(int fd, size_t size, int protection) {
+  const size_t reserved = size + kHugePage;
+  void* const all = mmap(nullptr, reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                         /*fd=*/-1, 0);
+  if (all == MAP_FAILED) return MAP_FAILED;
+  std::byte* const begin = static_cast<std::byte*>(all);
+  const size_t before = kHugePage - reinterpret_cast<uintptr_t>(begin) % kHugePage;
+  void* const data =
+      mmap(begin + before, size, protection, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd, 0);
+  if (data == MAP_FAILED) {
+    const int error = errno;
+    munmap(all, reserved);
+    errno = error;
+    return MAP_FAILED;
+  }
+  munmap(all, before);
+  const size_t end = before + (size + kPage - 1) / kPage * kPage;
+  if (end < reserved) munmap(begin + end, reserved - end);
+  return data;
 }
 
 }  // namespace
@@ -49,11 +73,10 @@ absl::Status SharedArena::AddSegment(size_t least) {
       fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
     return SystemError(absl::StrCat("a segment of ", size, " bytes"));
   }
-  void* const data =
-      mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd.get(), 0);
+  void* const data = MapAligned(fd.get(), size, PROT_READ | PROT_WRITE);
   if (data == MAP_FAILED) return SystemError(absl::StrCat("mapping ", size, " bytes"));
   by_address_.emplace(static_cast<std::byte*>(data), static_cast<uint32_t>(segments_.size()));
-  segments_.push_back({std::move(fd), static_cast<std::byte*>(data), size, 0});
+  segments_.push_back({std::move(fd), static_cast<std::byte*>(data), size, 0, {}});
   return absl::OkStatus();
 }
 
@@ -104,6 +127,26 @@ std::optional<SharedArena::Place> SharedArena::Find(const void* data, size_t siz
   return Place{it->second, offset};
 }
 
+void SharedArena::UseHugePages(Place place, size_t size) {
+  constexpr int kCollapse = 25;  // MADV_COLLAPSE, which older headers lack
+  std::vector<std::byte*> wanted;
+  {
+    MutexLock lock(&mutex_);
+    Mapping& segment = segments_[place.segment];
+    // Not of what has not been handed out: it would take memory.
+    const size_t end = std::min(place.offset + size, segment.used / kHugePage * kHugePage);
+    for (size_t at = place.offset / kHugePage; at * kHugePage < end; ++at) {
+      if (segment.huge.size() <= at) segment.huge.resize(at + 1, false);
+      if (segment.huge[at]) continue;
+      segment.huge[at] = true;
+      wanted.push_back(segment.data + at * kHugePage);
+    }
+  }
+  for (std::byte* const data : wanted) {
+    [[maybe_unused]] const int made = madvise(data, kHugePage, kCollapse);
+  }
+}
+
 SharedArena::Segment SharedArena::SegmentAt(uint32_t segment) const {
   MutexLock lock(&mutex_);
   return {segments_[segment].fd.get(), segments_[segment].size};
@@ -124,7 +167,7 @@ absl::Status PeerSegments::Add(uint32_t segment, uint64_t size, UniqueFd fd) {
     return absl::InvalidArgumentError(
         "shared memory: a peer's segment is not memory of its size, sealed against shrinking");
   }
-  void* const data = mmap(nullptr, size, PROT_READ, MAP_SHARED | MAP_NORESERVE, fd.get(), 0);
+  void* const data = MapAligned(fd.get(), size, PROT_READ);
   if (data == MAP_FAILED) return SystemError(absl::StrCat("mapping ", size, " bytes"));
   segments_.push_back(
       std::shared_ptr<const Mapping>(new Mapping{static_cast<const std::byte*>(data), size}));

@@ -42,6 +42,10 @@ class SharedArena : public std::enable_shared_from_this<SharedArena> {
 
   // Where [data, data + size) is; nothing unless all of it is inside one segment.
   std::optional<Place> Find(const void* data, size_t size) const;
+  // Makes pages of 2 MiB of what lies at `place`, which comes from Find and has been written, where
+  // the kernel can (Linux 6.1), once: addresses are found sooner, and a peer maps 2 MiB at its
+  // first touch. May take as long as copying it. Others may read and write it meanwhile.
+  void UseHugePages(Place place, size_t size);
   // `segment` comes from Find; lives as long as the arena.
   Segment SegmentAt(uint32_t segment) const;
 
@@ -51,6 +55,7 @@ class SharedArena : public std::enable_shared_from_this<SharedArena> {
     std::byte* data;
     size_t size;
     size_t used;
+    std::vector<bool> huge;  // by 2 MiB: the kernel was asked for a huge page
   };
 
   SharedArena() = default;

@@ -6,6 +6,7 @@
 
 #include <cstring>
 #include <random>
+#include <thread>
 #include <vector>
 
 #include "gtest/gtest.h"
@@ -54,6 +55,40 @@ TEST(SharedArenaTest, BuffersDoNotOverlapAreAlignedAndComeBack) {
   }
   std::byte* const first = arena->Allocate(777777).value().get();
   EXPECT_EQ(arena->Allocate(777777).value().get(), first);
+}
+
+// The kernel exchanges pages while others write and read them.
+TEST(SharedArenaTest, BytesStayWhatTheyAreWhenPagesBecomeHuge) {
+  const uint32_t seed = std::random_device()();
+  SCOPED_TRACE(testing::Message() << "seed " << seed);
+  std::mt19937 random(seed);
+  const auto arena = SharedArena::Create();
+  PeerSegments peer;
+  std::vector<std::pair<std::shared_ptr<std::byte>, size_t>> buffers;
+  for (int i = 0; i < 30; ++i) {
+    const size_t size = 1 + random() % (size_t{3} << 20) / (1 + static_cast<size_t>(i) % 7);
+    buffers.emplace_back(arena->Allocate(size).value(), size);
+    if (i % 5 != 4) std::memset(buffers.back().first.get(), i, size);  // one in five comes later
+  }
+  ASSERT_TRUE(peer.Add(0, arena->SegmentAt(0).size, Sent(*arena, 0)).ok());
+  std::thread writer([&] {
+    for (size_t i = 4; i < 30; i += 5) {
+      std::memset(buffers[i].first.get(), static_cast<int>(i), buffers[i].second);
+    }
+  });
+  for (const auto& [buffer, size] : buffers)
+    arena->UseHugePages(*arena->Find(buffer.get(), size), size);
+  writer.join();
+  for (size_t i = 0; i < 30; ++i) {
+    const auto& [buffer, size] = buffers[i];
+    const auto place = arena->Find(buffer.get(), size);
+    ASSERT_TRUE(place.has_value());
+    const auto piece = peer.Resolve(place->segment, place->offset, size);
+    ASSERT_TRUE(piece.ok()) << piece.status();
+    const std::vector<std::byte> expected(size, static_cast<std::byte>(i));
+    ASSERT_EQ(std::memcmp(buffer.get(), expected.data(), size), 0) << i;
+    ASSERT_EQ(std::memcmp(piece->data, expected.data(), size), 0) << i;
+  }
 }
 
 TEST(SharedArenaTest, OtherMemoryIsNotFound) {

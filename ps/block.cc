@@ -111,6 +111,7 @@ void Block::Apply(const Optimizer& optimizer, absl::Span<const Gradient> gradien
                   const Correction& correction, float* mean) {
   UpdateContext context;
   context.rate_scale = correction.rate;
+  context.around_caches = around_caches_;
   std::unique_ptr<FloatBuffer> next = Begin(gradients, &context);
   v1::DType asked;
   {

@@ -71,6 +71,10 @@ class Block {
   // A round that changes nothing but the version; called like Apply.
   void Skip();
 
+  // From now on rounds may be written around the caches: for the owner of so many blocks that no
+  // cache keeps one until it is read. Called before the first round.
+  void WriteAroundCaches() { around_caches_ = true; }
+
   BlockSnapshot Snapshot() const;
   // The values of `version` if that is the one before the newest, else the newest. The one before
   // costs no memory: it stands in the buffer that the next round will be written into.
@@ -97,6 +101,7 @@ class Block {
   const std::shared_ptr<Spare> spare_;  // shared with the snapshots, which bring their buffers back
   std::vector<FloatBuffer> slots_;      // owning thread only
   float rate_factor_;                   // likewise
+  bool around_caches_ = false;
   const std::shared_ptr<SharedArena> arena_;
   std::unique_ptr<FloatBuffer> prepared_;  // likewise; between Prepare and Finish
   mutable Mutex mutex_;

@@ -72,6 +72,35 @@ TEST_F(BlockTest, BeginsWithItsPieceOfTheParameter) {
   }
 }
 
+TEST_F(BlockTest, WhatIsWrittenAroundTheCachesIsTheSame) {
+  v1::Optimizer spec;
+  spec.set_learning_rate(0.1f);
+  spec.mutable_sgd();
+  const std::unique_ptr<Optimizer> sgd = NewOptimizer(spec).value();
+  constexpr size_t kSize = 10003;
+  Block through(Filled(kSize, 3), {}, 0), around(Filled(kSize, 3), {}, 0);
+  around.WriteAroundCaches();
+  for (int round = 1; round <= 3; ++round) {
+    // A gradient of one, which is used where it is, and of several, which are summed.
+    const std::vector<Gradient> gradients(static_cast<size_t>(round),
+                                          Gradient(Constant(kSize, 0.3f * round)));
+    through.Apply(*sgd, gradients);
+    around.Apply(*sgd, gradients);
+    EXPECT_NE(through.Snapshot().span()[kSize - 1], 3);
+    ASSERT_EQ(around.Snapshot().span(), through.Snapshot().span()) << round;
+    // 16-bit copies are made in the same pass.
+    Payload copies[2];
+    through.Encode(through.Snapshot(), v1::BFLOAT16, &copies[0]);
+    around.Encode(around.Snapshot(), v1::BFLOAT16, &copies[1]);
+    std::vector<char> bytes[2];
+    for (int i = 0; i < 2; ++i) {
+      bytes[i].resize(copies[i].size());
+      copies[i].CopyTo(bytes[i].data());
+    }
+    ASSERT_EQ(bytes[0], bytes[1]) << round;
+  }
+}
+
 TEST_F(BlockTest, AppliesTheMeanAndCountsVersions) {
   std::vector<FloatBuffer> slots;
   slots.push_back(Filled(3, 2));

@@ -30,6 +30,9 @@ struct UpdateContext {
   // In the second half of a round that has two (see Prepare): what NormPlan::NormsOf
   // says (net/norm_plan.h). Otherwise empty.
   absl::Span<const double> norms = {};
+  // The new values are not read again while they would be in a cache: who only writes them may
+  // write around the caches, which spares memory a read. The bits are the same.
+  bool around_caches = false;
 };
 
 // The slot in which the moving average stands that Optimizer.ema_decay asks for.

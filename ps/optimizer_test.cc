@@ -211,7 +211,7 @@ TEST_P(OptimizerTest, FollowsTheFormulaFor200Rounds) {
   EXPECT_LT(lost, kSize / 5);
 }
 
-TEST_P(OptimizerTest, TilesOfAnySizeGiveTheSameBits) {
+TEST_P(OptimizerTest, TilesOfAnySizeAndWaysAroundTheCachesGiveTheSameBits) {
   SCOPED_TRACE(testing::Message() << "seed " << seed_);
   const auto optimizer = Make();
   const std::vector<float> gradient = Normals();
@@ -224,17 +224,21 @@ TEST_P(OptimizerTest, TilesOfAnySizeGiveTheSameBits) {
 
   std::vector<float> expected;
   std::vector<std::vector<float>> expected_slots;
-  for (const size_t tile : {kSize, size_t{1}, size_t{3}, size_t{8}, size_t{64}, size_t{500}}) {
+  int pass = 0;
+  for (const size_t tile :
+       {kSize, kSize, size_t{1}, size_t{3}, size_t{8}, size_t{64}, size_t{500}, size_t{512}}) {
+    UpdateContext context{21};
+    context.around_caches = ++pass % 2 == 0;
     std::vector<float> result(kSize);
     std::vector<std::vector<float>> slots = first_slots;
     for (size_t begin = 0; begin < kSize; begin += tile) {
       const size_t size = std::min(tile, kSize - begin);
       std::vector<float*> tile_slots;
       for (auto& slot : slots) tile_slots.push_back(slot.data() + begin);
-      optimizer->Update({21}, {gradient.data() + begin, size}, {values.data() + begin, size},
+      optimizer->Update(context, {gradient.data() + begin, size}, {values.data() + begin, size},
                         {result.data() + begin, size}, tile_slots);
     }
-    if (tile == kSize) {
+    if (pass == 1) {
       expected = result;
       expected_slots = slots;
       EXPECT_NE(result, values);

@@ -1,5 +1,7 @@
 #include "ps/reduce_update.h"
 
+#include <immintrin.h>
+
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
@@ -214,6 +216,8 @@ void ReduceAndUpdate(const Optimizer& optimizer, const UpdateContext& context,
                      absl::Span<float* const> slots, NarrowCopy copy, float compensation,
                      float* mean) {
   Mean means(contributions, divisor, new_values, copy);
+  UpdateContext own = context;
+  if (copy.dtype != v1::DTYPE_UNSPECIFIED) own.around_caches = false;  // the copy reads them
   const float* const base = contributions.size() == 1 ? contributions[0].base.get() : nullptr;
   GradientTiles* tiles = &means;
   absl::optional<Compensated> compensated;
@@ -226,7 +230,9 @@ void ReduceAndUpdate(const Optimizer& optimizer, const UpdateContext& context,
     written.emplace(tiles, mean);
     tiles = &*written;
   }
-  optimizer.UpdateTiles(context, *tiles, values, new_values, slots);
+  optimizer.UpdateTiles(own, *tiles, values, new_values, slots);
+  // Stores around the caches are before what tells others that the values are there.
+  if (own.around_caches) _mm_sfence();
 }
 
 }  // namespace parley

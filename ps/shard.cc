@@ -15,6 +15,12 @@ int64_t MachineMemory() {
   return static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGE_SIZE);
 }
 
+// Of the last level, which all cores of most machines share.
+int64_t CacheBytes() {
+  const int64_t bytes = sysconf(_SC_LEVEL3_CACHE_SIZE);
+  return bytes > 0 ? bytes : int64_t{32} << 20;
+}
+
 int ThreadCount(int asked) {
   if (asked > 0) return asked;
   return std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, 4);
@@ -167,7 +173,9 @@ absl::StatusOr<std::unique_ptr<Shard::Declared>> Shard::MakeDeclared(const v1::J
   // Two copies of the values, of which one is being written, the slots, and what each worker has
   // pulled where that is kept.
   int64_t needed = 0;
+  int64_t values = 0;
   for (const uint32_t number : declared->numbers) {
+    values += kept.blocks()[number].size * static_cast<int64_t>(sizeof(float));
     const int64_t pulled = declared->CompensatesDelay(number) ? kept.spec().num_workers() : 0;
     needed += kept.blocks()[number].size * static_cast<int64_t>(sizeof(float)) *
               (2 + declared->OptimizerOf(number).num_slots() + pulled);
@@ -183,6 +191,9 @@ absl::StatusOr<std::unique_ptr<Shard::Declared>> Shard::MakeDeclared(const v1::J
     declared->local[declared->numbers[i]] = static_cast<int>(i);
   }
   PARLEY_RETURN_IF_ERROR(MakeBlocks(checkpoint, declared.get(), &clocks));
+  if (values >= CacheBytes()) {
+    for (const std::unique_ptr<Block>& block : declared->blocks) block->WriteAroundCaches();
+  }
   declared->turns = std::vector<Turn>(declared->blocks.size());
   // Blocks under other policies may be at other versions.
   int64_t version = -1;

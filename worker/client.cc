@@ -32,6 +32,8 @@ namespace {
 constexpr absl::Duration kLeaveTimeout = absl::Seconds(10);
 constexpr absl::Duration kAbandonTimeout = absl::Seconds(5);  // by the destructor
 constexpr absl::Duration kDefaultHeartbeat = absl::Seconds(1);
+constexpr size_t kUncopiedBytes = size_t{16}
+                                  << 20;  // of a request whose values are viewed, at most
 
 // What callbacks share with the client: they may run while it is being destroyed.
 struct ClientState {
@@ -435,8 +437,13 @@ void ClientImpl::Transfer(const Step& step, const absl::Status& legal_pulls,
   }();
   if (!legal.ok()) return done(Annotate(legal, name));
 
+  // What is not copied leaves no caches to spare, and fewer messages are quicker.
+  size_t request_bytes = options_.request_bytes;
+  if (uncopied != nullptr) {
+    request_bytes = std::max(request_bytes, std::min(4 * request_bytes, kUncopiedBytes));
+  }
   std::vector<PlannedRequest> plan =
-      PlanRequests(job_, sources, pulls, options_.request_bytes, SessionOptions().max_in_flight);
+      PlanRequests(job_, sources, pulls, request_bytes, SessionOptions().max_in_flight);
   if (step.skip) {
     std::vector<PlannedRequest> skips = PlanSkip(job_);
     plan.insert(plan.begin(), skips.begin(), skips.end());

@@ -29,7 +29,8 @@ struct ClientOptions {
   // Chief only: the manifest, in the shards' checkpoint folder, that the job continues from. Empty:
   // initialise.
   std::string checkpoint;
-  // Requests are cut to about this size; blocks are never cut.
+  // Requests are cut to about this size, those whose values are viewed to four times this, at most
+  // 16 MiB; blocks are never cut.
   size_t request_bytes = size_t{1} << 20;
   Env* env = nullptr;  // for SaveCheckpoint's files; null: Env::Posix()
   // Where NewBuffer's memory comes from, which should be that of the channels to the shards

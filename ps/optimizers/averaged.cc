@@ -31,7 +31,9 @@ class Averaged final : public Optimizer {
   void Update(const UpdateContext& context, absl::Span<const float> gradient,
               absl::Span<const float> values, absl::Span<float> new_values,
               absl::Span<float* const> slots) const override {
-    inner_->Update(context, gradient, values, new_values, slots.first(slots.size() - 1));
+    UpdateContext inner = context;
+    inner.around_caches = false;  // the values are read below
+    inner_->Update(inner, gradient, values, new_values, slots.first(slots.size() - 1));
     const float* __restrict p = new_values.data();
     float* __restrict average = slots.back();
     const float rest = rest_;
