@@ -1,6 +1,7 @@
 """A job is trained by each way of launching it: tasks that find each other in etcd, mpirun, TF_CONFIG as Kubeflow sets it."""
 
 import json
+import os
 import random
 import re
 import signal
@@ -83,10 +84,11 @@ class EtcdTest(LauncherTest):
 
 class MpirunTest(LauncherTest):
     def test_the_first_ranks_are_the_ps_tasks(self):
-        cluster = ("--ps=2", f"--port={job.free_ports(2)}")
-        environment = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
-        mpirun = self.start("mpirun", "mpirun", "--oversubscribe", "-n", "2", PS, *cluster,
-                            ":", "-n", "2", WORKER, *cluster, *TRAIN, env=environment)
+        for program in (PS, WORKER):
+            os.symlink(program, f"{self.folder}/{os.path.basename(program)}")
+        environment = {"PATH": f"{self.folder}:{os.environ['PATH']}", "PORT": str(job.free_ports(2)),
+                       "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+        mpirun = self.start("mpirun", job.program("deploy/mpi/train.sh"), *TRAIN, env=environment)
         self.assertEqual(mpirun.exit_code(), 0, mpirun.output())
         self.check_trained(mpirun.output())
 
