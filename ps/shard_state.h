@@ -44,7 +44,9 @@ namespace parley {
 //      by then are applied.
 //  (5) Nothing waits past its deadline, given Ticks.
 //  (6) Of a policy that does not await them, nothing waits for a worker past the end of its lease.
-//  (7) A worker's clock in a block never falls. It rises without a push of its own only to where
+//  (7) A push is answered only when few of the rounds scheduled by then, kMaxUnapplied of a block,
+//      are not applied: who pushes faster than the shard applies is held up.
+//  (8) A worker's clock in a block never falls. It rises without a push of its own only to where
 //      the others are: when it comes back, and, for all that are behind, where a phase begins.
 //
 // Thread safety: none; Shard guards it with its mutex. `job` and the policies must outlive it.
@@ -160,6 +162,9 @@ class ShardState {
 
  private:
   static constexpr int kMaxWaitingPerWorker = 4096;  // requests
+  // Rounds of a block that may be scheduled and not applied before whoever pushes to it waits for
+  // the answer: the gradients of these take the shard's memory.
+  static constexpr int64_t kMaxUnapplied = 4;
 
   enum class Presence { kAbsent, kLive, kLeft };
 

@@ -163,11 +163,11 @@ ShardState::Actions ShardState::HandlePushPull(PushPull request, absl::Time now)
   waiting.deadline = request.deadline;
   waiting.step = request.pulls.empty() ? request.step : request.pull_step;
   std::vector<std::pair<size_t, int64_t>> rounds;  // blocks, and what they must have applied
-  if (options_.acknowledges_applied) {
-    for (size_t i = 0; i < request.pushes.size(); ++i) {
-      const size_t index = request.pushes[i].block;
-      if (blocks_[index].applied < taken[i].round) rounds.emplace_back(index, taken[i].round);
-    }
+  for (size_t i = 0; i < request.pushes.size(); ++i) {
+    const Block& block = blocks_[request.pushes[i].block];
+    const int64_t round =
+        options_.acknowledges_applied ? taken[i].round : block.scheduled - kMaxUnapplied;
+    if (block.applied < round) rounds.emplace_back(request.pushes[i].block, round);
   }
   waiting.blocks = request.pulls.size() + rounds.size();
   waiting.taken = std::move(taken);

@@ -41,6 +41,23 @@ TEST(ShardStateTest, ASequenceNumberTooOldToRememberIsRefused) {
   EXPECT_EQ(cluster.rounds[0].size(), static_cast<size_t>(many));
 }
 
+TEST(ShardStateTest, WhoPushesFasterThanRoundsAreAppliedIsHeldUp) {
+  ShardStateCluster cluster(1, AsynchronousPolicy());
+  cluster.JoinAll();
+  cluster.apply_at_once = false;
+  std::vector<uint64_t> pushes;
+  for (int step = 0; step < 6; ++step) pushes.push_back(cluster.Push(0, step));
+  for (int i = 0; i < 4; ++i) EXPECT_TRUE(cluster.Answered(pushes[i])) << i;
+  EXPECT_FALSE(cluster.Answered(pushes[4]));
+  EXPECT_FALSE(cluster.Answered(pushes[5]));
+  EXPECT_EQ(cluster.rounds[0].size(), 6u);  // they are taken all the same
+  cluster.ApplyAll();
+  for (int i = 4; i < 6; ++i) {
+    EXPECT_TRUE(cluster.StatusOf(pushes[i]).ok()) << i;
+    EXPECT_EQ(cluster.answers[pushes[i]].taken.size(), 2u);
+  }
+}
+
 TEST(ShardStateTest, ABaseVersionFromTheFutureIsRefusedWhole) {
   ShardStateCluster cluster(1, AsynchronousPolicy());
   cluster.JoinAll();

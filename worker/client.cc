@@ -199,7 +199,7 @@ class ClientImpl final : public Client {
   void Transfer(const Step& step, const absl::Status& legal, const std::vector<Gradient>& gradients,
                 const std::vector<PullPart>& pulls, std::shared_ptr<Uncopied> uncopied,
                 absl::AnyInvocable<void(absl::Status)> done);
-  void SendRequest(const PlannedRequest& planned, const Sending& sending);
+  void SendRequest(PlannedRequest planned, const Sending& sending);
   // The gradients of `planned`, in order; pointers into the caller's memory are owned by `loan`.
   Payload MakePayload(const PlannedRequest& planned, const std::shared_ptr<const void>& loan);
 
@@ -471,11 +471,11 @@ void ClientImpl::Transfer(const Step& step, const absl::Status& legal_pulls,
   {
     Sending sending = {step, id, nullptr, std::move(uncopied), deadline, operation};
     if (!gradients.empty()) sending.loan = operation->Lend();
-    for (const PlannedRequest& planned : plan) {
+    for (PlannedRequest& planned : plan) {
       if (operation->failed()) {
         operation->Ended(absl::CancelledError(name));
       } else {
-        SendRequest(planned, sending);
+        SendRequest(std::move(planned), sending);
       }
     }
   }
@@ -488,7 +488,7 @@ void ClientImpl::Transfer(const Step& step, const absl::Status& legal_pulls,
   if (operation->failed()) cancel();
 }
 
-void ClientImpl::SendRequest(const PlannedRequest& planned, const Sending& sending) {
+void ClientImpl::SendRequest(PlannedRequest planned, const Sending& sending) {
   v1::PushPullRequest request;
   std::vector<absl::Span<float>> places;
   std::vector<uint32_t> pulled;
@@ -513,9 +513,16 @@ void ClientImpl::SendRequest(const PlannedRequest& planned, const Sending& sendi
       }
     }
   }
-  sessions_[planned.shard]->PushPull(
-      sending.id, std::move(request), MakePayload(planned, sending.loan), std::move(places),
-      sending.deadline,
+  std::shared_ptr<const void> loan;
+  if (request.push_size() > 0) loan = sending.loan;
+  Session& session = *sessions_[planned.shard];
+  session.PushPull(
+      sending.id, std::move(request),
+      // The client outlives its operations.
+      [this, planned = std::move(planned), loan = std::move(loan)] {
+        return MakePayload(planned, loan);
+      },
+      std::move(places), sending.deadline,
       [this, operation = sending.operation, uncopied = sending.uncopied,
        average = sending.step.average, pull_step = sending.step.pull_step, state = state_,
        pulled = std::move(pulled)](absl::StatusOr<ParameterServer::PushPullReply> reply) {

@@ -57,11 +57,15 @@ struct ClientOptions {
 // and targets untouched, until it or its future is done; after an error a target's contents are
 // unspecified. Gradients travel uncopied, and a future is not ready while a transport or a shard in
 // this process may read them; a synchronous job's gradients whose parameter the same call does not
-// pull are copied, for a shard keeps those until the round is complete. Only an error that says
-// "may still be read" leaves gradients with a shard: they must outlive that shard.
+// pull are copied, when they are sent, for a shard keeps those until the round is complete. Only an
+// error that says "may still be read" leaves gradients with a shard: they must outlive that shard.
 //
 // A gradient with a NaN or an infinity is refused by the shard that gets it, whole with its
 // request; other requests of the same step may have been taken.
+//
+// Memory: any number of calls may be begun without waiting for their futures. What is under way is
+// bounded, to a few requests for each shard and kind, or those of two steps; the rest waits in the
+// caller's buffers.
 //
 // Time: a future is ready within `timeout` and a few seconds; so is every other call.
 class Client {

@@ -2,7 +2,9 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <fstream>
 #include <future>
 #include <limits>
 #include <memory>
@@ -19,6 +21,7 @@
 #include "net/checkpoint_folder.h"
 #include "net/forwarding_parameter_server.h"
 #include "net/job.h"
+#include "net/shared_arena.h"
 #include "worker/testing/fake_parameter_server.h"
 
 namespace parley {
@@ -260,6 +263,34 @@ TEST_F(ClientTest, RequestsUnderWayAreBoundedForEachShard) {
     EXPECT_EQ(shard->max_unanswered(), 4);
     EXPECT_EQ(shard->push_pulls().size(), 100u);
   }
+}
+
+// Bytes of memory that this process has.
+int64_t ResidentBytes() {
+  std::ifstream file("/proc/self/statm");
+  int64_t size = 0, resident = 0;
+  file >> size >> resident;
+  return resident * sysconf(_SC_PAGESIZE);
+}
+
+TEST_F(ClientTest, AThousandPushesToAShardThatIsSlowTakeNoMemory) {
+  Prepare({1 << 18}, 1);
+  spec_.mutable_policy()->mutable_synchronous();  // whose gradients are copied
+  options_.arena = SharedArena::Create();
+  ASSERT_EQ(TryConnect(), absl::OkStatus());
+  shards_[0]->SetScript([](const v1::PushPullRequest&) { return Fate::kHold; });
+  const int64_t before = ResidentBytes();
+  std::vector<std::future<absl::Status>> pushes;
+  for (int step = 0; step < 1000; ++step) {
+    pushes.push_back(client_->PushAsync(step, AllGradients()));  // 1 MiB
+  }
+  ASSERT_TRUE(shards_[0]->AwaitPushPulls(4));
+  EXPECT_LT(ResidentBytes() - before, int64_t{200} << 20);
+  while (pushes.back().wait_for(std::chrono::milliseconds(0)) != std::future_status::ready) {
+    shards_[0]->Release();
+  }
+  for (auto& push : pushes) EXPECT_EQ(push.get(), absl::OkStatus());
+  EXPECT_LT(ResidentBytes() - before, int64_t{200} << 20);
 }
 
 TEST_F(ClientTest, AShardThatStaysSilentIsNamedByTheDeadline) {

@@ -40,13 +40,16 @@ auto Sending(void (ParameterServer::*method)(Request, ParameterServer::Done<Resp
 // One call from its start to its end, over all its attempts.
 class Session::Call {
  public:
-  explicit Call(uint64_t operation) : operation(operation) {}
+  Call(uint64_t operation, int64_t step, size_t bytes)
+      : operation(operation), step(step), bytes(bytes) {}
   virtual ~Call() = default;
   // Sends it; false when it has ended before.
   virtual bool Start() = 0;
   virtual void Cancel(const absl::Status& status) = 0;
 
   const uint64_t operation;
+  const int64_t step;
+  const size_t bytes;
 };
 
 // States: queued -> awaiting an answer <-> waiting for its next attempt; from each to ended, once.
@@ -56,7 +59,7 @@ class Session::TypedCall final : public Session::Call,
  public:
   TypedCall(std::shared_ptr<Session> session, uint64_t id, CallInfo info, Send<Response> send,
             Done<Response> done)
-      : Call(info.operation),
+      : Call(info.operation, info.step, info.bytes),
         session_(std::move(session)),
         id_(id),
         info_(std::move(info)),
@@ -175,21 +178,21 @@ class Session::TypedCall final : public Session::Call,
     std::shared_ptr<Send<Response>> send;
     Done<Response> done;
     Timer::Id watchdog;
-    Lane* lane;
+    bool sent;
     int attempts;
     {
       MutexLock lock(&mutex_);
       send = std::move(send_);
       done = std::move(done_);
       watchdog = watchdog_;
-      lane = started_ ? info_.lane : nullptr;
+      sent = started_;
       attempts = attempts_;
     }
     if (watchdog != 0) session_->timer_->Cancel(watchdog);
     send.reset();  // with it this call's hold on the payload
     if (!answer.ok()) answer = Explain(answer.status(), attempts);
     done(std::move(answer));
-    session_->Forget(id_, lane);
+    session_->Forget(id_, info_.lane, sent);
   }
 
   absl::Status Explain(const absl::Status& status, int attempts) const {
@@ -222,7 +225,10 @@ Session::Session(SessionOptions options, std::shared_ptr<ParameterServer> server
     : options_(std::move(options)),
       task_(absl::StrCat("ps:", options_.shard)),
       timer_(std::move(timer)),
-      server_(std::move(server)) {}
+      server_(std::move(server)) {
+  MutexLock lock(&mutex_);
+  fused_lane_.fused = true;
+}
 
 v1::Sender Session::Sender() const {
   v1::Sender sender;
@@ -253,6 +259,7 @@ template <typename Response>
 void Session::Run(CallInfo info, Send<Response> send, Done<Response> done) {
   Lane* const lane = info.lane;
   std::shared_ptr<TypedCall<Response>> call;
+  bool at_once = lane == nullptr;
   {
     MutexLock lock(&mutex_);
     if (!closed_) {
@@ -260,7 +267,17 @@ void Session::Run(CallInfo info, Send<Response> send, Done<Response> done) {
       call = std::make_shared<TypedCall<Response>>(shared_from_this(), id, std::move(info),
                                                    std::move(send), std::move(done));
       calls_.emplace(id, call);
-      if (lane != nullptr) lane->waiting.push_back(call);
+      if (lane != nullptr) {
+        if (lane->fused) lane->steps.insert(call->step);
+        // Not behind a thread that is sending another: callers do not wait for each other.
+        at_once = lane->fused && MayStart(*lane, *call);
+        if (at_once) {
+          ++lane->in_flight;
+          lane->bytes += call->bytes;
+        } else {
+          lane->waiting.push_back(call);
+        }
+      }
     }
   }
   if (call == nullptr) {
@@ -268,11 +285,18 @@ void Session::Run(CallInfo info, Send<Response> send, Done<Response> done) {
     return;
   }
   call->Arm();
-  if (lane != nullptr) {
-    Pump(lane);
+  if (at_once) {
+    StartIn(lane, call.get());
   } else {
-    call->Start();
+    Pump(lane);
   }
+}
+
+void Session::StartIn(Lane* lane, Call* call) {
+  if (call->Start() || lane == nullptr) return;
+  MutexLock lock(&mutex_);
+  --lane->in_flight;
+  lane->bytes -= call->bytes;
 }
 
 void Session::Pump(Lane* lane) {
@@ -287,29 +311,46 @@ void Session::Pump(Lane* lane) {
     std::shared_ptr<Call> call;
     {
       MutexLock lock(&mutex_);
-      if (lane->waiting.empty() || lane->in_flight >= options_.max_in_flight) {
+      call = TakeNext(lane);
+      if (call == nullptr) {
         lane->pumping = false;
         return;
       }
-      call = std::move(lane->waiting.front());
-      lane->waiting.pop_front();
       ++lane->in_flight;
+      lane->bytes += call->bytes;
     }
-    if (!call->Start()) {
-      MutexLock lock(&mutex_);
-      --lane->in_flight;
-    }
+    StartIn(lane, call.get());
   }
 }
 
-void Session::Forget(uint64_t id, Lane* lane) {
+bool Session::MayStart(const Lane& lane, const Call& call) const {
+  if (!lane.fused) return lane.in_flight < options_.max_in_flight;
+  return lane.steps.empty() || call.step <= *lane.steps.begin() + 1 ||
+         lane.bytes + call.bytes <= options_.max_bytes_ahead;
+}
+
+std::shared_ptr<Session::Call> Session::TakeNext(Lane* lane) {
+  const auto next =
+      std::find_if(lane->waiting.begin(), lane->waiting.end(),
+                   [&](const std::shared_ptr<Call>& call)
+                       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return MayStart(*lane, *call); });
+  if (next == lane->waiting.end()) return nullptr;
+  std::shared_ptr<Call> call = std::move(*next);
+  lane->waiting.erase(next);
+  return call;
+}
+
+void Session::Forget(uint64_t id, Lane* lane, bool sent) {
   std::shared_ptr<Call> ended;  // destroyed without the lock
   {
     MutexLock lock(&mutex_);
     const auto it = calls_.find(id);
     ended = std::move(it->second);
     calls_.erase(it);
-    if (lane != nullptr) --lane->in_flight;
+    if (lane != nullptr) {
+      if (lane->fused) lane->steps.erase(lane->steps.find(ended->step));
+      if (sent) --lane->in_flight, lane->bytes -= ended->bytes;
+    }
   }
   if (lane != nullptr) Pump(lane);
 }
@@ -420,7 +461,7 @@ void Session::Leave(absl::string_view error, Timer::Time deadline, Done<v1::Leav
                          Sending(&ParameterServer::Leave, std::move(request)), std::move(done));
 }
 
-void Session::PushPull(uint64_t operation, v1::PushPullRequest request, Payload payload,
+void Session::PushPull(uint64_t operation, v1::PushPullRequest request, MakePayload make_payload,
                        std::vector<absl::Span<float>> targets, Timer::Time deadline,
                        Done<PushPullReply> done) {
   const int pushes = request.push_size();
@@ -428,11 +469,10 @@ void Session::PushPull(uint64_t operation, v1::PushPullRequest request, Payload 
                                   : absl::StrCat("pull of step ", request.pull_step()),
                        deadline);
   info.operation = operation;
-  if (request.pull_size() == 0) {
-    info.lane = &push_lane_;
-  } else if (pushes == 0) {
-    info.lane = &pull_lane_;
-  }
+  info.step = request.step();
+  info.lane = request.pull_size() == 0 ? &push_lane_ : pushes == 0 ? &pull_lane_ : &fused_lane_;
+  // Pushed and pulled are the same parameters, or some of them.
+  for (const absl::Span<float>& target : targets) info.bytes += target.size() * sizeof(float);
   *request.mutable_sender() = Sender();
   if (request.dtype() == v1::DTYPE_UNSPECIFIED) request.set_dtype(v1::FLOAT32);
   if (request.pull_dtype() == v1::DTYPE_UNSPECIFIED) request.set_pull_dtype(v1::FLOAT32);
@@ -440,12 +480,14 @@ void Session::PushPull(uint64_t operation, v1::PushPullRequest request, Payload 
 
   // A session's calls keep it alive, so they may point to it.
   auto numbered = std::make_shared<v1::PushPullRequest>(std::move(request));
-  Send<PushPullReply> send = [this, numbered, payload = std::move(payload)](
-                                 ParameterServer* server, int64_t wait_ms,
-                                 Done<PushPullReply> answer) {
+  Send<PushPullReply> send = [this, numbered, make_payload = std::move(make_payload),
+                              payload = Payload()](ParameterServer* server, int64_t wait_ms,
+                                                   Done<PushPullReply> answer) mutable {
     // Numbered when it is first sent: numbers that wait in a queue would leave the shard's window.
     if (numbered->push_size() > 0 && numbered->sequence() == 0) {
       numbered->set_sequence(next_sequence_.fetch_add(1, std::memory_order_relaxed));
+      payload = make_payload();
+      make_payload = nullptr;  // with what it holds
     }
     v1::PushPullRequest copy = *numbered;
     copy.set_wait_ms(wait_ms);

@@ -7,6 +7,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,9 @@ struct SessionOptions {
   // Requests with only gradients that are unanswered at a time; and as many with only targets.
   // Others queue.
   int max_in_flight = 4;
+  // Bytes, the larger direction's, that requests with both may have under way when they belong to
+  // more than two steps.
+  size_t max_bytes_ahead = size_t{16} << 20;
   // Before attempt n + 1 of a request: first_backoff * 2^(n-1), at most max_backoff, times a random
   // number in [1/2, 1).
   absl::Duration first_backoff = absl::Milliseconds(20);
@@ -78,12 +82,19 @@ class Session : public std::enable_shared_from_this<Session> {
   void GetStatus(Timer::Time deadline, Done<v1::GetStatusResponse> done);
   void Leave(absl::string_view error, Timer::Time deadline, Done<v1::LeaveResponse> done);
 
-  // A PushPull that belongs to `operation`, > 0; dtypes that are not set are FLOAT32. `payload`
-  // holds the gradients of request.push; the values of request.pull are written to `targets`, as
-  // many, before `done`, or left in the reply's payload where all targets are null, with a size.
-  // An answer of another shape is INTERNAL. Requests that carry gradients and targets are sent at
-  // once, the others when there is room (max_in_flight).
-  void PushPull(uint64_t operation, v1::PushPullRequest request, Payload payload,
+  // Makes a payload when its request is first sent, so that what waits in a queue costs no memory.
+  using MakePayload = absl::AnyInvocable<Payload()>;
+
+  // A PushPull that belongs to `operation`, > 0; dtypes that are not set are FLOAT32. The payload,
+  // made at most once and let go when the call ends, holds the gradients of request.push; the
+  // values of request.pull are written to `targets`, as many, before `done`, or left in the reply's
+  // payload where all targets are null, with a size. An answer of another shape is INTERNAL.
+  //
+  // When it is sent: a request with only gradients, or only targets, when there is room
+  // (max_in_flight). One with both at once, for another worker may wait for its gradient, unless
+  // requests of a step before the last are under way and max_bytes_ahead with them: no gradient of
+  // a step waits for what comes after the step.
+  void PushPull(uint64_t operation, v1::PushPullRequest request, MakePayload make_payload,
                 std::vector<absl::Span<float>> targets, Timer::Time deadline,
                 Done<PushPullReply> done);
   // Ends the operation's calls with `status`: when this returns, no target is written but by a
@@ -111,9 +122,12 @@ class Session : public std::enable_shared_from_this<Session> {
 
   // Requests of one kind, of which a bounded number is under way.
   struct Lane {
+    bool fused = false;  // gradients and targets: bounded by steps and bytes
     int in_flight = 0;
+    size_t bytes = 0;      // in flight
     bool pumping = false;  // a thread is in Pump
     std::deque<std::shared_ptr<Call>> waiting;
+    std::multiset<int64_t> steps;  // of all that have not ended, where fused
   };
   // What a call's error starts with, and where it belongs.
   struct CallInfo {
@@ -121,6 +135,8 @@ class Session : public std::enable_shared_from_this<Session> {
     Timer::Time deadline;
     uint64_t operation = 0;
     Lane* lane = nullptr;
+    int64_t step = 0;
+    size_t bytes = 0;
   };
 
   template <typename Response>
@@ -128,8 +144,14 @@ class Session : public std::enable_shared_from_this<Session> {
   CallInfo Info(absl::string_view what, Timer::Time deadline) const;
   v1::Sender Sender() const;
   void Pump(Lane* lane);
-  void Forget(uint64_t id,
-              Lane* lane);  // the call with this id has ended; `lane`: it was under way in it
+  // Starts a call that its lane, if any, counts as under way.
+  void StartIn(Lane* lane, Call* call);
+  // Whether there is room for a call of the lane.
+  bool MayStart(const Lane& lane, const Call& call) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The next call of the lane that may be sent, taken out of its queue; null: there is none.
+  std::shared_ptr<Call> TakeNext(Lane* lane) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The call with this id has ended; `sent`: it was under way in its lane.
+  void Forget(uint64_t id, Lane* lane, bool sent);
   void CancelIf(absl::AnyInvocable<bool(const Call&)> chosen, const absl::Status& status);
   absl::Duration Backoff(int attempts);
   void Heartbeat(absl::Duration interval,
@@ -148,6 +170,7 @@ class Session : public std::enable_shared_from_this<Session> {
   uint64_t next_id_ ABSL_GUARDED_BY(mutex_) = 1;
   Lane push_lane_ ABSL_GUARDED_BY(mutex_);
   Lane pull_lane_ ABSL_GUARDED_BY(mutex_);
+  Lane fused_lane_ ABSL_GUARDED_BY(mutex_);
 
   std::atomic<uint64_t> next_sequence_{1};
   std::atomic<uint64_t> backoffs_{0};  // drawn so far

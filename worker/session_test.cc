@@ -49,6 +49,7 @@ class SessionTest : public testing::Test {
     options.worker = 1;
     options.incarnation = 7;
     options.max_in_flight = 8;
+    options.max_bytes_ahead = 40;
     options.first_backoff = absl::Milliseconds(2);
     options.answer_grace = absl::Milliseconds(100);
     session_ = std::make_shared<Session>(options, server_, timer_);
@@ -68,10 +69,10 @@ class SessionTest : public testing::Test {
   PendingAnswer<ParameterServer::PushPullReply> PushPull(const std::vector<uint32_t>& push,
                                                          const std::vector<uint32_t>& pull,
                                                          absl::Duration timeout = absl::Minutes(1),
-                                                         uint64_t operation = 1) {
+                                                         uint64_t operation = 1, int64_t step = 5) {
     v1::PushPullRequest request;
-    request.set_step(5);
-    request.set_pull_step(6);
+    request.set_step(step);
+    request.set_pull_step(step + 1);
     Payload payload;
     for (const uint32_t block : push) {
       request.add_push(block);
@@ -83,8 +84,9 @@ class SessionTest : public testing::Test {
       targets.push_back(absl::MakeSpan(target_.data() + 4 * block, SizeOf(block)));
     }
     PendingAnswer<ParameterServer::PushPullReply> answer;
-    session_->PushPull(operation, std::move(request), std::move(payload), std::move(targets),
-                       Timer::After(timeout), answer.Done());
+    session_->PushPull(
+        operation, std::move(request), [payload] { return payload; }, std::move(targets),
+        Timer::After(timeout), answer.Done());
     return answer;
   }
   static size_t SizeOf(uint32_t block) { return block == 2 ? 2 : 4; }
@@ -246,6 +248,31 @@ TEST_F(SessionTest, BoundsWhatIsUnderWayAndQueuesTheRest) {
     EXPECT_TRUE(sequences.insert(request.sequence()).second);
   }
   EXPECT_EQ(*sequences.rbegin(), 16u);
+}
+
+TEST_F(SessionTest, OneWhoRunsAheadHasTwoStepsUnderWayOrSomeBytes) {
+  Script(std::vector<Fate>(20, Fate::kHold));
+  std::vector<PendingAnswer<ParameterServer::PushPullReply>> answers;
+  const auto push_pull = [&](int64_t step, uint64_t operation) {
+    answers.push_back(PushPull({0}, {0}, absl::Minutes(1), operation, step));
+  };
+  for (int i = 0; i < 3; ++i) push_pull(5, 1);
+  for (int i = 0; i < 3; ++i) push_pull(6, 2);
+  EXPECT_EQ(server_->push_pulls().size(), 6u);  // 96 bytes
+  for (int64_t step = 7; step < 10; ++step) push_pull(step, static_cast<uint64_t>(step - 4));
+  EXPECT_EQ(server_->push_pulls().size(), 6u);
+  push_pull(4, 6);  // nothing of an earlier step waits for a later one
+  EXPECT_EQ(server_->push_pulls().size(), 7u);
+  session_->CancelOperation(6, absl::CancelledError(""));
+  EXPECT_EQ(server_->push_pulls().size(), 7u);
+  session_->CancelOperation(1, absl::CancelledError(""));
+  EXPECT_EQ(server_->push_pulls().size(), 8u);  // of step 7: now 6 is the oldest
+  session_->CancelOperation(2, absl::CancelledError(""));
+  EXPECT_EQ(server_->push_pulls().size(), 9u);  // of step 8; with 32 bytes under way 9 has no room
+  session_->CancelOperation(3, absl::CancelledError(""));
+  EXPECT_EQ(server_->push_pulls().size(), 10u);
+  server_->Release();
+  for (int i = 6; i < 9; ++i) EXPECT_EQ(answers[i].Wait().ok(), i != 6) << i;
 }
 
 TEST_F(SessionTest, ALongQueueOfInlineAnswersDoesNotDeepenTheStack) {
