@@ -174,6 +174,22 @@ class GrpcChannel : public ParameterServer {
   void GetStatus(v1::GetStatusRequest request, Done<v1::GetStatusResponse> done) override {
     Send(Control("GetStatus"), request, std::move(done));
   }
+  void Replicate(v1::ReplicateRequest request, Payload payload,
+                 Done<v1::ReplicateResponse> done) override {
+    const Request to = {"Replicate", connections_[1].get(), Timeout(0)};
+    SendMessage(to, EncodeMessage(request, payload), std::move(done));
+  }
+  void FetchReplica(v1::FetchReplicaRequest request, Done<FetchReplicaReply> done) override {
+    const Request to = Control("FetchReplica");
+    Start(to, EncodeMessage(request, Payload()),
+          [this, to, done = std::move(done)](absl::StatusOr<grpc::ByteBuffer> answer) mutable {
+            if (!answer.ok()) return done(std::move(answer).status());
+            FetchReplicaReply reply;
+            const absl::Status status = DecodeMessage(*answer, &reply.response, &reply.payload);
+            if (!status.ok()) return done(BadAnswer(to, status));
+            done(std::move(reply));
+          });
+  }
 
  private:
   using OnMessage = absl::AnyInvocable<void(absl::StatusOr<grpc::ByteBuffer>)>;
@@ -207,7 +223,13 @@ class GrpcChannel : public ParameterServer {
 
   template <typename RequestMessage, typename Response>
   void Send(const Request& to, const RequestMessage& message, Done<Response> done) {
-    Start(to, EncodeMessage(message, Payload()),
+    SendMessage(to, EncodeMessage(message, Payload()), std::move(done));
+  }
+
+  template <typename Response>
+  void SendMessage(const Request& to, absl::StatusOr<grpc::ByteBuffer> message,
+                   Done<Response> done) {
+    Start(to, std::move(message),
           [this, to, done = std::move(done)](absl::StatusOr<grpc::ByteBuffer> answer) mutable {
             if (!answer.ok()) return done(std::move(answer).status());
             Response response;

@@ -148,6 +148,33 @@ void HandlePushPull(ParameterServer* server, const grpc::ByteBuffer& buffer,
                    });
 }
 
+void HandleReplicate(ParameterServer* server, const grpc::ByteBuffer& buffer,
+                     const std::shared_ptr<Ticket>& ticket) {
+  v1::ReplicateRequest request;
+  Payload payload;
+  if (absl::Status status = DecodeMessage(buffer, &request, &payload); !status.ok()) {
+    return Answer(ticket.get(), Annotate(status, request.descriptor()->name()));
+  }
+  server->Replicate(std::move(request), std::move(payload),
+                    [ticket](absl::StatusOr<v1::ReplicateResponse> response) {
+                      Answer(ticket.get(), response.ok() ? EncodeMessage(*response, Payload())
+                                                         : response.status());
+                    });
+}
+
+void HandleFetchReplica(ParameterServer* server, const grpc::ByteBuffer& buffer,
+                        const std::shared_ptr<Ticket>& ticket) {
+  v1::FetchReplicaRequest request;
+  if (absl::Status status = DecodeMessage(buffer, &request, nullptr); !status.ok()) {
+    return Answer(ticket.get(), Annotate(status, request.descriptor()->name()));
+  }
+  server->FetchReplica(
+      std::move(request), [ticket](absl::StatusOr<ParameterServer::FetchReplicaReply> reply) {
+        Answer(ticket.get(),
+               reply.ok() ? EncodeMessage(reply->response, reply->payload) : reply.status());
+      });
+}
+
 RequestHandler FindHandler(const std::string& method) {
   static const auto* const kHandlers = new absl::flat_hash_map<std::string, RequestHandler>{
       {"/parley.v1.ParameterServer/Declare", &Handle<&ParameterServer::Declare>},
@@ -160,6 +187,8 @@ RequestHandler FindHandler(const std::string& method) {
       {"/parley.v1.ParameterServer/DescribeBlocks", &Handle<&ParameterServer::DescribeBlocks>},
       {"/parley.v1.ParameterServer/GetNormSums", &Handle<&ParameterServer::GetNormSums>},
       {"/parley.v1.ParameterServer/SetNormTotals", &Handle<&ParameterServer::SetNormTotals>},
+      {"/parley.v1.ParameterServer/Replicate", &HandleReplicate},
+      {"/parley.v1.ParameterServer/FetchReplica", &HandleFetchReplica},
       {"/parley.v1.ParameterServer/GetStatus", &Handle<&ParameterServer::GetStatus>},
   };
   const auto it = kHandlers->find(method);

@@ -31,6 +31,12 @@ class ParameterServer {
     Payload payload;
   };
 
+  // Likewise.
+  struct FetchReplicaReply {
+    v1::FetchReplicaResponse response;
+    Payload payload;
+  };
+
   virtual ~ParameterServer() = default;
 
   virtual void Declare(v1::DeclareRequest request, Done<v1::DeclareResponse> done) = 0;
@@ -46,6 +52,14 @@ class ParameterServer {
   virtual void SetNormTotals(v1::SetNormTotalsRequest request,
                              Done<v1::SetNormTotalsResponse> done) = 0;
   virtual void GetStatus(v1::GetStatusRequest request, Done<v1::GetStatusResponse> done) = 0;
+
+  // Between ps tasks; one that keeps no copies of others has neither.
+  virtual void Replicate(v1::ReplicateRequest, Payload, Done<v1::ReplicateResponse> done) {
+    done(absl::UnimplementedError("this task keeps no replicas"));
+  }
+  virtual void FetchReplica(v1::FetchReplicaRequest, Done<FetchReplicaReply> done) {
+    done(absl::UnimplementedError("this task keeps no replicas"));
+  }
 };
 
 }  // namespace parley

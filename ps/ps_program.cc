@@ -8,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "base/flags.h"
@@ -32,6 +33,12 @@ DEFINE_string(
     "is started again goes on from there. none: it goes on from the last checkpoint.");
 DEFINE_string(durable_dir, "",
               "The folder of the logs of --durability=disk; --checkpoint_dir/log unless told.");
+DEFINE_int32(replicas, 0,
+             "1: another ps task, the next one, keeps a copy of this one's shard, which has every "
+             "change before it is acknowledged; a task that is started again takes its state from "
+             "there. The same for all ps tasks.");
+DEFINE_string(replica_patience, "10s",
+              "How long changes wait for a copy whose task is not there; then it goes on without.");
 DEFINE_bool(keep_serving, false, "Stay when the job is done, instead of exiting.");
 DEFINE_string(lease, "10s",
               "After this silence a worker's place may be taken by a newer task with its index.");
@@ -49,8 +56,8 @@ CommandLine MakeCommandLine(const std::string& path) {
                        "Serves one shard of a job's parameters until every worker has left."),
           {ClusterFlagGroup({"listen"}),
            {"The shard",
-            {"checkpoint_dir", "durability", "durable_dir", "keep_serving", "lease", "threads",
-             "max_message_mib"}}}};
+            {"checkpoint_dir", "durability", "durable_dir", "replicas", "replica_patience",
+             "keep_serving", "lease", "threads", "max_message_mib"}}}};
 }
 
 std::string HostName() {
@@ -103,6 +110,28 @@ int Serve(int argc, char** argv, ServerOptions options) {
         FLAGS_durable_dir.empty() ? absl::StrCat(FLAGS_checkpoint_dir, "/log") : FLAGS_durable_dir,
         "/ps-", cluster->task_index);
   }
+  if (FLAGS_replicas != 0 && FLAGS_replicas != 1) {
+    ExitWithFlagError(command_line,
+                      absl::StrCat("--replicas=", FLAGS_replicas, " is none of 0, 1"));
+  }
+  if (!absl::ParseDuration(FLAGS_replica_patience, &options.shard.standby_patience) ||
+      options.shard.standby_patience <= absl::ZeroDuration()) {
+    ExitWithFlagError(command_line, absl::StrCat("--replica_patience=", FLAGS_replica_patience,
+                                                 " is not a duration, like 10s"));
+  }
+  if (FLAGS_replicas == 1) {
+    if (cluster->ps.size() < 2) {
+      ExitWithFlagError(command_line, "--replicas=1 needs at least two ps tasks");
+    }
+    const size_t next = (static_cast<size_t>(cluster->task_index) + 1) % cluster->ps.size();
+    options.standby_task = absl::StrCat("ps:", next);
+    options.standby_address = cluster->ps[next];
+    if (absl::EndsWith(options.standby_address, ":0")) {
+      ExitWithFlagError(command_line,
+                        absl::StrCat("--replicas=1 needs the port of ", options.standby_task,
+                                     ", which is 0 in --ps_hosts"));
+    }
+  }
   options.shard.shard_index = cluster->task_index;
   options.shard.checkpoint_folder = FLAGS_checkpoint_dir;
   options.shard.threads = FLAGS_threads;
@@ -141,12 +170,17 @@ int Serve(int argc, char** argv, ServerOptions options) {
       continue;
     }
     done = (*server)->WaitUntilDone(absl::Milliseconds(100));
-    if (const absl::Status log = (*server)->log_status(); !log.ok()) {
+    if (const absl::Status log = (*server)->durability_status(); !log.ok()) {
       (*server)->Stop(absl::Seconds(1));  // who waits hears why
       std::cerr << command_line.program << ": " << log.message() << std::endl;
       return 1;
     }
     if (!done) continue;
+    if (!(*server)->IsStandbyDone()) {
+      done = false;
+      absl::SleepFor(absl::Milliseconds(10));
+      continue;
+    }
     LOG(INFO) << task << ": the job is done";
     (*server)->RemoveLog();
   }

@@ -10,6 +10,7 @@
 #include "net/local_server.h"
 #include "net/parameter_server.h"
 #include "ps/shard.h"
+#include "ps/standby.h"
 
 namespace parley {
 
@@ -21,6 +22,10 @@ struct ServerOptions {
   GrpcServerOptions grpc;
   // Whether workers on this host may use shared memory.
   bool shared_memory = true;
+  // Where the task listens that keeps a copy of this one's shard, "host:port"; this one keeps such
+  // copies too. Empty: neither.
+  std::string standby_address;
+  std::string standby_task;  // "ps:1", for messages
 };
 
 // A Server is one ps task as a value: a shard and, with an address, the way to it from other
@@ -28,7 +33,8 @@ struct ServerOptions {
 // parameter_server() to the clients. Thread safety: safe from any thread.
 class Server {
  public:
-  // With a log folder it first goes on from what is there (Shard::Recover). Errors name the task
+  // With a log folder it first goes on from what is there (Shard::Recover), and otherwise from the
+  // copy of a standby. Errors name the task
   // and the address: ALREADY_EXISTS when it is taken, INVALID_ARGUMENT when it cannot be one.
   static absl::StatusOr<std::unique_ptr<Server>> Start(ServerOptions options);
 
@@ -41,18 +47,24 @@ class Server {
   int port() const { return grpc_ == nullptr ? 0 : grpc_->port(); }
   // True when nobody will come any more (ShardState::IsDone); waits for it up to `timeout`.
   bool WaitUntilDone(absl::Duration timeout) const { return shard_->WaitUntilDone(timeout); }
+  // Whether no other task needs the copies here any more.
+  bool IsStandbyDone() const;
 
-  // Shard::log_status, and Shard::RemoveLog.
-  absl::Status log_status() const { return shard_->log_status(); }
+  // Shard::durability_status, and Shard::RemoveLog.
+  absl::Status durability_status() const { return shard_->durability_status(); }
   void RemoveLog() { shard_->RemoveLog(); }
 
   // Takes no new calls and lets those in progress end, for at most `grace`.
   void Stop(absl::Duration grace);
 
  private:
+  class Service;
+
   explicit Server(ShardOptions options);
 
   const std::shared_ptr<Shard> shard_;
+  std::unique_ptr<Standby> standby_;  // null: it keeps no copies
+  std::unique_ptr<Service> service_;
   std::unique_ptr<GrpcServer> grpc_;
   std::unique_ptr<LocalServer> local_;
 };

@@ -61,8 +61,11 @@ Shard::~Shard() {
   for (AnswerDone& done : waiting) done({0, stopped, {}, 0});
   for (EarlyJoin& join : early) join.done(stopped);
   for (SumsWaiter& waiter : sums) waiter.done(stopped);
-  owners_.clear();  // their last tasks may post to the background thread
-  if (declared_ != nullptr) declared_->log.reset();  // what it keeps last is reported here
+  owners_.clear();             // their last tasks may post to the background thread
+  if (declared_ != nullptr) {  // what they keep last is reported here
+    declared_->log.reset();
+    declared_->replica.reset();
+  }
   background_.reset();
 }
 
@@ -71,6 +74,9 @@ Shard::~Shard() {
 absl::StatusOr<Shard::Declared*> Shard::Find(const std::string& job) const {
   MutexLock lock(&mutex_);
   if (declared_ != nullptr && declared_->job.name() == job) return declared_.get();
+  if (recovering_) {
+    return absl::UnavailableError(absl::StrCat(task_, " is taking its state back"));
+  }
   return absl::NotFoundError(
       absl::StrCat(task_, ": job ", job, " is not declared here",
                    declared_ == nullptr ? std::string()
@@ -115,15 +121,17 @@ absl::StatusOr<v1::DeclareResponse> Shard::PublishDeclared(const v1::DeclareRequ
     if (!difference.empty()) {
       return absl::FailedPreconditionError(absl::StrCat(
           task_, ": job ", declared->job.name(), " is declared with another spec: ", difference,
-          declared->recovered ? absl::StrCat("; it goes on from the log in ", options_.log_folder,
-                                             ", which another job must not have")
-                              : std::string()));
+          !declared->recovered ? std::string()
+          : options_.log_folder.empty()
+              ? "; it goes on from the copy that another task kept"
+              : absl::StrCat("; it goes on from the log in ", options_.log_folder,
+                             ", which another job must not have")));
     }
   } else {
     absl::StatusOr<std::unique_ptr<Declared>> made =
         MakeDeclared(request.spec(), request.checkpoint(), /*recovery=*/nullptr);
     if (!made.ok()) return Annotate(made.status(), task_);
-    if (const absl::Status begun = BeginLog(made->get(), request.checkpoint()); !begun.ok()) {
+    if (const absl::Status begun = BeginSinks(made->get(), request.checkpoint()); !begun.ok()) {
       return Annotate(begun, task_);
     }
     declared = made->get();
@@ -190,7 +198,11 @@ absl::StatusOr<std::unique_ptr<Shard::Declared>> Shard::MakeDeclared(const v1::J
   for (size_t i = 0; i < declared->numbers.size(); ++i) {
     declared->local[declared->numbers[i]] = static_cast<int>(i);
   }
-  PARLEY_RETURN_IF_ERROR(MakeBlocks(checkpoint, declared.get(), &clocks));
+  if (recovery != nullptr && recovery->log == nullptr) {
+    declared->blocks = std::move(recovery->blocks);
+  } else {
+    PARLEY_RETURN_IF_ERROR(MakeBlocks(checkpoint, declared.get(), &clocks));
+  }
   if (values >= CacheBytes()) {
     for (const std::unique_ptr<Block>& block : declared->blocks) block->WriteAroundCaches();
   }
@@ -206,7 +218,7 @@ absl::StatusOr<std::unique_ptr<Shard::Declared>> Shard::MakeDeclared(const v1::J
   declared->pulled =
       std::make_unique<PulledValues>(kept.spec().num_workers(), declared->blocks.size());
   if (recovery != nullptr) {
-    PARLEY_RETURN_IF_ERROR(Replay(declared.get(), recovery));
+    if (recovery->log != nullptr) PARLEY_RETURN_IF_ERROR(Replay(declared.get(), recovery));
     declared->recovered = true;
     for (size_t i = 0; i < clocks.size(); ++i) {
       clocks[i] = {recovery->books.blocks()[i].version, recovery->books.blocks()[i].clocks};
@@ -219,7 +231,7 @@ absl::StatusOr<std::unique_ptr<Shard::Declared>> Shard::MakeDeclared(const v1::J
   ShardState::Options state_options;
   state_options.task = task_;
   state_options.lease = options_.lease;
-  state_options.acknowledges_applied = !options_.log_folder.empty();
+  state_options.acknowledges_applied = !options_.log_folder.empty() || options_.standby != nullptr;
   declared->state = std::make_unique<ShardState>(std::move(state_options), &kept, declared->numbers,
                                                  std::move(policies), std::move(clocks));
   if (recovery != nullptr) declared->state->Restore(recovery->books, Now());

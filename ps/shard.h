@@ -25,6 +25,7 @@
 #include "net/parameter_server.h"
 #include "net/shared_arena.h"
 #include "ps/block.h"
+#include "ps/both_sinks.h"
 #include "ps/log_reader.h"
 #include "ps/log_writer.h"
 #include "ps/norm_rounds.h"
@@ -33,6 +34,7 @@
 #include "ps/policy.h"
 #include "ps/policy_registry.h"
 #include "ps/pulled_values.h"
+#include "ps/replica_sink.h"
 #include "ps/shard_state.h"
 #include "ps/task_thread.h"
 
@@ -47,6 +49,11 @@ struct ShardOptions {
   // that outlives the process. Empty: nowhere, and what a shard has since the last checkpoint goes
   // with it.
   std::string log_folder;
+  // The task that keeps a copy of this shard (ps/standby.h): a change is acknowledged when it is
+  // there, too. Null: none. One that is silent for `standby_patience` is done without until it is
+  // back.
+  std::shared_ptr<ParameterServer> standby;
+  absl::Duration standby_patience = absl::Seconds(10);
   // Threads that own the blocks; 0: one for each core, at most 4.
   int threads = 0;
   // A worker unheard for this long may be replaced by a newer incarnation.
@@ -85,9 +92,13 @@ class Shard final : public ParameterServer {
   // stood when it last acknowledged something: from the newest checkpoint that has values for the
   // log, and the log since. Returns whether there is one. DATA_LOSS: it is damaged.
   absl::StatusOr<bool> Recover();
+  // Likewise: takes its state back from the standby, if that has a copy. Returns at once; calls
+  // wait or are UNAVAILABLE meanwhile, for at most `standby_patience` if the standby is not there.
+  void RecoverFromStandby();
 
-  // Why nothing can be written down any more; OK while it can. Such a shard serves nobody.
-  absl::Status log_status() const;
+  // Why nothing can be written down any more, or another task speaks for this shard; OK while it
+  // does. Otherwise it serves nobody.
+  absl::Status durability_status() const;
   // The job is done: its log is not needed.
   void RemoveLog();
 
@@ -146,8 +157,11 @@ class Shard final : public ParameterServer {
     // Of the checkpoints written since this task's start, by step: the segment that has what they
     // have not. Of the background thread.
     std::map<int64_t, uint64_t> log_segments;
-    std::unique_ptr<LogWriter> log;     // null: none
-    std::unique_ptr<ShardState> state;  // guarded by mutex_
+    RecordSink* sink = nullptr;            // where changes go; null: nowhere
+    std::unique_ptr<LogWriter> log;        // null: none
+    std::unique_ptr<ReplicaSink> replica;  // likewise
+    std::unique_ptr<BothSinks> both;       // where there are both
+    std::unique_ptr<ShardState> state;     // guarded by mutex_
 
     const Optimizer& OptimizerOf(uint32_t number) const {
       return *optimizers[job.blocks()[number].parameter];
@@ -216,11 +230,12 @@ class Shard final : public ParameterServer {
   absl::Time DeadlineIn(int64_t wait_ms) const;
   // The declared job, or NOT_FOUND when it is not `job`.
   absl::StatusOr<Declared*> Find(const std::string& job) const;
-  // A log to go on from, and the books so far.
+  // What to go on from: the books so far, and either a log or a copy of the blocks.
   struct Recovery {
     const LogReader* log;
     uint64_t segment;  // to begin with
     ShardBooks books;
+    std::vector<std::unique_ptr<Block>> blocks;
     int64_t last_bytes = 0;  // of the last segment: what counts
   };
   // `recovery` is null for a new job.
@@ -229,12 +244,25 @@ class Shard final : public ParameterServer {
                                                          Recovery* recovery) const;
   // The rounds of the log since `declared`'s blocks.
   absl::Status Replay(Declared* declared, Recovery* recovery) const;
-  absl::Status ReplayRound(Declared* declared, const ReadLogRecord& record) const;
+  absl::Status TakeRound(Declared* declared, const v1::LogRecord::Round& round,
+                         const Payload& payload) const;
   // Where `log` can be gone on from: the newest first, each a manifest (empty: none) and a segment.
   std::vector<std::pair<std::string, uint64_t>> StartsOf(const LogReader& log) const;
-  absl::Status BeginLog(Declared* declared, const std::string& checkpoint);
-  absl::Status StartLog(Declared* declared, v1::Books identity, ShardBooks books, uint64_t segment,
-                        int64_t previous_bytes);
+  absl::Status BeginSinks(Declared* declared, const std::string& checkpoint);
+  // From where the records of `declared` go on.
+  struct SinkStart {
+    uint64_t segment = 1;
+    int64_t previous_bytes = 0;
+    uint64_t term = 0;
+  };
+  absl::Status StartSinks(Declared* declared, v1::Books identity, ShardBooks books,
+                          SinkStart start);
+  // Nobody is served any more, for `reason`.
+  void Fail(Declared* declared, const absl::Status& reason);
+  void Publish(std::unique_ptr<Declared> made);
+  // Has the state of every block appended to the replica, each in its turn.
+  void FillReplica(Declared* declared);
+  absl::StatusOr<std::unique_ptr<Declared>> FetchFromStandby();
   // Runs `then` when the record is kept: at once where there is no log. UNAVAILABLE: it is not.
   void Keep(Declared* declared, ShardRecord record,
             absl::AnyInvocable<void(const absl::Status&)> then);
@@ -307,7 +335,8 @@ class Shard final : public ParameterServer {
   uint64_t next_token_ ABSL_GUARDED_BY(mutex_) = 1;
   absl::Time next_tick_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
-  absl::Status log_status_ ABSL_GUARDED_BY(mutex_);
+  absl::Status durability_status_ ABSL_GUARDED_BY(mutex_);
+  bool recovering_ ABSL_GUARDED_BY(mutex_) = false;
 
   std::atomic<int64_t> bytes_pushed_{0};
   std::atomic<int64_t> bytes_pulled_{0};

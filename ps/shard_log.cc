@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <future>
 #include <limits>
 #include <memory>
 #include <random>
@@ -13,6 +14,7 @@
 #include "glog/logging.h"
 #include "net/checkpoint_folder.h"
 #include "ps/checkpoint_format.h"
+#include "ps/replay.h"
 #include "ps/shard.h"
 
 namespace parley {
@@ -27,6 +29,15 @@ uint64_t RandomId() {
 bool IsItsOwnMean(const ShardState::Round& round) {
   return round.gradients.size() == 1 && round.gradients[0].dtype == v1::FLOAT32 &&
          (round.correction.compensation == 0 || round.gradients[0].base == nullptr);
+}
+
+// What of the books is the job's.
+v1::Books IdentityOf(const v1::Books& books) {
+  v1::Books identity;
+  *identity.mutable_spec() = books.spec();
+  identity.set_checkpoint(books.checkpoint());
+  identity.set_log_id(books.log_id());
+  return identity;
 }
 
 // Says that something is kept, or, when the log that was to keep it fails or is closed, that it is
@@ -47,8 +58,8 @@ class WhenKept {
 
 // Writing.
 
-absl::Status Shard::BeginLog(Declared* declared, const std::string& checkpoint) {
-  if (options_.log_folder.empty()) return absl::OkStatus();
+absl::Status Shard::BeginSinks(Declared* declared, const std::string& checkpoint) {
+  if (options_.log_folder.empty() && options_.standby == nullptr) return absl::OkStatus();
   v1::Books identity;
   *identity.mutable_spec() = declared->job.spec();
   identity.set_checkpoint(checkpoint);
@@ -61,37 +72,81 @@ absl::Status Shard::BeginLog(Declared* declared, const std::string& checkpoint) 
     clocks.push_back(std::move(block.clocks));
   }
   ShardBooks books(declared->job, options_.shard_index, declared->numbers, versions, clocks);
-  return StartLog(declared, std::move(identity), std::move(books), /*segment=*/1,
-                  /*previous_bytes=*/0);
+  return StartSinks(declared, std::move(identity), std::move(books), SinkStart());
 }
 
-absl::Status Shard::StartLog(Declared* declared, v1::Books identity, ShardBooks books,
-                             uint64_t segment, int64_t previous_bytes) {
-  LogWriter::Options options;
-  options.env = options_.env;
-  options.folder = options_.log_folder;
-  options.failed = [this, declared](const absl::Status& status) {
-    const absl::Status reason =
-        Annotate(status, absl::StrCat(task_, " can write nothing down any more"));
-    LOG(ERROR) << reason.message();
-    Outcome outcome;
-    {
+absl::Status Shard::StartSinks(Declared* declared, v1::Books identity, ShardBooks books,
+                               SinkStart start) {
+  if (options_.log_folder.empty() && !declared->norm_plan.empty()) {
+    return absl::FailedPreconditionError(
+        "optimizers that need norms over whole parameters need a log (--durability=disk): a "
+        "replica "
+        "does not have what is on its way between shards");
+  }
+  if (!options_.log_folder.empty()) {
+    LogWriter::Options options;
+    options.env = options_.env;
+    options.folder = options_.log_folder;
+    options.failed = [this, declared](const absl::Status& status) {
+      Fail(declared, Annotate(status, absl::StrCat(task_, " can write nothing down any more")));
+    };
+    options.full = [this, declared](const absl::Status& status) {
       MutexLock lock(&mutex_);
-      log_status_ = reason;
-      ShardState::Actions actions;
-      declared->state->Fail(reason, &actions);
-      outcome = CarryOut(declared, std::move(actions), kNone);
-    }
-    Conclude(std::move(outcome));
-  };
-  options.full = [this, declared](const absl::Status& status) {
-    MutexLock lock(&mutex_);
-    declared->state->RefusePushes(status);
-  };
-  PARLEY_ASSIGN_OR_RETURN(
-      declared->log, LogWriter::Create(std::move(options), std::move(identity), std::move(books),
-                                       segment, previous_bytes));
+      declared->state->RefusePushes(status);
+    };
+    PARLEY_ASSIGN_OR_RETURN(declared->log, LogWriter::Create(std::move(options), identity, books,
+                                                             start.segment, start.previous_bytes));
+    declared->sink = declared->log.get();
+  }
+  if (options_.standby != nullptr) {
+    ReplicaSink::Options options;
+    options.task = task_;
+    options.standby = options_.standby;
+    options.shard = options_.shard_index;
+    options.term = start.term;
+    options.patience = options_.standby_patience;
+    options.env = options_.env;
+    options.fill = [this, declared] { FillReplica(declared); };
+    options.superseded = [this, declared](const absl::Status& status) {
+      Fail(declared, Annotate(status, task_));
+    };
+    declared->replica =
+        std::make_unique<ReplicaSink>(std::move(options), std::move(identity), std::move(books));
+    declared->sink = declared->replica.get();
+  }
+  if (declared->log != nullptr && declared->replica != nullptr) {
+    declared->both = std::make_unique<BothSinks>(declared->log.get(), declared->replica.get());
+    declared->sink = declared->both.get();
+  }
   return absl::OkStatus();
+}
+
+void Shard::Fail(Declared* declared, const absl::Status& reason) {
+  LOG(ERROR) << reason.message();
+  Outcome outcome;
+  {
+    MutexLock lock(&mutex_);
+    durability_status_ = reason;
+    ShardState::Actions actions;
+    declared->state->Fail(reason, &actions);
+    outcome = CarryOut(declared, std::move(actions), kNone);
+  }
+  Conclude(std::move(outcome));
+}
+
+void Shard::FillReplica(Declared* declared) {
+  MutexLock lock(&mutex_);
+  if (stopping_) return;  // an owner may be gone
+  for (size_t i = 0; i < declared->blocks.size(); ++i) {
+    OwnerOf(i).Post([this, declared, i] {
+      RunInTurn(declared, i, [declared, i] {
+        std::vector<ShardRecord> records(1);
+        *records[0].record.mutable_block_state() =
+            StateOf(declared->numbers[i], *declared->blocks[i], &records[0].payload);
+        declared->replica->Append(std::move(records), nullptr);
+      });
+    });
+  }
 }
 
 ShardRecord Shard::RecordOf(const Declared& declared, const ShardState::Round& round,
@@ -126,23 +181,23 @@ ShardRecord Shard::RecordOf(const Declared& declared, const ShardState::Round& r
 
 void Shard::Keep(Declared* declared, ShardRecord record,
                  absl::AnyInvocable<void(const absl::Status&)> then) {
-  if (declared->log == nullptr) return then(absl::OkStatus());
+  if (declared->sink == nullptr) return then(absl::OkStatus());
   std::vector<ShardRecord> records;
   records.push_back(std::move(record));
-  declared->log->Append(std::move(records),
-                        [kept = std::make_unique<WhenKept>(std::move(then))] { kept->IsKept(); });
+  declared->sink->Append(std::move(records),
+                         [kept = std::make_unique<WhenKept>(std::move(then))] { kept->IsKept(); });
 }
 
 void Shard::KeepWhatIsPosted(Declared* declared,
                              absl::AnyInvocable<void(const absl::Status&)> then) {
-  if (declared->log == nullptr) return then(absl::OkStatus());
+  if (declared->sink == nullptr) return then(absl::OkStatus());
   const auto kept = std::make_shared<WhenKept>(std::move(then));
   const auto missing = std::make_shared<std::atomic<size_t>>(owners_.size());
   MutexLock lock(&mutex_);
   if (stopping_) return;  // an owner may be gone
   for (const std::unique_ptr<TaskThread>& owner : owners_) {
     owner->Post([declared, kept, missing] {
-      declared->log->Append({}, [kept, missing] {
+      declared->sink->Append({}, [kept, missing] {
         if (missing->fetch_sub(1, std::memory_order_acq_rel) == 1) kept->IsKept();
       });
     });
@@ -159,9 +214,9 @@ void Shard::KeepMember(Declared* declared, const v1::Sender& sender, v1::Books::
   Keep(declared, std::move(record), std::move(then));
 }
 
-absl::Status Shard::log_status() const {
+absl::Status Shard::durability_status() const {
   MutexLock lock(&mutex_);
-  return log_status_;
+  return durability_status_;
 }
 
 void Shard::RemoveLog() {
@@ -201,7 +256,7 @@ absl::StatusOr<bool> Shard::Recover() {
     absl::StatusOr<ShardBooks> books =
         ShardBooks::FromProto(job, options_.shard_index, log->BeginOf(segment).books());
     if (!books.ok()) return Annotate(books.status(), task_);
-    Recovery recovery{&*log, segment, *std::move(books)};
+    Recovery recovery{&*log, segment, *std::move(books), {}};
     absl::StatusOr<std::unique_ptr<Declared>> made =
         MakeDeclared(last.spec(), checkpoint, &recovery);
     if (!made.ok()) {
@@ -210,21 +265,90 @@ absl::StatusOr<bool> Shard::Recover() {
                    << (checkpoint.empty() ? "the beginning" : checkpoint) << ": " << why.message();
       continue;
     }
-    v1::Books identity;
-    *identity.mutable_spec() = last.spec();
-    identity.set_checkpoint(last.checkpoint());
-    identity.set_log_id(last.log_id());
-    PARLEY_RETURN_IF_ERROR(
-        Annotate(StartLog(made->get(), std::move(identity), std::move(recovery.books),
-                          log->last_segment() + 1, recovery.last_bytes),
-                 task_));
-    MutexLock lock(&mutex_);
-    declared_ = *std::move(made);
-    next_tick_ = absl::InfinitePast();
-    changed_.NotifyAll();
+    SinkStart start;
+    start.segment = log->last_segment() + 1;
+    start.previous_bytes = recovery.last_bytes;
+    PARLEY_RETURN_IF_ERROR(Annotate(
+        StartSinks(made->get(), IdentityOf(last), std::move(recovery.books), start), task_));
+    Publish(*std::move(made));
     return true;
   }
   return Annotate(why, task_);
+}
+
+void Shard::Publish(std::unique_ptr<Declared> made) {
+  MutexLock lock(&mutex_);
+  declared_ = std::move(made);
+  next_tick_ = absl::InfinitePast();
+  changed_.NotifyAll();
+}
+
+void Shard::RecoverFromStandby() {
+  {
+    MutexLock lock(&mutex_);
+    recovering_ = true;
+  }
+  // Where Declare runs, too: it comes after this.
+  background_->Post([this] {
+    absl::StatusOr<std::unique_ptr<Declared>> fetched = FetchFromStandby();
+    if (!fetched.ok()) LOG(WARNING) << task_ << ": no copy of it: " << fetched.status().message();
+    if (fetched.ok() && *fetched != nullptr) {
+      LOG(INFO) << task_ << ": it has its state back";
+      Publish(*std::move(fetched));
+    }
+    MutexLock lock(&mutex_);
+    recovering_ = false;
+  });
+}
+
+// Null when the standby has no copy.
+absl::StatusOr<std::unique_ptr<Shard::Declared>> Shard::FetchFromStandby() {
+  const absl::Time deadline = Now() + options_.standby_patience;
+  // Waits for the answer to one piece; asks again while the standby is not there.
+  const auto fetch = [&](int piece) {
+    for (;;) {
+      std::promise<absl::StatusOr<FetchReplicaReply>> promise;
+      v1::FetchReplicaRequest request;
+      request.set_shard(options_.shard_index);
+      request.set_piece(piece);
+      options_.standby->FetchReplica(request, [&promise](absl::StatusOr<FetchReplicaReply> reply) {
+        promise.set_value(std::move(reply));
+      });
+      absl::StatusOr<FetchReplicaReply> reply = promise.get_future().get();
+      if (!absl::IsUnavailable(reply.status())) return reply;
+      MutexLock lock(&mutex_);
+      if (stopping_ || Now() >= deadline) return reply;
+      changed_.WaitFor(&mutex_, absl::Milliseconds(100));
+    }
+  };
+  PARLEY_ASSIGN_OR_RETURN(const FetchReplicaReply first, fetch(0));
+  if (!first.response.has_books()) return nullptr;
+  const v1::Books& books = first.response.books();
+  PARLEY_ASSIGN_OR_RETURN(const Job job, Job::Create(books.spec()));
+  PARLEY_ASSIGN_OR_RETURN(ShardBooks made_books,
+                          ShardBooks::FromProto(job, options_.shard_index, books));
+  Recovery recovery{nullptr, 0, std::move(made_books), {}};
+  for (size_t i = 0; i < recovery.books.numbers().size(); ++i) {
+    const uint32_t number = recovery.books.numbers()[i];
+    PARLEY_ASSIGN_OR_RETURN(const FetchReplicaReply reply, fetch(static_cast<int>(i) + 1));
+    const v1::LogRecord::BlockState& state = reply.response.block_state();
+    PARLEY_ASSIGN_OR_RETURN(
+        const std::unique_ptr<Optimizer> optimizer,
+        NewOptimizer(job.OptimizerOf(job.blocks()[number].parameter), options_.optimizers));
+    PARLEY_ASSIGN_OR_RETURN(std::unique_ptr<Block> block,
+                            BlockOf(job, *optimizer, state, reply.payload, options_.arena));
+    if (state.block() != number || state.version() != recovery.books.blocks()[i].version) {
+      return absl::DataLossError("the copy changed while it was fetched");
+    }
+    recovery.blocks.push_back(std::move(block));
+  }
+  PARLEY_ASSIGN_OR_RETURN(std::unique_ptr<Declared> made,
+                          MakeDeclared(books.spec(), books.checkpoint(), &recovery));
+  SinkStart start;
+  start.term = first.response.term();
+  PARLEY_RETURN_IF_ERROR(
+      StartSinks(made.get(), IdentityOf(books), std::move(recovery.books), start));
+  return made;
 }
 
 std::vector<std::pair<std::string, uint64_t>> Shard::StartsOf(const LogReader& log) const {
@@ -258,7 +382,8 @@ absl::Status Shard::Replay(Declared* declared, Recovery* recovery) const {
       recovery->log->Replay(recovery->segment, [&](const ReadLogRecord& record) {
         PARLEY_RETURN_IF_ERROR(recovery->books.Take(record.record));
         ++rounds;
-        return record.record.has_round() ? ReplayRound(declared, record) : absl::OkStatus();
+        if (!record.record.has_round()) return absl::OkStatus();
+        return TakeRound(declared, record.record.round(), record.payload);
       }));
   for (size_t i = 0; i < declared->blocks.size(); ++i) {
     if (declared->blocks[i]->Snapshot().version == recovery->books.blocks()[i].version) continue;
@@ -269,33 +394,20 @@ absl::Status Shard::Replay(Declared* declared, Recovery* recovery) const {
   return absl::OkStatus();
 }
 
-absl::Status Shard::ReplayRound(Declared* declared, const ReadLogRecord& read) const {
-  const v1::LogRecord::Round& round = read.record.round();
+absl::Status Shard::TakeRound(Declared* declared, const v1::LogRecord::Round& round,
+                              const Payload& payload) const {
   const size_t index = static_cast<size_t>(declared->local[round.block()]);
   Block& block = *declared->blocks[index];
-  const int64_t version = block.Snapshot().version;
-  if (round.version() <= version) return absl::OkStatus();  // the checkpoint has it
+  if (round.version() <= block.Snapshot().version)
+    return absl::OkStatus();  // the checkpoint has it
   const int parameter = declared->job.blocks()[round.block()].parameter;
-  const Optimizer& optimizer = *declared->optimizers[parameter];
   const int count = declared->norm_plan.NumSums(parameter, round.version());
-  const size_t bytes = round.skipped() ? 0 : block.size() * sizeof(float);
-  if (round.version() != version + 1 || read.payload.size() != bytes ||
-      round.sums_size() != count) {
+  if (round.sums_size() != count) {
     return absl::DataLossError(absl::StrCat("round ", round.version(), " of block ", round.block(),
-                                            " does not fit what is at version ", version));
+                                            " has not the sums of its optimizer"));
   }
-  std::vector<double> sums(round.sums().begin(), round.sums().end());
-  Gradient gradient(read.payload);
-  if (round.has_rate_factor()) gradient.rate_factor = round.rate_factor();
-  if (round.skipped()) {
-    block.Skip();
-  } else if (count == 0) {
-    block.Apply(optimizer, {&gradient, 1}, {round.rate_scale(), 0});
-  } else {
-    std::vector<double> again(sums.size());
-    block.Prepare(optimizer, {&gradient, 1}, absl::MakeSpan(again));
-    block.Finish(optimizer, {round.norms().data(), static_cast<size_t>(round.norms_size())});
-  }
+  PARLEY_RETURN_IF_ERROR(ReplayRound(*declared->optimizers[parameter], round, payload, &block));
+  const std::vector<double> sums(round.sums().begin(), round.sums().end());
   if (count > 0 && declared->norms->AddSums(index, round.version(), sums)) {
     declared->norms->Finish(round.version());
   }

@@ -454,7 +454,7 @@ TEST(ShardLogTest, AFailedSyncIsFinal) {
   env.FailAt(2, FaultyEnv::After::kRecovers, absl::ResourceExhaustedError("no space"));
   const absl::Status failed = task.Push(0, 1, 2, 1, {0});
   EXPECT_TRUE(absl::IsDataLoss(failed)) << failed;
-  EXPECT_FALSE(task.shard().log_status().ok());
+  EXPECT_FALSE(task.shard().durability_status().ok());
   EXPECT_FALSE(task.Push(0, 2, 3, 1, {0}).ok());
 }
 

@@ -27,7 +27,7 @@ void Shard::RunRound(Declared* declared, const ShardState::Round& round, RoundsD
   const uint32_t number = declared->numbers[round.block];
   int64_t version = 0;
   int count = 0;
-  if (!declared->norm_plan.empty() || declared->log != nullptr) {
+  if (!declared->norm_plan.empty() || declared->sink != nullptr) {
     version = block.Snapshot().version + 1;
   }
   if (!declared->norm_plan.empty()) {
@@ -36,7 +36,7 @@ void Shard::RunRound(Declared* declared, const ShardState::Round& round, RoundsD
   std::vector<double> sums(static_cast<size_t>(count), 0);
   ShardRecord record;
   float* mean = nullptr;
-  if (declared->log != nullptr) record = RecordOf(*declared, round, version, &mean);
+  if (declared->sink != nullptr) record = RecordOf(*declared, round, version, &mean);
   if (round.gradients.empty()) {
     block.Skip();
   } else if (count == 0) {
@@ -45,7 +45,7 @@ void Shard::RunRound(Declared* declared, const ShardState::Round& round, RoundsD
     block.Prepare(declared->OptimizerOf(number), round.gradients, absl::MakeSpan(sums), mean);
     declared->turns[round.block].halved = version;
   }
-  if (declared->log != nullptr) {
+  if (declared->sink != nullptr) {
     record.record.mutable_round()->mutable_sums()->Add(sums.begin(), sums.end());
     if (declared->turns[round.block].halved == 0) {
       done->records.push_back(std::move(record));
@@ -61,7 +61,7 @@ void Shard::ReportRounds(Declared* declared, RoundsDone done) {
   if (done.records.empty()) {
     ReportApplied(declared, done.applied);
   } else {
-    declared->log->Append(
+    declared->sink->Append(
         std::move(done.records),
         [this, declared, applied = std::move(done.applied)] { ReportApplied(declared, applied); });
   }
@@ -105,7 +105,7 @@ void Shard::FinishRound(Declared* declared, int64_t round, std::vector<double> t
         declared->blocks[block]->Finish(declared->OptimizerOf(number), norms);
         Turn& turn = declared->turns[block];
         turn.halved = 0;
-        if (declared->log != nullptr) {
+        if (declared->sink != nullptr) {
           turn.record.record.mutable_round()->mutable_norms()->Add(norms.begin(), norms.end());
           done.records.push_back(std::move(turn.record));
         }

@@ -1,4 +1,4 @@
-"""Shards that write down what they acknowledge are killed again and again, in the middle of whatever they do, and started
+"""Shards that write down what they acknowledge, or keep a copy at another task, are killed again and again, in the middle of whatever they do, and started
 again: the synchronous job ends with the same bits as one that nobody disturbed.
 
 PARLEY_KILLS in the environment: how often a job's tasks are killed; 2 unless told.
@@ -43,12 +43,13 @@ class KilledShardTest(job.JobTest):
         return task
 
     def run_disturbed(self, folder, random_source, worker_flags, ps_flags, kills_workers=False):
+        replicates = "--replicas=1" in ps_flags
         ports = []
         while len(ports) < 2:
             port = free_port(random_source)
             if port not in ports:
                 ports.append(port)
-        ps_flags = (f"--checkpoint_dir={folder}", "--durability=disk", "--lease=500ms") + ps_flags
+        ps_flags = (f"--checkpoint_dir={folder}", "--lease=500ms") + ps_flags
         servers = [self.start_shard(ports, i, 2, *ps_flags) for i in range(2)]
         hosts = ",".join(f"localhost:{port}" for port in ports)
         flags = worker_flags + (f"--checkpoint_dir={folder}",)
@@ -60,8 +61,15 @@ class KilledShardTest(job.JobTest):
                 break
             victim = random_source.randrange(4 if kills_workers else 2)
             if victim < 2:
+                if replicates:
+                    # There is one copy: what is lost with the second task, before there is another, is lost.
+                    for server in servers:
+                        server.wait_for("its copy is whole")
+                    wholes = servers[1 - victim].output().count("its copy is whole")
                 servers[victim].kill()
                 servers[victim] = self.start_shard(ports, victim, 2, *ps_flags)
+                if replicates:
+                    servers[1 - victim].wait_for_count("its copy is whole", wholes + 1)
             else:
                 workers[victim - 2].kill()
                 workers[victim - 2] = self.start_worker(hosts, victim - 2, 2, *flags)
@@ -73,17 +81,20 @@ class KilledShardTest(job.JobTest):
             )
         return kills
 
-    def check(self, worker_flags, kills_workers=False):
+    def check(self, worker_flags, kills_workers=False, ps_flags=("--durability=disk",)):
         seed = random.SystemRandom().randrange(1 << 32)
         quiet = os.path.join(self.folder, "quiet")
         self.run_job(2, 2, *worker_flags, f"--checkpoint_dir={quiet}", ps_flags=(f"--checkpoint_dir={quiet}",))
         with self.subTest(seed=seed):
             folder = os.path.join(self.folder, "disturbed")
-            kills = self.run_disturbed(folder, random.Random(seed), worker_flags, (), kills_workers)
+            kills = self.run_disturbed(folder, random.Random(seed), worker_flags, ps_flags, kills_workers)
             self.assertGreater(kills, 0)
             self.assertEqual(self.digest(folder), self.digest(quiet))
             # A job that is done leaves no log.
             logs = os.path.join(folder, "log")
+            if "--durability=disk" not in ps_flags:
+                self.assertFalse(os.path.exists(logs))
+                return
             self.assertEqual([name for shard in os.listdir(logs) for name in os.listdir(os.path.join(logs, shard))], [])
 
     def test_the_bits_are_those_of_an_undisturbed_job(self):
@@ -91,6 +102,9 @@ class KilledShardTest(job.JobTest):
 
     def test_also_with_checkpoints_and_with_workers_killed(self):
         self.check(FLAGS + ("--checkpoint_every=150",), kills_workers=True)
+
+    def test_a_copy_at_another_task_does_as_well(self):
+        self.check(FLAGS, kills_workers=True, ps_flags=("--replicas=1",))
 
     def test_nor_does_it_matter_to_norms_over_several_shards(self):
         self.check(FLAGS + ("--clip_norm=0.5",))

@@ -1,0 +1,71 @@
+#include "ps/replay.h"
+
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+
+namespace parley {
+
+absl::Status ReplayRound(const Optimizer& optimizer, const v1::LogRecord::Round& round,
+                         const Payload& payload, Block* block) {
+  const int64_t version = block->Snapshot().version;
+  const size_t bytes = round.skipped() ? 0 : block->size() * sizeof(float);
+  if (round.version() != version + 1 || payload.size() != bytes) {
+    return absl::DataLossError(absl::StrCat("round ", round.version(), " of block ", round.block(),
+                                            " does not fit what is at version ", version));
+  }
+  Gradient gradient(payload);
+  if (round.has_rate_factor()) gradient.rate_factor = round.rate_factor();
+  if (round.skipped()) {
+    block->Skip();
+  } else if (round.sums_size() == 0) {
+    block->Apply(optimizer, {&gradient, 1}, {round.rate_scale(), 0});
+  } else {
+    std::vector<double> sums(static_cast<size_t>(round.sums_size()));
+    block->Prepare(optimizer, {&gradient, 1}, absl::MakeSpan(sums));
+    block->Finish(optimizer, {round.norms().data(), static_cast<size_t>(round.norms_size())});
+  }
+  return absl::OkStatus();
+}
+
+v1::LogRecord::BlockState StateOf(uint32_t number, const Block& block, Payload* payload) {
+  const auto cut = std::make_shared<const BlockCut>(block.Cut());
+  v1::LogRecord::BlockState state;
+  state.set_block(number);
+  state.set_version(cut->values.version);
+  state.set_num_slots(static_cast<int>(cut->slots.size()));
+  state.set_rate_factor(cut->rate_factor);
+  payload->Append(cut->values.values.get(), cut->values.size * sizeof(float), cut);
+  for (const FloatBuffer& slot : cut->slots) {
+    payload->Append(slot.data(), slot.size() * sizeof(float), cut);
+  }
+  return state;
+}
+
+absl::StatusOr<std::unique_ptr<Block>> BlockOf(const Job& job, const Optimizer& optimizer,
+                                               const v1::LogRecord::BlockState& state,
+                                               const Payload& payload,
+                                               std::shared_ptr<SharedArena> arena) {
+  const bool known = state.block() < job.blocks().size();
+  const size_t size = known ? static_cast<size_t>(job.blocks()[state.block()].size) : 0;
+  const size_t arrays = 1 + static_cast<size_t>(optimizer.num_slots());
+  if (!known || state.version() < 0 || state.num_slots() != optimizer.num_slots() ||
+      payload.size() != arrays * size * sizeof(float)) {
+    return absl::DataLossError(
+        absl::StrCat("the state of block ", state.block(), " does not fit the job"));
+  }
+  PayloadReader reader(payload);
+  std::vector<FloatBuffer> buffers;
+  for (size_t i = 0; i < arrays; ++i) {
+    buffers.emplace_back(size);
+    reader.Take(size * sizeof(float)).CopyTo(buffers.back().data());
+  }
+  FloatBuffer values = std::move(buffers.front());
+  buffers.erase(buffers.begin());
+  return std::make_unique<Block>(std::move(values), std::move(buffers), state.version(),
+                                 std::move(arena),
+                                 state.has_rate_factor() ? state.rate_factor() : 1.0f);
+}
+
+}  // namespace parley

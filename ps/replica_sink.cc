@@ -1,0 +1,217 @@
+#include "ps/replica_sink.h"
+
+#include <algorithm>
+#include <future>
+#include <random>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+#include "glog/logging.h"
+
+namespace parley {
+namespace {
+
+constexpr size_t kMessageBytes = 8 << 20;  // more than one record only up to this
+constexpr absl::Duration kTryAgainAfter = absl::Milliseconds(100);
+
+uint64_t RandomId() {
+  std::random_device random;
+  return (uint64_t{random()} << 32 | random()) | 1;
+}
+
+size_t BytesOf(const std::vector<ShardRecord>& records) {
+  size_t bytes = 0;
+  for (const ShardRecord& record : records) bytes += record.payload.size();
+  return bytes;
+}
+
+// Waits for a call, which ends by its own deadline.
+template <typename Response, typename Call>
+absl::StatusOr<Response> Wait(Call call) {
+  std::promise<absl::StatusOr<Response>> promise;
+  call([&promise](absl::StatusOr<Response> answer) { promise.set_value(std::move(answer)); });
+  return promise.get_future().get();
+}
+
+}  // namespace
+
+ReplicaSink::ReplicaSink(Options options, v1::Books identity, ShardBooks books)
+    : options_(std::move(options)),
+      identity_(std::move(identity)),
+      books_(std::move(books)),
+      last_good_(options_.env->Now()),
+      thread_([this] { Run(); }) {}
+
+ReplicaSink::~ReplicaSink() {
+  {
+    MutexLock lock(&mutex_);
+    stopping_ = true;
+  }
+  changed_.NotifyAll();
+  thread_.join();
+}
+
+void ReplicaSink::Append(std::vector<ShardRecord> records, absl::AnyInvocable<void()> kept) {
+  {
+    MutexLock lock(&mutex_);
+    if (superseded_) return;
+    items_.push_back({std::move(records), std::move(kept)});
+  }
+  changed_.NotifyAll();
+}
+
+bool ReplicaSink::stopping() {
+  MutexLock lock(&mutex_);
+  return stopping_;
+}
+
+std::vector<ReplicaSink::Item> ReplicaSink::TakeItems(absl::Duration wait) {
+  std::vector<Item> taken;
+  MutexLock lock(&mutex_);
+  if (items_.empty() && !stopping_) changed_.WaitFor(&mutex_, wait);
+  size_t bytes = 0;
+  while (!items_.empty()) {
+    bytes += BytesOf(items_.front().records);
+    if (!taken.empty() && bytes > kMessageBytes) break;
+    taken.push_back(std::move(items_.front()));
+    items_.pop_front();
+  }
+  return taken;
+}
+
+void ReplicaSink::Run() {
+  std::vector<Item> items;  // not sent yet
+  for (;;) {
+    absl::Status status;
+    if (stream_ == 0) status = Begin();
+    if (status.ok()) {
+      if (items.empty()) items = TakeItems(absl::Seconds(1));
+      if (items.empty() && stopping()) return;
+      if (!items.empty()) status = Send(items);
+    }
+    if (status.ok()) {
+      last_good_ = options_.env->Now();
+      Take(&items);
+      items.clear();
+      if (whole_) waits_ = true;
+      if (whole_ || !waits_) RunHeld();
+      continue;
+    }
+    if (absl::IsAborted(status)) {
+      {
+        MutexLock lock(&mutex_);
+        superseded_ = true;
+        items_.clear();
+      }
+      held_.clear();
+      options_.superseded(status);
+      return;
+    }
+    if (stopping()) return;
+    const bool lost =
+        !absl::IsUnavailable(status) && !absl::IsDeadlineExceeded(status) && stream_ != 0;
+    if (lost) {
+      LOG(WARNING) << options_.task << ": its copy is to be filled anew: " << status.message();
+      stream_ = 0;
+      whole_ = false;
+    }
+    if (!alone_ && options_.env->Now() >= last_good_ + options_.patience) {
+      LOG(ERROR) << options_.task << ": it goes on without a copy: " << status.message();
+      alone_ = true;
+      waits_ = false;
+      stream_ = 0;
+      whole_ = false;
+    }
+    if (alone_) {
+      for (;;) {
+        if (items.empty()) items = TakeItems(kTryAgainAfter);
+        if (items.empty()) break;
+        Take(&items);
+        items.clear();
+        RunHeld();
+      }
+    } else if (!lost) {
+      MutexLock lock(&mutex_);
+      changed_.WaitFor(&mutex_, kTryAgainAfter);
+    }
+  }
+}
+
+absl::Status ReplicaSink::Begin() {
+  if (options_.term == 0) {
+    v1::FetchReplicaRequest request;
+    request.set_shard(options_.shard);
+    const auto fetched = Wait<ParameterServer::FetchReplicaReply>(
+        [&](auto done) { options_.standby->FetchReplica(std::move(request), std::move(done)); });
+    if (!fetched.ok()) return fetched.status();
+    options_.term = fetched->response.term();
+  }
+  ShardRecord begin;
+  *begin.record.mutable_begin()->mutable_books() = books_.ToProto();
+  begin.record.mutable_begin()->mutable_books()->MergeFrom(identity_);
+  stream_ = RandomId();
+  const absl::Status begun = SendRecords({&begin}, 0);
+  if (!begun.ok()) {
+    stream_ = 0;
+    return begun;
+  }
+  next_ = 1;
+  alone_ = false;
+  options_.fill();
+  return absl::OkStatus();
+}
+
+absl::Status ReplicaSink::Send(const std::vector<Item>& items) {
+  std::vector<const ShardRecord*> records;
+  for (const Item& item : items) {
+    for (const ShardRecord& record : item.records) records.push_back(&record);
+  }
+  if (records.empty()) return absl::OkStatus();
+  const size_t count = records.size();
+  PARLEY_RETURN_IF_ERROR(SendRecords(std::move(records), next_));
+  next_ += count;
+  return absl::OkStatus();
+}
+
+absl::Status ReplicaSink::SendRecords(std::vector<const ShardRecord*> records, uint64_t first) {
+  v1::ReplicateRequest request;
+  Payload payload;
+  request.set_shard(options_.shard);
+  request.set_term(options_.term);
+  request.set_stream(stream_);
+  request.set_first(first);
+  for (const ShardRecord* const record : records) {
+    *request.add_records() = record->record;
+    request.add_payload_bytes(record->payload.size());
+    payload.Append(record->payload);
+  }
+  const auto answer = Wait<v1::ReplicateResponse>([&](auto done) {
+    options_.standby->Replicate(std::move(request), std::move(payload), std::move(done));
+  });
+  if (!answer.ok()) return answer.status();
+  if (answer->complete() && !whole_) {
+    LOG(INFO) << options_.task << ": its copy is whole";
+    whole_ = true;
+  }
+  return absl::OkStatus();
+}
+
+void ReplicaSink::Take(std::vector<Item>* items) {
+  for (Item& item : *items) {
+    for (const ShardRecord& record : item.records) {
+      if (record.record.has_block_state()) continue;
+      const absl::Status taken = books_.Take(record.record);
+      LOG_IF(DFATAL, !taken.ok()) << options_.task << ": " << taken;
+    }
+    if (item.kept) held_.push_back(std::move(item.kept));
+  }
+}
+
+void ReplicaSink::RunHeld() {
+  std::vector<Kept> held = std::move(held_);
+  held_.clear();
+  for (Kept& kept : held) kept();
+}
+
+}  // namespace parley

@@ -1,0 +1,93 @@
+#ifndef PARLEY_PS_REPLICA_SINK_H_
+#define PARLEY_PS_REPLICA_SINK_H_
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "base/env.h"
+#include "base/mutex.h"
+#include "net/parameter_server.h"
+#include "ps/record_sink.h"
+#include "ps/shard_books.h"
+
+namespace parley {
+
+// A ReplicaSink sends a shard's changes to the task that keeps its copy (ps/standby.h): what has
+// come while one message was under way travels together in the next. A change is kept when the copy
+// has it, and has every block.
+//
+// When the copy is not there, or was lost, it is filled anew: the books, then, as `fill` brings
+// them, the blocks, among the changes. A copy that cannot be had for `patience` is done without:
+// then changes count as kept at once, and it is tried again and again in the background.
+//
+// Thread safety: safe from any thread; not the destructor, which sends what has come, unless that
+// fails, and joins. Threads: one, which owns the books and calls back.
+class ReplicaSink final : public RecordSink {
+ public:
+  struct Options {
+    std::string task;  // that the shard is in, for messages
+    std::shared_ptr<ParameterServer> standby;
+    int shard = 0;
+    uint64_t term = 0;  // from FetchReplica; 0: it asks for one
+    absl::Duration patience = absl::Seconds(10);
+    Env* env = Env::Posix();  // the clock
+    // Must bring about an Append of the state of each block, in its turn among the block's rounds.
+    absl::AnyInvocable<void()> fill;
+    // Another task speaks for the shard now. Nothing is kept any more.
+    absl::AnyInvocable<void(const absl::Status&)> superseded;
+  };
+
+  ReplicaSink(Options options, v1::Books identity, ShardBooks books);
+  ~ReplicaSink() override;
+
+  void Append(std::vector<ShardRecord> records, absl::AnyInvocable<void()> kept) override;
+
+ private:
+  using Kept = absl::AnyInvocable<void()>;
+  struct Item {
+    std::vector<ShardRecord> records;
+    Kept kept;
+  };
+
+  void Run();
+  absl::Status Begin();
+  absl::Status Send(const std::vector<Item>& items);
+  absl::Status SendRecords(std::vector<const ShardRecord*> records, uint64_t first);
+  // Into the books, whether or not the copy has them.
+  void Take(std::vector<Item>* items);
+  void RunHeld();
+  // What is next to be sent; waits for it, at most `wait`.
+  std::vector<Item> TakeItems(absl::Duration wait);
+  bool stopping();
+
+  Options options_;
+  const v1::Books identity_;
+
+  // The thread's.
+  ShardBooks books_;
+  uint64_t stream_ = 0;  // 0: none is begun
+  uint64_t next_ = 0;    // the number of its next record
+  bool whole_ = false;   // the copy has every block
+  bool alone_ = false;   // it is done without, for now
+  bool waits_ = true;  // for the copy to be whole: not where it was done without since it last was
+  absl::Time last_good_;
+  std::vector<Kept> held_;  // until the copy is whole
+
+  Mutex mutex_;
+  CondVar changed_;
+  std::deque<Item> items_ ABSL_GUARDED_BY(mutex_);
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  bool superseded_ ABSL_GUARDED_BY(mutex_) = false;
+  std::thread thread_;  // constant after construction
+};
+
+}  // namespace parley
+
+#endif  // PARLEY_PS_REPLICA_SINK_H_

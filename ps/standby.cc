@@ -1,0 +1,225 @@
+#include "ps/standby.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+#include "net/job.h"
+#include "ps/block.h"
+#include "ps/optimizer.h"
+#include "ps/replay.h"
+#include "ps/shard_books.h"
+
+namespace parley {
+namespace {
+
+constexpr int kMaxShards = 1 << 16;
+
+int64_t MachineMemory() {
+  return static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGE_SIZE);
+}
+
+}  // namespace
+
+// A shard as its changes so far make it.
+struct Standby::Copy {
+  Copy(Job made_job, ShardBooks made_books)
+      : job(std::move(made_job)), books(std::move(made_books)), blocks(books.numbers().size()) {}
+
+  bool IsWhole() const {
+    return std::all_of(blocks.begin(), blocks.end(),
+                       [](const std::unique_ptr<Block>& block) { return block != nullptr; });
+  }
+  const Optimizer& OptimizerOf(size_t block) const {
+    return *optimizers[job.blocks()[books.numbers()[block]].parameter];
+  }
+  // The index of block `number` of the job, or of the end.
+  size_t Find(uint32_t number) const {
+    const auto at = std::lower_bound(books.numbers().begin(), books.numbers().end(), number);
+    const bool found = at != books.numbers().end() && *at == number;
+    return found ? static_cast<size_t>(at - books.numbers().begin()) : blocks.size();
+  }
+
+  const Job job;
+  v1::Books identity;  // spec, checkpoint and log_id
+  ShardBooks books;
+  std::vector<std::unique_ptr<Optimizer>> optimizers;  // by parameter
+  std::vector<std::unique_ptr<Block>> blocks;          // null: not there yet
+  uint64_t stream = 0;
+  uint64_t next = 1;  // the number of its next record
+};
+
+Standby::Kept::Kept() = default;
+Standby::Kept::~Kept() = default;
+
+Standby::Standby(Options options)
+    : options_(std::move(options)), thread_(std::make_unique<TaskThread>()) {}
+
+Standby::~Standby() { thread_.reset(); }
+
+void Standby::Replicate(v1::ReplicateRequest request, Payload payload,
+                        ParameterServer::Done<v1::ReplicateResponse> done) {
+  thread_->Post([this, request = std::move(request), payload = std::move(payload),
+                 done = std::move(done)]() mutable { done(Take(request, payload)); });
+}
+
+void Standby::FetchReplica(v1::FetchReplicaRequest request,
+                           ParameterServer::Done<ParameterServer::FetchReplicaReply> done) {
+  thread_->Post([this, request = std::move(request), done = std::move(done)]() mutable {
+    done(Give(request));
+  });
+}
+
+bool Standby::IsDone(absl::Duration silence) const {
+  MutexLock lock(&mutex_);
+  const absl::Time now = options_.env->Now();
+  return std::all_of(seen_.begin(), seen_.end(), [&](const auto& seen) {
+    return seen.second.all_left || now >= seen.second.last_heard + silence;
+  });
+}
+
+absl::StatusOr<v1::ReplicateResponse> Standby::Take(const v1::ReplicateRequest& request,
+                                                    const Payload& payload) {
+  const std::string who = absl::StrCat(options_.task, ": the copy of ps:", request.shard());
+  if (request.shard() < 0 || request.shard() >= kMaxShards || request.stream() == 0) {
+    return absl::InvalidArgumentError(absl::StrCat(who, ": no such shard or stream"));
+  }
+  Kept& kept = kept_[request.shard()];
+  if (request.term() < kept.term) {
+    return absl::AbortedError(
+        absl::StrCat(who, ": another task has taken over, of term ", kept.term));
+  }
+  kept.term = request.term();
+  const bool begins =
+      request.first() == 0 && request.records_size() > 0 && request.records(0).has_begin();
+  const auto of_stream = [&](const std::unique_ptr<Copy>& copy) {
+    return copy != nullptr && copy->stream == request.stream();
+  };
+  if (begins && !of_stream(kept.whole) && !of_stream(kept.filling)) {
+    absl::StatusOr<std::unique_ptr<Copy>> begun = BeginCopy(request);
+    if (!begun.ok()) return Annotate(begun.status(), who);
+    kept.filling = *std::move(begun);
+  }
+  std::unique_ptr<Copy>& copy = of_stream(kept.filling) ? kept.filling : kept.whole;
+  if (!of_stream(copy) || request.first() > copy->next) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(who, ": records from ", request.first(), " on do not follow"));
+  }
+  if (const absl::Status taken = TakeRecords(request, payload, copy.get()); !taken.ok()) {
+    copy = nullptr;  // it would not be what the shard is
+    return Annotate(absl::FailedPreconditionError(taken.message()), who);
+  }
+  Seen seen{options_.env->Now()};
+  const std::vector<ShardBooks::Worker>& workers = copy->books.workers();
+  seen.all_left = std::all_of(workers.begin(), workers.end(), [](const ShardBooks::Worker& worker) {
+    return worker.presence == v1::Books::LEFT;
+  });
+  if (&copy == &kept.filling && copy->IsWhole()) kept.whole = std::move(kept.filling);
+  v1::ReplicateResponse response;
+  response.set_complete(of_stream(kept.whole));
+  MutexLock lock(&mutex_);
+  seen_[request.shard()] = seen;
+  return response;
+}
+
+absl::StatusOr<std::unique_ptr<Standby::Copy>> Standby::BeginCopy(
+    const v1::ReplicateRequest& request) const {
+  const v1::Books& books = request.records(0).begin().books();
+  PARLEY_ASSIGN_OR_RETURN(Job job, Job::Create(books.spec()));
+  if (request.shard() >= job.spec().num_shards()) {
+    return absl::InvalidArgumentError("the job has no such shard");
+  }
+  PARLEY_ASSIGN_OR_RETURN(ShardBooks made, ShardBooks::FromProto(job, request.shard(), books));
+  auto copy = std::make_unique<Copy>(std::move(job), std::move(made));
+  copy->identity.mutable_spec()->CopyFrom(books.spec());
+  copy->identity.set_checkpoint(books.checkpoint());
+  copy->identity.set_log_id(books.log_id());
+  copy->stream = request.stream();
+  for (size_t i = 0; i < copy->job.parameters().size(); ++i) {
+    PARLEY_ASSIGN_OR_RETURN(
+        std::unique_ptr<Optimizer> optimizer,
+        NewOptimizer(copy->job.OptimizerOf(static_cast<int>(i)), options_.optimizers));
+    copy->optimizers.push_back(std::move(optimizer));
+  }
+  int64_t needed = 0;  // two copies of the values, of which one is being written, and the slots
+  for (size_t i = 0; i < copy->blocks.size(); ++i) {
+    needed += copy->job.blocks()[copy->books.numbers()[i]].size *
+              static_cast<int64_t>(sizeof(float)) * (2 + copy->OptimizerOf(i).num_slots());
+  }
+  const int64_t limit = options_.memory_limit > 0 ? options_.memory_limit : MachineMemory();
+  if (needed > limit) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("it needs ", needed, " bytes here, the limit is ", limit));
+  }
+  return copy;
+}
+
+absl::Status Standby::TakeRecords(const v1::ReplicateRequest& request, const Payload& payload,
+                                  Copy* copy) const {
+  if (request.payload_bytes_size() != request.records_size()) {
+    return absl::InvalidArgumentError("the payloads of its records have no lengths");
+  }
+  PayloadReader reader(payload);
+  for (int i = 0; i < request.records_size(); ++i) {
+    const v1::LogRecord& record = request.records(i);
+    if (request.payload_bytes(i) > reader.left()) {
+      return absl::InvalidArgumentError("its payload is too short");
+    }
+    const Payload part = reader.Take(request.payload_bytes(i));
+    const uint64_t number = request.first() + static_cast<uint64_t>(i);
+    if (number < copy->next) continue;  // it is there
+    if (record.has_block_state()) {
+      const size_t index = copy->Find(record.block_state().block());
+      if (index == copy->blocks.size() ||
+          record.block_state().version() != copy->books.blocks()[index].version) {
+        return absl::DataLossError("the state of a block does not follow");
+      }
+      PARLEY_ASSIGN_OR_RETURN(copy->blocks[index], BlockOf(copy->job, copy->OptimizerOf(index),
+                                                           record.block_state(), part));
+    } else {
+      PARLEY_RETURN_IF_ERROR(copy->books.Take(record));
+    }
+    if (record.has_round()) {
+      const size_t index = copy->Find(record.round().block());
+      if (copy->blocks[index] != nullptr) {
+        PARLEY_RETURN_IF_ERROR(
+            ReplayRound(copy->OptimizerOf(index), record.round(), part, copy->blocks[index].get()));
+      }
+    }
+    ++copy->next;
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<ParameterServer::FetchReplicaReply> Standby::Give(
+    const v1::FetchReplicaRequest& request) {
+  if (request.shard() < 0 || request.shard() >= kMaxShards || request.piece() < 0) {
+    return absl::InvalidArgumentError(absl::StrCat(options_.task, ": no such shard or piece"));
+  }
+  Kept& kept = kept_[request.shard()];
+  ParameterServer::FetchReplicaReply reply;
+  if (request.piece() == 0) ++kept.term;
+  reply.response.set_term(kept.term);
+  if (kept.whole == nullptr) {
+    if (request.piece() == 0) return reply;
+    return absl::NotFoundError(
+        absl::StrCat(options_.task, ": it has no copy of ps:", request.shard()));
+  }
+  if (request.piece() == 0) {
+    *reply.response.mutable_books() = kept.whole->books.ToProto();
+    reply.response.mutable_books()->MergeFrom(kept.whole->identity);
+    return reply;
+  }
+  const size_t index = static_cast<size_t>(request.piece() - 1);
+  if (index >= kept.whole->blocks.size()) {
+    return absl::InvalidArgumentError(absl::StrCat(options_.task, ": there is no such block"));
+  }
+  *reply.response.mutable_block_state() =
+      StateOf(kept.whole->books.numbers()[index], *kept.whole->blocks[index], &reply.payload);
+  return reply;
+}
+
+}  // namespace parley

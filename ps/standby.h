@@ -1,0 +1,81 @@
+#ifndef PARLEY_PS_STANDBY_H_
+#define PARLEY_PS_STANDBY_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "base/env.h"
+#include "base/mutex.h"
+#include "net/parameter_server.h"
+#include "ps/optimizer_registry.h"
+#include "ps/task_thread.h"
+
+namespace parley {
+
+// A Standby keeps copies of other tasks' shards: it takes the changes that each of them sends
+// before acknowledging them (ps/replica_sink.h), and gives the copy back when the task is started
+// again. While a copy is filled anew, the one before it stays, so that there is one at any moment.
+//
+// Who speaks for a shard is known by a term: FetchReplica makes a higher one, and nobody with a
+// lower one is heard from then on.
+//
+// Thread safety: safe from any thread. Threads: one, which owns the copies and answers.
+class Standby {
+ public:
+  struct Options {
+    std::string task;  // "ps:1", for messages
+    OptimizerRegistry optimizers;
+    int64_t memory_limit = 0;  // bytes of copies; 0: the machine's memory
+    Env* env = Env::Posix();   // the clock
+  };
+
+  explicit Standby(Options options);
+  ~Standby();
+
+  void Replicate(v1::ReplicateRequest request, Payload payload,
+                 ParameterServer::Done<v1::ReplicateResponse> done);
+  void FetchReplica(v1::FetchReplicaRequest request,
+                    ParameterServer::Done<ParameterServer::FetchReplicaReply> done);
+
+  // Whether no shard needs it any more: of each whose copy it has, every worker has left, or
+  // nothing was heard for `silence`.
+  bool IsDone(absl::Duration silence) const;
+
+ private:
+  struct Copy;
+  struct Kept {
+    Kept();
+    ~Kept();
+    uint64_t term = 0;
+    std::unique_ptr<Copy> whole;
+    std::unique_ptr<Copy> filling;
+  };
+
+  absl::StatusOr<v1::ReplicateResponse> Take(const v1::ReplicateRequest& request,
+                                             const Payload& payload);
+  absl::Status TakeRecords(const v1::ReplicateRequest& request, const Payload& payload,
+                           Copy* copy) const;
+  absl::StatusOr<std::unique_ptr<Copy>> BeginCopy(const v1::ReplicateRequest& request) const;
+  absl::StatusOr<ParameterServer::FetchReplicaReply> Give(const v1::FetchReplicaRequest& request);
+
+  const Options options_;
+  std::map<int, Kept> kept_;  // by shard; the thread's
+
+  struct Seen {
+    absl::Time last_heard;
+    bool all_left = false;
+  };
+  mutable Mutex mutex_;
+  std::map<int, Seen> seen_ ABSL_GUARDED_BY(mutex_);  // by shard
+
+  std::unique_ptr<TaskThread> thread_;
+};
+
+}  // namespace parley
+
+#endif  // PARLEY_PS_STANDBY_H_
