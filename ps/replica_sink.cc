@@ -40,8 +40,11 @@ ReplicaSink::ReplicaSink(Options options, v1::Books identity, ShardBooks books)
     : options_(std::move(options)),
       identity_(std::move(identity)),
       books_(std::move(books)),
-      last_good_(options_.env->Now()),
-      thread_([this] { Run(); }) {}
+      last_good_(options_.env->Now()) {}
+
+void ReplicaSink::Start() {
+  thread_ = std::thread([this] { Run(); });
+}
 
 ReplicaSink::~ReplicaSink() {
   {
@@ -49,7 +52,7 @@ ReplicaSink::~ReplicaSink() {
     stopping_ = true;
   }
   changed_.NotifyAll();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
 }
 
 void ReplicaSink::Append(std::vector<ShardRecord> records, absl::AnyInvocable<void()> kept) {
@@ -82,7 +85,16 @@ std::vector<ReplicaSink::Item> ReplicaSink::TakeItems(absl::Duration wait) {
 
 void ReplicaSink::Run() {
   std::vector<Item> items;  // not sent yet
+  absl::Time next_attempt = absl::InfinitePast();
   for (;;) {
+    if (alone_ && options_.env->Now() < next_attempt) {
+      items = TakeItems(kTryAgainAfter);
+      Take(&items);
+      RunHeld();
+      if (stopping() && items.empty()) return;
+      items.clear();
+      continue;
+    }
     absl::Status status;
     if (stream_ == 0) status = Begin();
     if (status.ok()) {
@@ -110,32 +122,34 @@ void ReplicaSink::Run() {
     }
     if (stopping()) return;
     const bool lost =
-        !absl::IsUnavailable(status) && !absl::IsDeadlineExceeded(status) && stream_ != 0;
+        stream_ != 0 && !absl::IsUnavailable(status) && !absl::IsDeadlineExceeded(status);
     if (lost) {
       LOG(WARNING) << options_.task << ": its copy is to be filled anew: " << status.message();
-      stream_ = 0;
-      whole_ = false;
+      EndStream();
+      Take(&items);  // the books of the next stream have them
+      items.clear();
     }
+    next_attempt = options_.env->Now() + kTryAgainAfter;
     if (!alone_ && options_.env->Now() >= last_good_ + options_.patience) {
       LOG(ERROR) << options_.task << ": it goes on without a copy: " << status.message();
       alone_ = true;
       waits_ = false;
-      stream_ = 0;
-      whole_ = false;
+      EndStream();
     }
     if (alone_) {
-      for (;;) {
-        if (items.empty()) items = TakeItems(kTryAgainAfter);
-        if (items.empty()) break;
-        Take(&items);
-        items.clear();
-        RunHeld();
-      }
-    } else if (!lost) {
+      Take(&items);
+      items.clear();
+      RunHeld();
+    } else {
       MutexLock lock(&mutex_);
-      changed_.WaitFor(&mutex_, kTryAgainAfter);
+      if (!stopping_ && !lost) changed_.WaitFor(&mutex_, kTryAgainAfter);
     }
   }
+}
+
+void ReplicaSink::EndStream() {
+  stream_ = 0;
+  whole_ = false;
 }
 
 absl::Status ReplicaSink::Begin() {

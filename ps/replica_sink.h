@@ -47,6 +47,9 @@ class ReplicaSink final : public RecordSink {
   ReplicaSink(Options options, v1::Books identity, ShardBooks books);
   ~ReplicaSink() override;
 
+  // Before anything is appended, and where `fill` may be called from then on.
+  void Start();
+
   void Append(std::vector<ShardRecord> records, absl::AnyInvocable<void()> kept) override;
 
  private:
@@ -63,6 +66,7 @@ class ReplicaSink final : public RecordSink {
   // Into the books, whether or not the copy has them.
   void Take(std::vector<Item>* items);
   void RunHeld();
+  void EndStream();
   // What is next to be sent; waits for it, at most `wait`.
   std::vector<Item> TakeItems(absl::Duration wait);
   bool stopping();
@@ -85,7 +89,7 @@ class ReplicaSink final : public RecordSink {
   std::deque<Item> items_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   bool superseded_ ABSL_GUARDED_BY(mutex_) = false;
-  std::thread thread_;  // constant after construction
+  std::thread thread_;  // constant after Start
 };
 
 }  // namespace parley

@@ -118,6 +118,7 @@ absl::Status Shard::StartSinks(Declared* declared, v1::Books identity, ShardBook
     declared->both = std::make_unique<BothSinks>(declared->log.get(), declared->replica.get());
     declared->sink = declared->both.get();
   }
+  if (declared->replica != nullptr) declared->replica->Start();
   return absl::OkStatus();
 }
 

@@ -1,189 +1,25 @@
 // A shard that writes its changes down (ShardOptions::log_folder), dies, and goes on.
 
-#include <algorithm>
 #include <cstdint>
 #include <fstream>
-#include <future>
 #include <iterator>
-#include <memory>
-#include <random>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "base/testing/faulty_env.h"
-#include "base/testing/temp_folder.h"
 #include "glog/logging.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "net/checkpoint_folder.h"
 #include "ps/log_format.h"
 #include "ps/log_reader.h"
-#include "ps/shard.h"
+#include "ps/testing/one_shard.h"
 
 namespace parley {
 namespace {
 
 using ::testing::HasSubstr;
-
-constexpr int kElements = 10;
-constexpr int kBlockElements = 4;
-constexpr int kBlocks = 3;
-
-v1::JobSpec Spec(int workers, bool synchronous) {
-  v1::JobSpec spec;
-  spec.set_name("job");
-  spec.set_num_workers(workers);
-  spec.set_num_shards(1);
-  spec.set_block_elements(kBlockElements);
-  v1::ParameterSpec* parameter = spec.add_parameters();
-  parameter->set_name("w");
-  parameter->add_shape(kElements);
-  parameter->set_dtype(v1::FLOAT32);
-  spec.mutable_optimizer()->set_learning_rate(1);
-  spec.mutable_optimizer()->mutable_momentum()->set_momentum(0.5);
-  if (synchronous) {
-    spec.mutable_policy()->mutable_synchronous();
-  } else {
-    spec.mutable_policy()->mutable_asynchronous();
-  }
-  return spec;
-}
-
-template <typename Response, typename Call>
-std::future<absl::StatusOr<Response>> Begin(Call call) {
-  auto promise = std::make_shared<std::promise<absl::StatusOr<Response>>>();
-  std::future<absl::StatusOr<Response>> future = promise->get_future();
-  call([promise](absl::StatusOr<Response> answer) { promise->set_value(std::move(answer)); });
-  return future;
-}
-
-// One shard, which is started again and again over the same folder.
-class Task {
- public:
-  explicit Task(v1::JobSpec spec, Env* env = Env::Posix()) : spec_(std::move(spec)), env_(env) {}
-
-  absl::StatusOr<bool> Start() {
-    shard_ = nullptr;
-    ShardOptions options;
-    options.checkpoint_folder = checkpoints();
-    options.log_folder = log_folder();
-    options.threads = 2;
-    options.env = env_;
-    shard_ = std::make_unique<Shard>(options);
-    return shard_->Recover();
-  }
-
-  absl::Status Declare(const std::string& checkpoint = "") {
-    v1::DeclareRequest request;
-    *request.mutable_spec() = spec_;
-    request.set_checkpoint(checkpoint);
-    return Begin<v1::DeclareResponse>([&](auto done) { shard_->Declare(request, std::move(done)); })
-        .get()
-        .status();
-  }
-  absl::StatusOr<int64_t> Join(int worker, uint64_t incarnation = 1) {
-    v1::JoinRequest request;
-    *request.mutable_sender() = Sender(worker, incarnation);
-    *request.mutable_spec() = spec_;
-    request.set_wait_ms(30000);
-    const auto joined =
-        Begin<v1::JoinResponse>([&](auto done) { shard_->Join(request, std::move(done)); }).get();
-    if (!joined.ok()) return joined.status();
-    return joined->step();
-  }
-  absl::Status Leave(int worker) {
-    v1::LeaveRequest request;
-    *request.mutable_sender() = Sender(worker, 1);
-    return Begin<v1::LeaveResponse>([&](auto done) { shard_->Leave(request, std::move(done)); })
-        .get()
-        .status();
-  }
-
-  using Reply = ParameterServer::PushPullReply;
-  // Element i of the blocks gets the gradient `gradient` + i.
-  std::future<absl::StatusOr<Reply>> BeginPush(int worker, int64_t step, uint64_t sequence,
-                                               float gradient, std::vector<uint32_t> blocks,
-                                               int64_t wait_ms = 30000) {
-    v1::PushPullRequest request;
-    *request.mutable_sender() = Sender(worker, 1);
-    request.set_step(step);
-    request.set_sequence(sequence);
-    request.set_wait_ms(wait_ms);
-    request.set_dtype(v1::FLOAT32);
-    Payload payload;
-    for (const uint32_t block : blocks) {
-      request.add_push(block);
-      request.add_base_version(0);
-      const int begin = static_cast<int>(block) * kBlockElements;
-      const int size = std::min(kBlockElements, kElements - begin);
-      const auto values = std::make_shared<std::vector<float>>();
-      for (int i = 0; i < size; ++i) values->push_back(gradient + static_cast<float>(begin + i));
-      payload.Append(values->data(), values->size() * sizeof(float), values);
-    }
-    return Begin<Reply>(
-        [&](auto done) { shard_->PushPull(request, std::move(payload), std::move(done)); });
-  }
-  absl::Status Push(int worker, int64_t step, uint64_t sequence, float gradient,
-                    std::vector<uint32_t> blocks = {0, 1, 2}, int64_t wait_ms = 30000) {
-    return BeginPush(worker, step, sequence, gradient, std::move(blocks), wait_ms).get().status();
-  }
-  std::vector<float> Pull(int64_t step = 0) {
-    v1::PushPullRequest request;
-    *request.mutable_sender() = Sender(0, 1);
-    request.set_pull_step(step);
-    request.set_dtype(v1::FLOAT32);
-    request.set_wait_ms(30000);
-    for (uint32_t block = 0; block < kBlocks; ++block) request.add_pull(block);
-    const auto reply = Begin<Reply>([&](auto done) {
-                         shard_->PushPull(request, Payload(), std::move(done));
-                       }).get();
-    EXPECT_TRUE(reply.ok()) << reply.status();
-    std::vector<float> values(reply.ok() ? kElements : 0);
-    if (reply.ok()) reply->payload.CopyTo(values.data());
-    return values;
-  }
-  absl::Status Checkpoint(int64_t step) {
-    v1::CheckpointRequest request;
-    *request.mutable_sender() = Sender(0, 1);
-    request.set_step(step);
-    const auto file = Begin<v1::CheckpointResponse>([&](auto done) {
-                        shard_->Checkpoint(request, std::move(done));
-                      }).get();
-    if (!file.ok()) return file.status();
-    v1::Manifest manifest;
-    *manifest.mutable_spec() = spec_;
-    manifest.set_step(step);
-    v1::Manifest::ShardFile* const shard = manifest.add_shards();
-    shard->set_file(file->file());
-    shard->set_bytes(file->bytes());
-    shard->set_crc32c(file->crc32c());
-    return WriteManifest(env_, checkpoints(), manifest);
-  }
-
-  Shard& shard() { return *shard_; }
-  void Stop() { shard_ = nullptr; }
-  std::string checkpoints() const { return folder_.File("checkpoints"); }
-  std::string log_folder() const { return folder_.File("log"); }
-  std::vector<std::string> Segments() const {
-    const auto names = Env::Posix()->ListFolder(log_folder());
-    return names.ok() ? *names : std::vector<std::string>();
-  }
-
- private:
-  static v1::Sender Sender(int worker, uint64_t incarnation) {
-    v1::Sender sender;
-    sender.set_job("job");
-    sender.set_worker(worker);
-    sender.set_incarnation(incarnation);
-    return sender;
-  }
-
-  TempFolder folder_;
-  const v1::JobSpec spec_;
-  Env* const env_;
-  std::unique_ptr<Shard> shard_;
-};
 
 std::string ReadFile(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
@@ -196,8 +32,8 @@ void WriteFile(const std::string& path, const std::string& bytes) {
 
 TEST(ShardLogTest, AShardThatIsStartedAgainGoesOnWhereItWas) {
   for (const bool synchronous : {true, false}) {
-    Task whole(Spec(1, synchronous));
-    Task task(Spec(1, synchronous));
+    OneShard whole(OneShardSpec(1, synchronous));
+    OneShard task(OneShardSpec(1, synchronous));
     ASSERT_FALSE(whole.Start().value());
     ASSERT_TRUE(whole.Declare().ok());
     ASSERT_TRUE(whole.Join(0).ok());
@@ -217,7 +53,7 @@ TEST(ShardLogTest, AShardThatIsStartedAgainGoesOnWhereItWas) {
 
 TEST(ShardLogTest, APushWhoseAnswerWasLostIsNotAppliedAgain) {
   for (const bool synchronous : {true, false}) {
-    Task task(Spec(1, synchronous));
+    OneShard task(OneShardSpec(1, synchronous));
     ASSERT_TRUE(task.Start().ok());
     ASSERT_TRUE(task.Declare().ok());
     ASSERT_TRUE(task.Join(0).ok());
@@ -231,7 +67,7 @@ TEST(ShardLogTest, APushWhoseAnswerWasLostIsNotAppliedAgain) {
 }
 
 TEST(ShardLogTest, AnOlderPushThatNeverCameIsStillTaken) {
-  Task task(Spec(1, /*synchronous=*/false));
+  OneShard task(OneShardSpec(1, /*synchronous=*/false));
   ASSERT_TRUE(task.Start().ok());
   ASSERT_TRUE(task.Declare().ok());
   ASSERT_TRUE(task.Join(0).ok());
@@ -243,7 +79,7 @@ TEST(ShardLogTest, AnOlderPushThatNeverCameIsStillTaken) {
 }
 
 TEST(ShardLogTest, APushIsAcknowledgedWhenItsRoundIsWrittenDown) {
-  Task task(Spec(2, /*synchronous=*/true));
+  OneShard task(OneShardSpec(2, /*synchronous=*/true));
   ASSERT_TRUE(task.Start().ok());
   ASSERT_TRUE(task.Declare().ok());
   ASSERT_TRUE(task.Join(0).ok());
@@ -266,7 +102,7 @@ TEST(ShardLogTest, APushIsAcknowledgedWhenItsRoundIsWrittenDown) {
 }
 
 TEST(ShardLogTest, ARequestOfWhichAPartWasAppliedIsCompletedByItsRetry) {
-  Task task(Spec(2, /*synchronous=*/true));
+  OneShard task(OneShardSpec(2, /*synchronous=*/true));
   ASSERT_TRUE(task.Start().ok());
   ASSERT_TRUE(task.Declare().ok());
   ASSERT_TRUE(task.Join(0).ok());
@@ -279,7 +115,7 @@ TEST(ShardLogTest, ARequestOfWhichAPartWasAppliedIsCompletedByItsRetry) {
   EXPECT_TRUE(task.Push(1, 0, 2, 2, {0, 2}).ok());
   EXPECT_TRUE(first.get().ok());
 
-  Task whole(Spec(2, /*synchronous=*/true));
+  OneShard whole(OneShardSpec(2, /*synchronous=*/true));
   ASSERT_TRUE(whole.Start().ok());
   ASSERT_TRUE(whole.Declare().ok());
   ASSERT_TRUE(whole.Join(0).ok());
@@ -291,7 +127,7 @@ TEST(ShardLogTest, ARequestOfWhichAPartWasAppliedIsCompletedByItsRetry) {
 }
 
 TEST(ShardLogTest, WhoHasLeftHasLeft) {
-  Task task(Spec(2, /*synchronous=*/true));
+  OneShard task(OneShardSpec(2, /*synchronous=*/true));
   ASSERT_TRUE(task.Start().ok());
   ASSERT_TRUE(task.Declare().ok());
   ASSERT_TRUE(task.Join(0).ok());
@@ -303,7 +139,7 @@ TEST(ShardLogTest, WhoHasLeftHasLeft) {
 }
 
 TEST(ShardLogTest, ACheckpointTakesThePlaceOfWhatWasWrittenBefore) {
-  Task task(Spec(1, /*synchronous=*/true));
+  OneShard task(OneShardSpec(1, /*synchronous=*/true));
   ASSERT_TRUE(task.Start().ok());
   ASSERT_TRUE(task.Declare().ok());
   ASSERT_TRUE(task.Join(0).ok());
@@ -332,7 +168,7 @@ TEST(ShardLogTest, ACheckpointTakesThePlaceOfWhatWasWrittenBefore) {
 }
 
 TEST(ShardLogTest, AJobThatBeganFromACheckpointDoesSoAgain) {
-  Task task(Spec(1, /*synchronous=*/true));
+  OneShard task(OneShardSpec(1, /*synchronous=*/true));
   ASSERT_TRUE(task.Start().ok());
   ASSERT_TRUE(task.Declare().ok());
   ASSERT_TRUE(task.Join(0).ok());
@@ -351,13 +187,13 @@ TEST(ShardLogTest, AJobThatBeganFromACheckpointDoesSoAgain) {
 }
 
 TEST(ShardLogTest, AnotherJobIsRefusedWithWhereTheLogIs) {
-  Task task(Spec(1, /*synchronous=*/true));
+  OneShard task(OneShardSpec(1, /*synchronous=*/true));
   ASSERT_TRUE(task.Start().ok());
   ASSERT_TRUE(task.Declare().ok());
   ASSERT_TRUE(task.Start().value());
   EXPECT_TRUE(task.Declare().ok());
   v1::DeclareRequest other;
-  *other.mutable_spec() = Spec(2, /*synchronous=*/true);
+  *other.mutable_spec() = OneShardSpec(2, /*synchronous=*/true);
   const auto refused = Begin<v1::DeclareResponse>([&](auto done) {
                          task.shard().Declare(other, std::move(done));
                        }).get();
@@ -370,7 +206,7 @@ TEST(ShardLogTest, AnotherJobIsRefusedWithWhereTheLogIs) {
 TEST(ShardLogTest, WhateverChangeIsTheLastNothingAcknowledgedIsLostOrTakenTwice) {
   const google::LogSeverity level = std::exchange(FLAGS_minloglevel, google::FATAL);
   for (const bool synchronous : {true, false}) {
-    Task whole(Spec(1, synchronous));
+    OneShard whole(OneShardSpec(1, synchronous));
     ASSERT_TRUE(whole.Start().ok());
     ASSERT_TRUE(whole.Declare().ok());
     ASSERT_TRUE(whole.Join(0).ok());
@@ -382,7 +218,7 @@ TEST(ShardLogTest, WhateverChangeIsTheLastNothingAcknowledgedIsLostOrTakenTwice)
     bool crashed = true;
     for (int64_t change = 0; crashed; ++change) {
       FaultyEnv env(Env::Posix());
-      Task task(Spec(1, synchronous), &env);
+      OneShard task(OneShardSpec(1, synchronous), &env);
       env.FailAt(change, FaultyEnv::After::kCrashes, absl::InternalError("the process is dead"));
       int64_t acknowledged = 0;
       crashed = !task.Start().ok() || !task.Declare().ok() || !task.Join(0).ok();
@@ -413,7 +249,7 @@ TEST(ShardLogTest, WhateverChangeIsTheLastNothingAcknowledgedIsLostOrTakenTwice)
 
 TEST(ShardLogTest, AFullDiskRefusesPushesUntilThereIsRoom) {
   FaultyEnv env(Env::Posix());
-  Task task(Spec(1, /*synchronous=*/false), &env);
+  OneShard task(OneShardSpec(1, /*synchronous=*/false), &env);
   ASSERT_TRUE(task.Start().ok());
   ASSERT_TRUE(task.Declare().ok());
   ASSERT_TRUE(task.Join(0).ok());
@@ -445,7 +281,7 @@ TEST(ShardLogTest, AFullDiskRefusesPushesUntilThereIsRoom) {
 
 TEST(ShardLogTest, AFailedSyncIsFinal) {
   FaultyEnv env(Env::Posix());
-  Task task(Spec(1, /*synchronous=*/false), &env);
+  OneShard task(OneShardSpec(1, /*synchronous=*/false), &env);
   ASSERT_TRUE(task.Start().ok());
   ASSERT_TRUE(task.Declare().ok());
   ASSERT_TRUE(task.Join(0).ok());
@@ -462,7 +298,7 @@ TEST(ShardLogTest, AFailedSyncIsFinal) {
 // error; but for the last record, which cannot be told from one that was being written.
 TEST(ShardLogTest, DamageIsFound) {
   const google::LogSeverity level = std::exchange(FLAGS_minloglevel, google::FATAL);
-  Task task(Spec(1, /*synchronous=*/true));
+  OneShard task(OneShardSpec(1, /*synchronous=*/true));
   ASSERT_TRUE(task.Start().ok());
   ASSERT_TRUE(task.Declare().ok());
   ASSERT_TRUE(task.Join(0).ok());
