@@ -23,6 +23,7 @@
 #include <chrono>
 #include <cstring>
 #include <future>
+#include <iostream>
 #include <memory>
 #include <string>
 #include <thread>
@@ -243,7 +244,7 @@ class EmptyService : public grpc::CallbackGenericService {
 
 }  // namespace
 
-double GrpcRoundTrip() {
+void AnswerEmptyCalls() {
   EmptyService service;
   grpc::ServerBuilder builder;
   int port = 0;
@@ -251,10 +252,15 @@ double GrpcRoundTrip() {
   builder.RegisterCallbackGenericService(&service);
   const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   CHECK(server != nullptr);
+  std::cout << "port " << port << std::endl;
+  server->Wait();
+}
+
+double GrpcRoundTrip(int port) {
   const auto channel =
       grpc::CreateChannel("127.0.0.1:" + std::to_string(port), grpc::InsecureChannelCredentials());
   grpc::GenericStub stub(channel);
-  const double seconds = Median([&] {
+  return Median([&] {
     grpc::ClientContext context;
     grpc::ByteBuffer request(nullptr, 0), response;
     std::promise<bool> done;
@@ -262,8 +268,6 @@ double GrpcRoundTrip() {
                    [&](const grpc::Status& status) { done.set_value(status.ok()); });
     CHECK(done.get_future().get());
   });
-  server->Shutdown();
-  return seconds;
 }
 
 }  // namespace parley::bench

@@ -20,10 +20,13 @@ double TcpRate(size_t bytes);
 // the server adds each to a sum and sends the sum back.
 double ZeromqRate(size_t messages, size_t bytes);
 
-// Seconds of a round trip, the median: a futex woken by another process's thread and back; and an
-// empty unary call over gRPC.
+// Seconds of a round trip, the median: a futex woken by another thread and back.
 double FutexRoundTrip();
-double GrpcRoundTrip();
+
+// Seconds of an empty unary call over gRPC, the median, to a process that is in AnswerEmptyCalls,
+// which prints "port N" and does not return.
+double GrpcRoundTrip(int port);
+void AnswerEmptyCalls();
 
 }  // namespace parley::bench
 

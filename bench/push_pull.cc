@@ -50,7 +50,8 @@ DEFINE_string(cases, "", "Only the cases whose names have this part.");
 DEFINE_string(transports, "inproc,shm,shm+arena,grpc,grpc+bfloat16",
               "Which transports, comma-separated.");
 DEFINE_string(limits, "memcpy,tcp,zeromq", "Which limits of goodput, comma-separated.");
-DEFINE_string(role, "", "Set by the program for the processes that it starts: ps or worker.");
+DEFINE_string(role, "",
+              "Set by the program for the processes that it starts: ps, worker or empty.");
 DEFINE_int32(index, 0, "Set by the program: the task's index.");
 DEFINE_string(shards, "", "Set by the program: the shards' addresses.");
 DEFINE_string(setting, "", "Set by the program: the case.");
@@ -349,7 +350,9 @@ void Measure(const Setting& setting) {
   const std::string name = setting.Name();
   if (setting.TotalBytes() == 4096) {
     Print(name, 1e6 * result.step_seconds, "us", "futex", 1e6 * FutexRoundTrip());
-    Print(name, 1e6 * result.step_seconds, "us", "grpc", 1e6 * GrpcRoundTrip());
+    Child empty({"--role=empty"});
+    Print(name, 1e6 * result.step_seconds, "us", "grpc",
+          1e6 * GrpcRoundTrip(std::stoi(empty.Expect("port "))));
     return;
   }
   const double moved = 2.0 * static_cast<double>(setting.TotalBytes()) * setting.workers;
@@ -373,6 +376,10 @@ void Measure(const Setting& setting) {
 int Main() {
   if (FLAGS_role == "ps") return RunPs();
   if (FLAGS_role == "worker") return RunWorker();
+  if (FLAGS_role == "empty") {
+    AnswerEmptyCalls();
+    return 0;
+  }
   constexpr int64_t kKiB = 1024, kMiB = 1024 * kKiB;
   const std::vector<Setting> shapes = {
       {"", 1, 1, 1, 4 * kKiB},    {"", 1, 1, 1, 256 * kKiB}, {"", 1, 1, 16, 4 * kMiB},

@@ -3,12 +3,15 @@
 #include <grpc/support/time.h>
 #include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>
+#include <grpcpp/completion_queue.h>
 #include <grpcpp/create_channel.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/security/credentials.h>
 
 #include <algorithm>
 #include <atomic>
+#include <memory>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -50,7 +53,7 @@ struct Request {
 };
 
 // One call on its way. Held by its GrpcChannel until it is over.
-class Call : public grpc::ClientUnaryReactor {
+class Call {
  public:
   using OnAnswer = absl::AnyInvocable<void(Call* call, const grpc::Status& status)>;
 
@@ -60,20 +63,21 @@ class Call : public grpc::ClientUnaryReactor {
     context_.set_wait_for_ready(request.wait_for_ready);
   }
 
-  void Start() {
-    request_.connection->stub.PrepareUnaryCall(
-        &context_, absl::StrCat("/parley.v1.ParameterServer/", request_.method), {}, &message_,
-        &response_, this);
+  // `queue` then brings the call back, for which somebody calls Over.
+  void Start(grpc::CompletionQueue* queue) {
+    reader_ = request_.connection->stub.PrepareUnaryCall(
+        &context_, absl::StrCat("/parley.v1.ParameterServer/", request_.method), message_, queue);
     TsanRelease(this);
-    StartCall();
+    reader_->StartCall();
+    reader_->Finish(&response_, &status_, this);
   }
   void Cancel() { context_.TryCancel(); }
 
-  void OnDone(const grpc::Status& status) override {
+  void Over() {
     TsanAcquire(this);
     // Moved out, since the call may be gone before its function is.
     OnAnswer on_answer = std::move(on_answer_);
-    on_answer(this, status);
+    on_answer(this, status_);
   }
 
   const Request& request() const { return request_; }
@@ -86,7 +90,48 @@ class Call : public grpc::ClientUnaryReactor {
   grpc::ClientContext context_;
   const grpc::ByteBuffer message_;
   grpc::ByteBuffer response_;
+  grpc::Status status_;
+  std::unique_ptr<grpc::GenericClientAsyncResponseReader> reader_;
   OnAnswer on_answer_;
+};
+
+// Waits for the answers to calls of several channels, on one thread. More than a few would be in
+// each other's way: of the threads that wait in gRPC one polls, and wakes another to take its place
+// before it works on what has come.
+class Answers {
+ public:
+  // One of the process's few, in turn. It ends with its last holder, who must not be a call.
+  static std::shared_ptr<Answers> Next() {
+    static Mutex* const mutex = new Mutex();
+    static auto* const all = new std::vector<std::weak_ptr<Answers>>(
+        std::clamp<size_t>(std::thread::hardware_concurrency() / 4, 1, 8));
+    static size_t turn = 0;
+    MutexLock lock(mutex);
+    std::weak_ptr<Answers>& next = (*all)[turn++ % all->size()];
+    std::shared_ptr<Answers> answers = next.lock();
+    if (answers == nullptr) next = answers = std::make_shared<Answers>();
+    return answers;
+  }
+
+  Answers() : thread_([this] { Run(); }) {}
+  ~Answers() {
+    queue_.Shutdown();
+    thread_.join();
+  }
+  Answers(const Answers&) = delete;
+  Answers& operator=(const Answers&) = delete;
+
+  grpc::CompletionQueue* queue() { return &queue_; }
+
+ private:
+  void Run() {
+    void* call;
+    bool ok;
+    while (queue_.Next(&call, &ok)) static_cast<Call*>(call)->Over();
+  }
+
+  grpc::CompletionQueue queue_;
+  std::thread thread_;  // last: it uses the queue
 };
 
 class GrpcChannel : public ParameterServer {
@@ -252,7 +297,7 @@ class GrpcChannel : public ParameterServer {
               });
   }
 
-  // `on_answer` runs once, on one of gRPC's threads; the call lives until it returns.
+  // `on_answer` runs once, on the thread of `answers_`; the call lives until it returns.
   void StartCall(const Request& to, const grpc::ByteBuffer& message, Call::OnAnswer on_answer) {
     const auto call = std::make_shared<Call>(
         to, message,
@@ -268,7 +313,7 @@ class GrpcChannel : public ParameterServer {
       calls_.emplace(call.get(), call);
       ++outstanding_;
     }
-    call->Start();
+    call->Start(answers_->queue());
     // The destructor may have looked before this call was there to be cancelled.
     if (closing) call->Cancel();
   }
@@ -281,8 +326,8 @@ class GrpcChannel : public ParameterServer {
       last = std::move(it->second);
       calls_.erase(it);
     }
-    // A call holds gRPC's channel. The last channel of a process must not go on one of gRPC's
-    // threads: that thread would wait for its own end. So the call goes before the destructor may.
+    // A call holds gRPC's channel, which is to go with this one: so the call goes before the
+    // destructor may.
     last.reset();
     MutexLock lock(&mutex_);
     --outstanding_;
@@ -340,6 +385,7 @@ class GrpcChannel : public ParameterServer {
 
   const std::string who_;  // "ps:1 at localhost:1234"
   const GrpcChannelOptions options_;
+  const std::shared_ptr<Answers> answers_ = Answers::Next();
   std::vector<std::unique_ptr<Connection>> connections_;  // [0] for control, then those for data
   std::atomic<size_t> next_data_{0};
 

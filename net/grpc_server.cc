@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <memory>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -24,91 +26,218 @@
 namespace parley {
 namespace {
 
-class Reactor;
+class IncomingCall;
 
 // The right to answer one call, which is taken once: by the ParameterServer's answer, by a fault in
-// the request, or by the call's cancellation. A reactor lives until it was answered, so whoever
-// takes it may use it.
+// the request, or by the call's cancellation. A call lives until it was answered, so whoever takes
+// it may use it.
 class Ticket {
  public:
-  explicit Ticket(Reactor* reactor) : reactor_(reactor) {}
+  explicit Ticket(IncomingCall* call) : call_(call) {}
   // Null when it was taken before.
-  Reactor* Take() { return reactor_.exchange(nullptr, std::memory_order_acq_rel); }
+  IncomingCall* Take() { return call_.exchange(nullptr, std::memory_order_acq_rel); }
 
  private:
-  std::atomic<Reactor*> reactor_;
+  std::atomic<IncomingCall*> call_;
 };
 
 // Parses the request, calls the server, and answers through the ticket.
 using RequestHandler = void (*)(ParameterServer* server, const grpc::ByteBuffer& request,
                                 const std::shared_ptr<Ticket>& ticket);
 
-// One call: reads one message, answers with one. Owned by gRPC from CreateReactor until OnDone.
-class Reactor : public grpc::ServerGenericBidiReactor {
+RequestHandler FindHandler(const std::string& method);
+
+// What the calls of one completion queue share. Its calls ask for the next ones until Stop.
+class Reception {
  public:
-  Reactor(grpc::GenericCallbackServerContext* context, ParameterServer* server,
-          RequestHandler handler, int max_message_bytes)
-      : context_(context),
-        server_(server),
-        handler_(handler),
-        max_message_bytes_(max_message_bytes),
-        ticket_(std::make_shared<Ticket>(this)) {
-    TsanRelease(this);
-    StartRead(&request_);
-  }
+  Reception(ParameterServer* server, int max_message_bytes, grpc::AsyncGenericService* service,
+            std::unique_ptr<grpc::ServerCompletionQueue> queue)
+      : server(server),
+        max_message_bytes(max_message_bytes),
+        service(service),
+        queue(std::move(queue)) {}
+  ~Reception() { Stop(); }
+  Reception(const Reception&) = delete;
+  Reception& operator=(const Reception&) = delete;
 
-  void OnReadDone(bool ok) override {
-    TsanAcquire(this);
-    if (ok) {
-      handler_(server_, request_, ticket_);
-    } else if (ticket_->Take() != nullptr) {
-      // Cancelled, over the limit (gRPC has answered then), or a client that sent nothing.
-      Answer(absl::InvalidArgumentError(absl::StrCat(context_->method(), ": no request came")));
+  // Takes calls from now on. The server runs.
+  void Start();
+  // Once the server is shut down: returns when the last call is gone.
+  void Stop();
+
+  // By calls: one more is asked for; one is gone.
+  void AskForNext();
+  void Gone();
+
+  ParameterServer* const server;
+  const int max_message_bytes;
+  grpc::AsyncGenericService* const service;
+  const std::unique_ptr<grpc::ServerCompletionQueue> queue;
+
+ private:
+  void Run();
+
+  Mutex mutex_;
+  CondVar changed_;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  int calls_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::thread thread_;
+};
+
+// One call: reads one message, answers with one. Its events come one after another, from its
+// queue's thread; it goes with the last of them.
+class IncomingCall {
+ public:
+  // What comes out of the queue.
+  struct Event {
+    IncomingCall* call;
+    bool is_end;  // the call is over, perhaps cancelled; otherwise it has gone a step further
+  };
+
+  // Asks for a call.
+  explicit IncomingCall(Reception* reception)
+      : reception_(reception), ticket_(std::make_shared<Ticket>(this)) {
+    TsanRelease(&end_);
+    context_.AsyncNotifyWhenDone(&end_);
+    TsanRelease(&step_);
+    reception_->service->RequestCall(&context_, &stream_, reception_->queue.get(),
+                                     reception_->queue.get(), &step_);
+  }
+  ~IncomingCall() { reception_->Gone(); }
+  IncomingCall(const IncomingCall&) = delete;
+  IncomingCall& operator=(const IncomingCall&) = delete;
+
+  void OnStep(bool ok) {
+    switch (phase_) {
+      case Phase::kAskedFor:
+        if (!ok) return delete this;  // the server shuts down; no end will come
+        reception_->AskForNext();
+        handler_ = FindHandler(context_.method());
+        if (handler_ == nullptr) {
+          phase_ = Phase::kHandled;
+          return AnswerIfFirst(
+              absl::UnimplementedError(absl::StrCat("there is no method ", context_.method())));
+        }
+        phase_ = Phase::kReading;
+        TsanRelease(&step_);
+        return stream_.Read(&request_, &step_);
+      case Phase::kReading:
+        phase_ = Phase::kHandled;
+        if (cancelled_) {
+          AnswerIfFirst(absl::CancelledError("the call was cancelled"));
+        } else if (ok) {
+          handler_(reception_->server, request_, ticket_);
+        } else {
+          // Over the limit (gRPC has answered then), or a client that sent nothing.
+          AnswerIfFirst(
+              absl::InvalidArgumentError(absl::StrCat(context_.method(), ": no request came")));
+        }
+        return;
+      case Phase::kHandled:
+        return CameToAnEnd();
     }
-    TsanRelease(this);
   }
 
-  void OnCancel() override {
-    TsanAcquire(this);
-    if (ticket_->Take() != nullptr) Answer(absl::CancelledError("the call was cancelled"));
-    TsanRelease(this);
+  void OnEnd() {
+    cancelled_ = context_.IsCancelled();
+    // While a message is read, that ends first.
+    if (cancelled_ && phase_ == Phase::kHandled) {
+      AnswerIfFirst(absl::CancelledError("the call was cancelled"));
+    }
+    CameToAnEnd();
   }
 
-  void OnDone() override {
-    TsanAcquire(this);
-    delete this;
-  }
-
-  // Ends the call; `this` may be gone when it returns. For the one who took the ticket.
+  // Ends the call; `this` may be gone when it returns. For the one who took the ticket, on any
+  // thread.
   void Answer(absl::StatusOr<grpc::ByteBuffer> response) {
-    if (response.ok() && response->Length() > static_cast<size_t>(max_message_bytes_)) {
+    const size_t limit = static_cast<size_t>(reception_->max_message_bytes);
+    if (response.ok() && response->Length() > limit) {
       response = absl::ResourceExhaustedError(
-          absl::StrCat(context_->method(), ": the answer of ", response->Length(),
-                       " bytes is over the limit of ", max_message_bytes_));
+          absl::StrCat(context_.method(), ": the answer of ", response->Length(),
+                       " bytes is over the limit of ", reception_->max_message_bytes));
     }
     if (response.ok()) {
-      response_.Swap(&*response);
-      TsanRelease(this);
-      StartWriteAndFinish(&response_, grpc::WriteOptions(), grpc::Status::OK);
+      TsanRelease(&step_);
+      stream_.WriteAndFinish(*response, grpc::WriteOptions(), grpc::Status::OK, &step_);
     } else {
-      context_->AddTrailingMetadata(kOriginKey, kOriginTask);
-      TsanRelease(this);
-      Finish(ToGrpcStatus(response.status()));
+      context_.AddTrailingMetadata(kOriginKey, kOriginTask);
+      TsanRelease(&step_);
+      stream_.Finish(ToGrpcStatus(response.status()), &step_);
     }
   }
 
  private:
-  grpc::GenericCallbackServerContext* const context_;
-  ParameterServer* const server_;
-  const RequestHandler handler_;
-  const int max_message_bytes_;
+  enum class Phase { kAskedFor, kReading, kHandled };
+
+  void AnswerIfFirst(const absl::Status& status) {
+    if (ticket_->Take() != nullptr) Answer(status);
+  }
+  // An answer was sent, or the call is over: both come.
+  void CameToAnEnd() {
+    if (--ends_ == 0) delete this;
+  }
+
+  Reception* const reception_;
   const std::shared_ptr<Ticket> ticket_;
+  grpc::GenericServerContext context_;
+  grpc::GenericServerAsyncReaderWriter stream_{&context_};
   grpc::ByteBuffer request_;
-  grpc::ByteBuffer response_;
+  Event step_{this, false};
+  Event end_{this, true};
+  // The queue's thread's.
+  Phase phase_ = Phase::kAskedFor;
+  RequestHandler handler_ = nullptr;
+  bool cancelled_ = false;
+  int ends_ = 2;
 };
 
+void Reception::Start() {
+  // So many that one waits whenever a call comes; each asks for the next.
+  constexpr int kAsked = 8;
+  for (int i = 0; i < kAsked; ++i) AskForNext();
+  thread_ = std::thread([this] { Run(); });
+}
+
+void Reception::Stop() {
+  {
+    MutexLock lock(&mutex_);
+    stopping_ = true;
+    while (calls_ > 0) changed_.Wait(&mutex_);
+  }
+  queue->Shutdown();
+  if (thread_.joinable()) thread_.join();
+}
+
+void Reception::AskForNext() {
+  {
+    MutexLock lock(&mutex_);
+    if (stopping_) return;
+    ++calls_;
+  }
+  new IncomingCall(this);  // deletes itself
+}
+
+void Reception::Gone() {
+  MutexLock lock(&mutex_);
+  if (--calls_ == 0) changed_.NotifyAll();
+}
+
+void Reception::Run() {
+  void* tag;
+  bool ok;
+  while (queue->Next(&tag, &ok)) {
+    TsanAcquire(tag);
+    const auto* const event = static_cast<const IncomingCall::Event*>(tag);
+    if (event->is_end) {
+      event->call->OnEnd();
+    } else {
+      event->call->OnStep(ok);
+    }
+  }
+}
+
 void Answer(Ticket* ticket, absl::StatusOr<grpc::ByteBuffer> response) {
-  if (Reactor* reactor = ticket->Take()) reactor->Answer(std::move(response));
+  if (IncomingCall* call = ticket->Take()) call->Answer(std::move(response));
 }
 
 template <typename Method>
@@ -195,37 +324,17 @@ RequestHandler FindHandler(const std::string& method) {
   return it == kHandlers->end() ? nullptr : it->second;
 }
 
-// A call that is answered at once.
-class RefusingReactor : public grpc::ServerGenericBidiReactor {
- public:
-  explicit RefusingReactor(const absl::Status& status) {
-    Finish(ToGrpcStatus(status));
-    TsanRelease(this);
-  }
-  void OnDone() override {
-    TsanAcquire(this);
-    delete this;
-  }
-};
+// A connection belongs to one of the queues, and each has one thread.
+constexpr int kMaxQueues = 4;
 
 // Between finding a free port and listening on it, another program may take it.
 constexpr int kListenAttempts = 8;
 
 }  // namespace
 
-class GrpcServer::Impl : public grpc::CallbackGenericService {
+class GrpcServer::Impl {
  public:
   Impl(ParameterServer* server, GrpcServerOptions options) : server_(server), options_(options) {}
-
-  grpc::ServerGenericBidiReactor* CreateReactor(
-      grpc::GenericCallbackServerContext* context) override {
-    const RequestHandler handler = FindHandler(context->method());
-    if (handler == nullptr) {
-      return new RefusingReactor(
-          absl::UnimplementedError(absl::StrCat("there is no method ", context->method())));
-    }
-    return new Reactor(context, server_, handler, options_.max_message_bytes);
-  }
 
   // Whether it listens on all addresses. gRPC logs why not. Once only.
   bool Listen(const std::vector<std::string>& addresses) {
@@ -241,10 +350,16 @@ class GrpcServer::Impl : public grpc::CallbackGenericService {
     // abuse.
     builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 1000);
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-    builder.RegisterCallbackGenericService(this);
+    builder.RegisterAsyncGenericService(&service_);
     MutexLock lock(&mutex_);
+    for (int i = 0; i < std::clamp<int>(std::thread::hardware_concurrency(), 2, kMaxQueues); ++i) {
+      receptions_.push_back(std::make_unique<Reception>(server_, options_.max_message_bytes,
+                                                        &service_, builder.AddCompletionQueue()));
+    }
     grpc_server_ = builder.BuildAndStart();
-    return grpc_server_ != nullptr;
+    if (grpc_server_ == nullptr) return false;
+    for (const auto& reception : receptions_) reception->Start();
+    return true;
   }
 
   void Shutdown(absl::Duration grace) {
@@ -252,13 +367,16 @@ class GrpcServer::Impl : public grpc::CallbackGenericService {
     MutexLock lock(&mutex_);
     if (grpc_server_ == nullptr) return;
     grpc_server_->Shutdown(std::chrono::system_clock::now() + absl::ToChronoMicroseconds(bounded));
+    for (const auto& reception : receptions_) reception->Stop();
     grpc_server_.reset();
   }
 
  private:
   ParameterServer* const server_;
   const GrpcServerOptions options_;
+  grpc::AsyncGenericService service_;
   Mutex mutex_;
+  std::vector<std::unique_ptr<Reception>> receptions_ ABSL_GUARDED_BY(mutex_);
   std::unique_ptr<grpc::Server> grpc_server_ ABSL_GUARDED_BY(mutex_);
 };
 
