@@ -87,7 +87,7 @@ class LaunchTest(job.JobTest):
         self.assertRegex(launch.output(), r"ps:\d failed: exit code 127; its last line: cannot run /nowhere/ps")
 
     def test_ctrl_c_stops_even_those_that_ignore_it(self):
-        launch = self.launch("signal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('ready', flush=True)\n"
+        launch = self.launch("signal.signal(signal.SIGINT, signal.SIG_IGN)\nprint('ready', flush=True)\n"
                              "while True: signal.pause()", "--workers=2")
         launch.wait_for_count("ready", 2)
         pids = self.pids(launch, 4)

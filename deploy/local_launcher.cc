@@ -288,7 +288,7 @@ class Launcher {
     live_ = false;
   }
 
-  // SIGTERM, and SIGKILL to those that do not heed it.
+  // SIGTERM where that was asked for, otherwise SIGINT, and SIGKILL to those that do not heed it.
   void StopAll() {
     stopping_ = true;
     const auto signal_all = [&](int number) {
@@ -296,8 +296,10 @@ class Launcher {
         if (task.pid > 0) kill(-task.pid, number);
       }
     };
-    const absl::Time deadline = Env::Posix()->Now() + options_.stop_timeout;
-    signal_all(SIGTERM);
+    const bool drain = stop_signal_ == SIGTERM;
+    const absl::Time deadline =
+        Env::Posix()->Now() + (drain ? options_.drain_timeout : options_.stop_timeout);
+    signal_all(drain ? SIGTERM : SIGINT);
     signal_all(SIGCONT);  // a stopped one cannot heed it
     while (!AllEnded(/*ps_too=*/true) && Env::Posix()->Now() < deadline) {
       HandleEvents(deadline - Env::Posix()->Now());

@@ -20,7 +20,8 @@ struct LaunchOptions {
                           // drawn in place
   bool colors = false;
   absl::Duration startup_timeout = absl::Seconds(30);  // for the ps tasks to listen
-  absl::Duration stop_timeout = absl::Seconds(5);      // from SIGTERM to SIGKILL
+  absl::Duration stop_timeout = absl::Seconds(5);      // from SIGINT to SIGKILL
+  absl::Duration drain_timeout = absl::Seconds(30);    // from SIGTERM to SIGKILL
   absl::Duration ps_exit_timeout =
       absl::Seconds(15);  // for the ps tasks to end when all workers have
 };
@@ -34,7 +35,8 @@ struct LaunchOptions {
 //
 // Returns the exit code: 0 when all tasks ended well; 1 when one failed: then all others are
 // stopped, and the last line on `out` says who failed and how; 128 + n when signal n (SIGINT,
-// SIGTERM) asked to stop. No task outlives the call, nor the process, however it ends. Call it in a
+// SIGTERM) asked to stop: SIGINT, like a failure, interrupts the tasks, SIGTERM lets them end the
+// job in order. No task outlives the call, nor the process, however it ends. Call it in a
 // process with one thread; it takes over SIGINT, SIGTERM and SIGCHLD.
 int LaunchLocally(const LaunchOptions& options, std::ostream& out);
 

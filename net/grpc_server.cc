@@ -21,6 +21,7 @@
 #include "net/grpc_metadata.h"
 #include "net/grpc_status.h"
 #include "net/grpc_wire.h"
+#include "net/health.pb.h"
 #include "net/listen_address.h"
 
 namespace parley {
@@ -41,8 +42,14 @@ class Ticket {
   std::atomic<IncomingCall*> call_;
 };
 
+// What requests are about.
+struct Served {
+  ParameterServer* const server;
+  std::atomic<bool> ready{true};
+};
+
 // Parses the request, calls the server, and answers through the ticket.
-using RequestHandler = void (*)(ParameterServer* server, const grpc::ByteBuffer& request,
+using RequestHandler = void (*)(const Served& served, const grpc::ByteBuffer& request,
                                 const std::shared_ptr<Ticket>& ticket);
 
 RequestHandler FindHandler(const std::string& method);
@@ -50,9 +57,9 @@ RequestHandler FindHandler(const std::string& method);
 // What the calls of one completion queue share. Its calls ask for the next ones until Stop.
 class Reception {
  public:
-  Reception(ParameterServer* server, int max_message_bytes, grpc::AsyncGenericService* service,
+  Reception(const Served* served, int max_message_bytes, grpc::AsyncGenericService* service,
             std::unique_ptr<grpc::ServerCompletionQueue> queue)
-      : server(server),
+      : served(served),
         max_message_bytes(max_message_bytes),
         service(service),
         queue(std::move(queue)) {}
@@ -69,7 +76,7 @@ class Reception {
   void AskForNext();
   void Gone();
 
-  ParameterServer* const server;
+  const Served* const served;
   const int max_message_bytes;
   grpc::AsyncGenericService* const service;
   const std::unique_ptr<grpc::ServerCompletionQueue> queue;
@@ -126,7 +133,7 @@ class IncomingCall {
         if (cancelled_) {
           AnswerIfFirst(absl::CancelledError("the call was cancelled"));
         } else if (ok) {
-          handler_(reception_->server, request_, ticket_);
+          handler_(*reception_->served, request_, ticket_);
         } else {
           // Over the limit (gRPC has answered then), or a client that sent nothing.
           AnswerIfFirst(
@@ -249,7 +256,7 @@ struct Signature<void (ParameterServer::*)(RequestType, ParameterServer::Done<Re
 };
 
 template <auto Method>
-void Handle(ParameterServer* server, const grpc::ByteBuffer& buffer,
+void Handle(const Served& served, const grpc::ByteBuffer& buffer,
             const std::shared_ptr<Ticket>& ticket) {
   using Request = typename Signature<decltype(Method)>::Request;
   using Response = typename Signature<decltype(Method)>::Response;
@@ -257,51 +264,70 @@ void Handle(ParameterServer* server, const grpc::ByteBuffer& buffer,
   if (absl::Status status = DecodeMessage(buffer, &request, nullptr); !status.ok()) {
     return Answer(ticket.get(), Annotate(status, Request::descriptor()->name()));
   }
-  (server->*Method)(std::move(request), [ticket](absl::StatusOr<Response> response) {
+  (served.server->*Method)(std::move(request), [ticket](absl::StatusOr<Response> response) {
     Answer(ticket.get(), response.ok() ? EncodeMessage(*response, Payload()) : response.status());
   });
 }
 
-void HandlePushPull(ParameterServer* server, const grpc::ByteBuffer& buffer,
+void HandlePushPull(const Served& served, const grpc::ByteBuffer& buffer,
                     const std::shared_ptr<Ticket>& ticket) {
   v1::PushPullRequest request;
   Payload payload;
   if (absl::Status status = DecodeMessage(buffer, &request, &payload); !status.ok()) {
     return Answer(ticket.get(), Annotate(status, request.descriptor()->name()));
   }
-  server->PushPull(std::move(request), std::move(payload),
-                   [ticket](absl::StatusOr<ParameterServer::PushPullReply> reply) {
-                     Answer(ticket.get(), reply.ok()
-                                              ? EncodeMessage(reply->response, reply->payload)
-                                              : reply.status());
-                   });
+  served.server->PushPull(
+      std::move(request), std::move(payload),
+      [ticket](absl::StatusOr<ParameterServer::PushPullReply> reply) {
+        Answer(ticket.get(),
+               reply.ok() ? EncodeMessage(reply->response, reply->payload) : reply.status());
+      });
 }
 
-void HandleReplicate(ParameterServer* server, const grpc::ByteBuffer& buffer,
+void HandleReplicate(const Served& served, const grpc::ByteBuffer& buffer,
                      const std::shared_ptr<Ticket>& ticket) {
   v1::ReplicateRequest request;
   Payload payload;
   if (absl::Status status = DecodeMessage(buffer, &request, &payload); !status.ok()) {
     return Answer(ticket.get(), Annotate(status, request.descriptor()->name()));
   }
-  server->Replicate(std::move(request), std::move(payload),
-                    [ticket](absl::StatusOr<v1::ReplicateResponse> response) {
-                      Answer(ticket.get(), response.ok() ? EncodeMessage(*response, Payload())
-                                                         : response.status());
-                    });
+  served.server->Replicate(std::move(request), std::move(payload),
+                           [ticket](absl::StatusOr<v1::ReplicateResponse> response) {
+                             Answer(ticket.get(), response.ok()
+                                                      ? EncodeMessage(*response, Payload())
+                                                      : response.status());
+                           });
 }
 
-void HandleFetchReplica(ParameterServer* server, const grpc::ByteBuffer& buffer,
+void HandleFetchReplica(const Served& served, const grpc::ByteBuffer& buffer,
                         const std::shared_ptr<Ticket>& ticket) {
   v1::FetchReplicaRequest request;
   if (absl::Status status = DecodeMessage(buffer, &request, nullptr); !status.ok()) {
     return Answer(ticket.get(), Annotate(status, request.descriptor()->name()));
   }
-  server->FetchReplica(
+  served.server->FetchReplica(
       std::move(request), [ticket](absl::StatusOr<ParameterServer::FetchReplicaReply> reply) {
         Answer(ticket.get(),
                reply.ok() ? EncodeMessage(reply->response, reply->payload) : reply.status());
       });
+}
+
+void HandleHealthCheck(const Served& served, const grpc::ByteBuffer& buffer,
+                       const std::shared_ptr<Ticket>& ticket) {
+  grpc::health::v1::HealthCheckRequest request;
+  if (absl::Status status = DecodeMessage(buffer, &request, nullptr); !status.ok()) {
+    return Answer(ticket.get(), Annotate(status, request.descriptor()->name()));
+  }
+  const std::string& service = request.service();
+  const bool of_task = service.empty() || service == "liveness";
+  if (!of_task && service != "readiness" && service != "parley.v1.ParameterServer") {
+    return Answer(ticket.get(),
+                  absl::NotFoundError(absl::StrCat("there is no service \"", service, "\"")));
+  }
+  grpc::health::v1::HealthCheckResponse response;
+  response.set_status(of_task || served.ready ? grpc::health::v1::HealthCheckResponse::SERVING
+                                              : grpc::health::v1::HealthCheckResponse::NOT_SERVING);
+  Answer(ticket.get(), EncodeMessage(response, Payload()));
 }
 
 RequestHandler FindHandler(const std::string& method) {
@@ -319,6 +345,7 @@ RequestHandler FindHandler(const std::string& method) {
       {"/parley.v1.ParameterServer/Replicate", &HandleReplicate},
       {"/parley.v1.ParameterServer/FetchReplica", &HandleFetchReplica},
       {"/parley.v1.ParameterServer/GetStatus", &Handle<&ParameterServer::GetStatus>},
+      {"/grpc.health.v1.Health/Check", &HandleHealthCheck},
   };
   const auto it = kHandlers->find(method);
   return it == kHandlers->end() ? nullptr : it->second;
@@ -334,7 +361,9 @@ constexpr int kListenAttempts = 8;
 
 class GrpcServer::Impl {
  public:
-  Impl(ParameterServer* server, GrpcServerOptions options) : server_(server), options_(options) {}
+  Impl(ParameterServer* server, GrpcServerOptions options) : served_{server}, options_(options) {}
+
+  void SetReady(bool ready) { served_.ready = ready; }
 
   // Whether it listens on all addresses. gRPC logs why not. Once only.
   bool Listen(const std::vector<std::string>& addresses) {
@@ -353,7 +382,7 @@ class GrpcServer::Impl {
     builder.RegisterAsyncGenericService(&service_);
     MutexLock lock(&mutex_);
     for (int i = 0; i < std::clamp<int>(std::thread::hardware_concurrency(), 2, kMaxQueues); ++i) {
-      receptions_.push_back(std::make_unique<Reception>(server_, options_.max_message_bytes,
+      receptions_.push_back(std::make_unique<Reception>(&served_, options_.max_message_bytes,
                                                         &service_, builder.AddCompletionQueue()));
     }
     grpc_server_ = builder.BuildAndStart();
@@ -372,7 +401,7 @@ class GrpcServer::Impl {
   }
 
  private:
-  ParameterServer* const server_;
+  Served served_;
   const GrpcServerOptions options_;
   grpc::AsyncGenericService service_;
   Mutex mutex_;
@@ -398,6 +427,8 @@ GrpcServer::GrpcServer(std::unique_ptr<Impl> impl, int port)
     : impl_(std::move(impl)), port_(port) {}
 
 GrpcServer::~GrpcServer() { Shutdown(absl::ZeroDuration()); }
+
+void GrpcServer::SetReady(bool ready) { impl_->SetReady(ready); }
 
 void GrpcServer::Shutdown(absl::Duration grace) { impl_->Shutdown(grace); }
 

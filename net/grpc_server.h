@@ -19,8 +19,10 @@ struct GrpcServerOptions {
 
 // A GrpcServer offers a ParameterServer on a TCP port, as the gRPC service of
 // proto/parameter_server.proto. A request that cannot be parsed is INVALID_ARGUMENT, an unknown
-// method UNIMPLEMENTED; neither reaches the ParameterServer. An answer to a client that has gone,
-// or after Shutdown, is dropped. Thread safety: safe from any thread. Does not own the
+// method UNIMPLEMENTED; neither reaches the ParameterServer. It answers gRPC's health checks too
+// (net/health.proto): "" and "liveness" are SERVING as long as it answers at all, "readiness" and
+// "parley.v1.ParameterServer" as SetReady says, and others NOT_FOUND. An answer to a client that
+// has gone, or after Shutdown, is dropped. Thread safety: safe from any thread. Does not own the
 // ParameterServer, which must live until Shutdown() or the destructor has returned.
 class GrpcServer {
  public:
@@ -36,6 +38,9 @@ class GrpcServer {
   GrpcServer& operator=(const GrpcServer&) = delete;
 
   int port() const { return port_; }
+
+  // Whether health checks shall send work here; true at first. Calls are served all the same.
+  void SetReady(bool ready);
 
   // Takes no new calls, lets those in progress end for `grace`, then cancels them. Nobody calls the
   // ParameterServer after it has returned. The second call returns when the first is done and does

@@ -14,6 +14,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/tsan.h"
+#include "net/health.grpc.pb.h"
 #include "net/testing/payloads.h"
 #include "net/testing/pending_answer.h"
 #include "net/testing/puppet_parameter_server.h"
@@ -133,6 +134,35 @@ TEST_F(GrpcServerTest, UnknownMethodsAreUnimplemented) {
     EXPECT_EQ(status.error_code(), grpc::UNIMPLEMENTED);
     EXPECT_THAT(status.error_message(), HasSubstr(method));
   }
+}
+
+TEST_F(GrpcServerTest, AnswersHealthChecks) {
+  Start();
+  const auto stub = grpc::health::v1::Health::NewStub(channel_);
+  const auto check = [&](const char* service) {
+    grpc::ClientContext context;
+    SetDeadline(&context);
+    grpc::health::v1::HealthCheckRequest request;
+    request.set_service(service);
+    grpc::health::v1::HealthCheckResponse response;
+    const grpc::Status status = stub->Check(&context, request, &response);
+    return status.ok()
+               ? grpc::health::v1::HealthCheckResponse::ServingStatus_Name(response.status())
+               : absl::StrCat("error ", status.error_code());
+  };
+  for (const char* service : {"", "liveness", "readiness", "parley.v1.ParameterServer"}) {
+    EXPECT_EQ(check(service), "SERVING") << service;
+  }
+  EXPECT_EQ(check("other"), absl::StrCat("error ", grpc::StatusCode::NOT_FOUND));
+  server_->SetReady(false);
+  EXPECT_EQ(check(""), "SERVING");
+  EXPECT_EQ(check("liveness"), "SERVING");
+  EXPECT_EQ(check("readiness"), "NOT_SERVING");
+  server_->SetReady(true);
+  EXPECT_EQ(check("readiness"), "SERVING");
+  EXPECT_EQ(CallRaw("/grpc.health.v1.Health/Check", "\xff").error_code(),
+            grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(puppet_.calls().size(), 0u);
 }
 
 TEST_F(GrpcServerTest, RequestsOverTheLimitAreRefusedAndOthersGoOn) {

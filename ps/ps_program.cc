@@ -11,6 +11,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "base/env.h"
 #include "base/flags.h"
 #include "base/keep_freed_memory.h"
 #include "gflags/gflags.h"
@@ -42,6 +43,9 @@ DEFINE_string(replica_patience, "10s",
 DEFINE_bool(keep_serving, false, "Stay when the job is done, instead of exiting.");
 DEFINE_string(lease, "10s",
               "After this silence a worker's place may be taken by a newer task with its index.");
+DEFINE_string(drain_timeout, "25s",
+              "After SIGTERM: how long to wait for the job's workers, which are asked to stop too, "
+              "to leave. With --durability=disk they are not waited for.");
 DEFINE_int32(threads, 0, "Threads that own the blocks; 0: one for each core, at most 4.");
 DEFINE_int32(max_message_mib, 64, "The longest message, in MiB; a longer one is refused.");
 
@@ -57,7 +61,7 @@ CommandLine MakeCommandLine(const std::string& path) {
           {ClusterFlagGroup({"listen"}),
            {"The shard",
             {"checkpoint_dir", "durability", "durable_dir", "replicas", "replica_patience",
-             "keep_serving", "lease", "threads", "max_message_mib"}}}};
+             "keep_serving", "lease", "drain_timeout", "threads", "max_message_mib"}}}};
 }
 
 std::string HostName() {
@@ -76,6 +80,26 @@ volatile std::sig_atomic_t g_signal = 0;
 
 void OnSignal(int number) { g_signal = number; }
 
+// After SIGTERM: lets the workers that are in the job end it. Returns the exit code.
+int Drain(const std::string& task, Server* server, absl::Duration timeout, bool restartable) {
+  if (!restartable) server->StartDraining();
+  const absl::Time deadline = Env::Posix()->Now() + timeout;
+  bool waited = false;
+  while (!restartable && g_signal == SIGTERM &&
+         (server->HasWorkers() || (waited && !server->IsStandbyDone()))) {
+    if (!waited) LOG(INFO) << task << ": asked to stop; waiting for the workers to leave";
+    waited = true;
+    if (Env::Posix()->Now() >= deadline) {
+      LOG(WARNING) << task << ": stopping, though workers are still in the job after "
+                   << absl::FormatDuration(timeout);
+      return 128 + SIGTERM;
+    }
+    if (server->WaitUntilDone(absl::Milliseconds(100))) absl::SleepFor(absl::Milliseconds(10));
+  }
+  server->Stop(absl::Seconds(2));
+  return g_signal == SIGTERM ? 0 : 128 + g_signal;
+}
+
 int Serve(int argc, char** argv, ServerOptions options) {
   const CommandLine command_line = MakeCommandLine(argv[0]);
   ParseFlags(command_line, argc, argv);
@@ -88,6 +112,12 @@ int Serve(int argc, char** argv, ServerOptions options) {
       options.shard.lease <= absl::ZeroDuration()) {
     ExitWithFlagError(command_line,
                       absl::StrCat("--lease=", FLAGS_lease, " is not a duration, like 10s"));
+  }
+  absl::Duration drain_timeout;
+  if (!absl::ParseDuration(FLAGS_drain_timeout, &drain_timeout) ||
+      drain_timeout < absl::ZeroDuration()) {
+    ExitWithFlagError(command_line, absl::StrCat("--drain_timeout=", FLAGS_drain_timeout,
+                                                 " is not a duration, like 25s"));
   }
   if (FLAGS_threads < 0 || FLAGS_threads > 1024)
     ExitWithFlagError(command_line, "--threads is not in [0, 1024]");
@@ -120,6 +150,10 @@ int Serve(int argc, char** argv, ServerOptions options) {
                                                  " is not a duration, like 10s"));
   }
   if (FLAGS_replicas == 1) {
+    if (cluster->ps.empty()) {
+      ExitWithFlagError(command_line,
+                        "--replicas=1 needs --ps_hosts: --etcd does not say where the others are");
+    }
     if (cluster->ps.size() < 2) {
       ExitWithFlagError(command_line, "--replicas=1 needs at least two ps tasks");
     }
@@ -139,8 +173,13 @@ int Serve(int argc, char** argv, ServerOptions options) {
   options.grpc.max_message_bytes = FLAGS_max_message_mib << 20;
   const std::string task = absl::StrCat("ps:", cluster->task_index);
 
-  std::signal(SIGINT, OnSignal);
-  std::signal(SIGTERM, OnSignal);
+  // A second signal ends the task at once.
+  for (const int number : {SIGINT, SIGTERM}) {
+    struct sigaction action = {};
+    action.sa_handler = OnSignal;
+    action.sa_flags = static_cast<int>(SA_RESETHAND);
+    sigaction(number, &action, nullptr);
+  }
   absl::StatusOr<std::unique_ptr<Server>> server = Server::Start(options);
   const auto fail = [&](const absl::Status& status) {
     std::cerr << command_line.program << ": " << status.message() << std::endl;
@@ -189,6 +228,7 @@ int Serve(int argc, char** argv, ServerOptions options) {
     (*server)->Stop(absl::Seconds(2));
     return 0;
   }
+  if (g_signal == SIGTERM) return Drain(task, server->get(), drain_timeout, writes);
   return 128 + g_signal;
 }
 

@@ -50,10 +50,19 @@ class Server {
   // Whether no other task needs the copies here any more.
   bool IsStandbyDone() const;
 
+  // Whether any worker is in the job: has joined and not left.
+  bool HasWorkers() const { return shard_->HasWorkers(); }
+
   // Shard::durability_status, and Shard::RemoveLog.
   absl::Status durability_status() const { return shard_->durability_status(); }
   void RemoveLog() { shard_->RemoveLog(); }
 
+  // Asks the workers to end the job: by their next heartbeat, and by health checks that say that
+  // nothing should be sent here any more.
+  void StartDraining() {
+    if (grpc_ != nullptr) grpc_->SetReady(false);
+    shard_->SetDraining();
+  }
   // Takes no new calls and lets those in progress end, for at most `grace`.
   void Stop(absl::Duration grace);
 

@@ -314,7 +314,9 @@ void Shard::Heartbeat(v1::HeartbeatRequest request, Done<v1::HeartbeatResponse> 
                                            request.sender().incarnation(), Now());
   }
   if (status.ok()) {
-    done(v1::HeartbeatResponse());
+    v1::HeartbeatResponse response;
+    response.set_draining(draining_);
+    done(std::move(response));
   } else {
     done(status);
   }
@@ -382,6 +384,11 @@ bool Shard::WaitUntilDone(absl::Duration timeout) const {
     if (now >= deadline) return false;
     changed_.WaitFor(&mutex_, std::min(deadline - now, absl::Seconds(1)));
   }
+}
+
+bool Shard::HasWorkers() const {
+  MutexLock lock(&mutex_);
+  return declared_ != nullptr && declared_->state->HasWorkers();
 }
 
 // Pushes and pulls.

@@ -128,6 +128,10 @@ class Shard final : public ParameterServer {
 
   // True when nobody will come any more (ShardState::IsDone); waits for it up to `timeout`.
   bool WaitUntilDone(absl::Duration timeout) const;
+  // Whether any worker has joined and not left.
+  bool HasWorkers() const;
+  // From now on heartbeats tell the workers that this shard was asked to stop.
+  void SetDraining() { draining_ = true; }
 
  private:
   // What a block's owner has to do when a round that is in its middle is finished.
@@ -338,6 +342,7 @@ class Shard final : public ParameterServer {
   absl::Status durability_status_ ABSL_GUARDED_BY(mutex_);
   bool recovering_ ABSL_GUARDED_BY(mutex_) = false;
 
+  std::atomic<bool> draining_{false};
   std::atomic<int64_t> bytes_pushed_{0};
   std::atomic<int64_t> bytes_pulled_{0};
 

@@ -251,6 +251,11 @@ bool ShardState::IsDone(absl::Time now) const {
   });
 }
 
+bool ShardState::HasWorkers() const {
+  return std::any_of(workers_.begin(), workers_.end(),
+                     [](const Worker& worker) { return worker.presence == Presence::kLive; });
+}
+
 // What it knows.
 
 ShardState::BlockClocks ShardState::ClocksOf(size_t index) const {

@@ -156,6 +156,8 @@ class ShardState {
   // Whether nobody will come any more: all have left, or the chief has and the others are silent
   // for a lease.
   bool IsDone(absl::Time now) const;
+  // Whether any worker has joined and not left.
+  bool HasWorkers() const;
   // Where a checkpoint of `block` continues, once the rounds scheduled by now are applied.
   BlockClocks ClocksOf(size_t block) const;
   void FillStatus(v1::GetStatusResponse* response) const;

@@ -476,15 +476,33 @@ TEST_F(ShardTest, AWaitEndsAtItsDeadline) {
   EXPECT_THAT(status.message(), HasSubstr("worker:1 (has not joined)"));
 }
 
-TEST_F(ShardTest, IsDoneWhenAllHaveLeft) {
+TEST_F(ShardTest, HeartbeatsSayWhenItWasAskedToStop) {
   ASSERT_TRUE(Declare(Spec(1)).ok());
   ASSERT_TRUE(Join(0, Spec(1), 0).ok());
+  v1::HeartbeatRequest request;
+  *request.mutable_sender() = Sender(0);
+  const auto heartbeat = [&] {
+    return Get<v1::HeartbeatResponse>(
+        [&](auto done) { shard_.Heartbeat(request, std::move(done)); });
+  };
+  EXPECT_FALSE(heartbeat()->draining());
+  shard_.SetDraining();
+  EXPECT_TRUE(heartbeat()->draining());
+}
+
+TEST_F(ShardTest, IsDoneWhenAllHaveLeft) {
+  EXPECT_FALSE(shard_.HasWorkers());
+  ASSERT_TRUE(Declare(Spec(1)).ok());
+  EXPECT_FALSE(shard_.HasWorkers());
+  ASSERT_TRUE(Join(0, Spec(1), 0).ok());
+  EXPECT_TRUE(shard_.HasWorkers());
   EXPECT_FALSE(shard_.WaitUntilDone(absl::ZeroDuration()));
   v1::LeaveRequest request;
   *request.mutable_sender() = Sender(0);
   EXPECT_TRUE(
       Get<v1::LeaveResponse>([&](auto done) { shard_.Leave(request, std::move(done)); }).ok());
   EXPECT_TRUE(shard_.WaitUntilDone(absl::Seconds(10)));
+  EXPECT_FALSE(shard_.HasWorkers());
 }
 
 TEST(ShardShutdownTest, AnswersWhatWaitsWhenItIsDestroyed) {

@@ -133,6 +133,10 @@ class ClientImpl final : public Client {
   absl::StatusOr<std::string> SaveCheckpoint(int64_t step, const std::string& folder,
                                              int keep) override;
   absl::StatusOr<JobStatus> Status() override;
+  bool ShardsDrain() const override {
+    return std::any_of(sessions_.begin(), sessions_.end(),
+                       [](const std::shared_ptr<Session>& session) { return session->draining(); });
+  }
   absl::Status Leave(const absl::Status& reason) override;
 
   std::shared_ptr<float> NewBuffer(size_t elements) override {

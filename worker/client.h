@@ -170,6 +170,10 @@ class Client {
 
   virtual absl::StatusOr<JobStatus> Status() = 0;
 
+  // Whether a shard was asked to stop, and so the chief is to end the job in order. Heard with
+  // heartbeats.
+  virtual bool ShardsDrain() const = 0;
+
   // Ends this worker's part: finished (OK), or failed with `reason`, which in a synchronous job
   // fails the others too. Nothing else may be called after it.
   virtual absl::Status Leave(const absl::Status& reason) = 0;

@@ -539,6 +539,7 @@ void Session::Heartbeat(absl::Duration interval,
       [self = shared_from_this(), interval, next,
        superseded = std::move(superseded)](absl::StatusOr<v1::HeartbeatResponse> answer) {
         if (absl::IsAborted(answer.status())) (*superseded)(answer.status());
+        if (answer.ok() && answer->draining()) self->draining_ = true;
         self->timer_->RunAt(
             next, [self, interval, superseded] { self->Heartbeat(interval, superseded); });
       });

@@ -106,6 +106,9 @@ class Session : public std::enable_shared_from_this<Session> {
   // are not reported: the next may not.
   void StartHeartbeats(absl::Duration interval, absl::AnyInvocable<void(absl::Status)> superseded);
 
+  // Whether a heartbeat was answered that the shard was asked to stop.
+  bool draining() const { return draining_.load(std::memory_order_relaxed); }
+
   // Ends all calls with CANCELLED and lets go of the ParameterServer. Later calls end at once.
   void Close();
 
@@ -174,6 +177,7 @@ class Session : public std::enable_shared_from_this<Session> {
 
   std::atomic<uint64_t> next_sequence_{1};
   std::atomic<uint64_t> backoffs_{0};  // drawn so far
+  std::atomic<bool> draining_{false};
   std::atomic<int64_t> bytes_pushed_{0};
   std::atomic<int64_t> bytes_pulled_{0};
 };

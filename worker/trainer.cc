@@ -5,19 +5,30 @@
 #include <future>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/status.h"
 #include "glog/logging.h"
 
 namespace parley {
+namespace {
+
+// With the step behind it: why a chief that drains leaves.
+constexpr char kDrained[] = "the job was asked to stop before step ";
+
+}  // namespace
 
 Trainer::Trainer(Client* client, TrainingTask* task, TrainerOptions options)
     : client_(client), task_(task), options_(std::move(options)) {}
 
 absl::StatusOr<TrainingSummary> Trainer::Run() {
   absl::StatusOr<TrainingSummary> summary = Train();
-  const absl::Status left = client_->Leave(summary.status());
+  // The others of a job that needs every worker hear why it ends.
+  const bool ends_job = summary.ok() && summary->drained && is_chief();
+  const absl::Status left =
+      client_->Leave(ends_job ? absl::CancelledError(absl::StrCat(kDrained, summary->next_step))
+                              : summary.status());
   if (summary.ok() && !left.ok()) return left;
   return summary;
 }
@@ -90,8 +101,11 @@ absl::StatusOr<TrainingSummary> Trainer::Train() {
   int64_t before = first_step_;
   for (int64_t step = NextStep(first_step_); step < options_.steps;) {
     PARLEY_RETURN_IF_ERROR(CheckStop());
+    if (DrainsBefore(step)) return Drain(step);
     if (SavesBefore(step, before)) PARLEY_RETURN_IF_ERROR(Save(step));
-    PARLEY_RETURN_IF_ERROR(Step(step));
+    const absl::Status stepped = Step(step);
+    if (EndedByDraining(stepped)) return Drain(step);
+    PARLEY_RETURN_IF_ERROR(stepped);
     ++steps_done_;
     before = step;
     step = NextStep(step + 1);
@@ -290,9 +304,42 @@ absl::Status Trainer::Finish(TrainingSummary* summary) {
   return absl::OkStatus();
 }
 
-absl::Status Trainer::CheckStop() const {
-  return options_.should_stop && options_.should_stop() ? absl::CancelledError("interrupted")
-                                                        : absl::OkStatus();
+bool Trainer::Draining() {
+  if (drain_deadline_ != absl::InfiniteFuture()) return true;
+  if (!options_.should_drain || !options_.should_drain()) return false;
+  drain_deadline_ = options_.env->Now() + options_.drain_timeout;
+  return true;
+}
+
+bool Trainer::DrainsBefore(int64_t step) {
+  if (!Draining()) return false;
+  if (!is_chief()) return options_.env->Now() >= drain_deadline_;
+  // A checkpoint is of what the shards have: of an exchange.
+  return local_ == nullptr || options_.checkpoint_folder.empty() || step % local_->every() == 0;
+}
+
+bool Trainer::EndedByDraining(const absl::Status& status) {
+  return !is_chief() && absl::IsAborted(status) && absl::StrContains(status.message(), kDrained) &&
+         Draining();
+}
+
+absl::StatusOr<TrainingSummary> Trainer::Drain(int64_t step) {
+  if (is_chief() && !options_.checkpoint_folder.empty()) {
+    PARLEY_RETURN_IF_ERROR(
+        Await(std::async(std::launch::async, [this, step] { return Save(step); })));
+  }
+  TrainingSummary summary;
+  summary.seconds = options_.env->Now() - started_ - aside_;
+  summary.steps = steps_done_;
+  summary.drained = true;
+  summary.next_step = step;
+  return summary;
+}
+
+absl::Status Trainer::CheckStop() {
+  const bool stop = options_.should_stop && options_.should_stop();
+  const bool late = Draining() && options_.env->Now() >= drain_deadline_ + options_.drain_timeout;
+  return stop || late ? absl::CancelledError("interrupted") : absl::OkStatus();
 }
 
 absl::Status Trainer::Await(std::future<absl::Status> call) {

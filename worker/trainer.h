@@ -36,6 +36,10 @@ struct TrainingSummary {
   double samples_per_second = 0;  // of this worker
   int64_t steps = 0;              // that it has done in this run
   Client::JobStatus status;       // of all workers
+  // The training ended before its last step, in order (TrainerOptions::should_drain): without an
+  // evaluation and a status.
+  bool drained = false;
+  int64_t next_step = 0;  // the first that was not done, where it drained
 };
 
 // Receives what happens. Called by the thread that runs the Trainer.
@@ -67,6 +71,13 @@ struct TrainerOptions {
   absl::Duration finish_timeout = absl::Minutes(10);
   // Asked often; a true ends training with CANCELLED "interrupted". May be empty.
   std::function<bool()> should_stop;
+  // Asked often; a true ends training in order. The chief finishes its step, saves where it has a
+  // folder, and leaves, with which a job that needs every worker ends for all. Another worker goes
+  // on until then, so that the checkpoint has whole steps of all; but after `drain_timeout` it
+  // leaves by itself, after its step, and the others go on without it. What is not over after twice
+  // that time is interrupted, as by should_stop. May be empty.
+  std::function<bool()> should_drain;
+  absl::Duration drain_timeout = absl::Seconds(10);
   TrainingObserver* observer = nullptr;
   Env* env = Env::Posix();  // for its clock
 };
@@ -119,7 +130,15 @@ class Trainer {
   absl::StatusOr<Evaluation> EvaluateTask();
   absl::Status Save(int64_t step);
   absl::Status Finish(TrainingSummary* summary);
-  absl::Status CheckStop() const;
+  // Whether to drain; notes when that began.
+  bool Draining();
+  // Whether a worker that drains leaves before `step`.
+  bool DrainsBefore(int64_t step);
+  // Whether a step failed with `status` because the chief has drained, as this worker does.
+  bool EndedByDraining(const absl::Status& status);
+  // The chief saves; nobody does `step` in this run.
+  absl::StatusOr<TrainingSummary> Drain(int64_t step);
+  absl::Status CheckStop();
   // Waits for a call of the client. When training is to stop, leaves first, which ends the call.
   absl::Status Await(std::future<absl::Status> call);
   static std::vector<Client::Target> Targets(absl::Span<const absl::Span<float>> values);
@@ -136,7 +155,8 @@ class Trainer {
   std::vector<absl::Span<float>> gradients_;
   Progress progress_;
   absl::Time started_;
-  absl::Duration aside_;  // time that was not training
+  absl::Duration aside_;                                // time that was not training
+  absl::Time drain_deadline_ = absl::InfiniteFuture();  // past which other workers leave
   int64_t samples_ = 0;
   int64_t first_step_ = 0;
   int64_t steps_done_ = 0;  // by this worker, in this run

@@ -529,6 +529,67 @@ TEST(TrainerTest, StopsBetweenSteps) {
               ElementsAre("pull 0", "push_pull 0", "push_pull 1", "leave CANCELLED: interrupted"));
 }
 
+TEST(TrainerTest, AChiefThatDrainsSavesAfterItsStepAndEndsTheJob) {
+  FakeClient client(MakeJob(), 0, 0);
+  FakeTask task;
+  bool drain = false;
+  task.on_step = [&](int64_t step) { drain = step == 1; };
+  TrainerOptions options = Steps(100, 100);
+  options.checkpoint_folder = "folder";
+  options.should_drain = [&] { return drain; };
+  const absl::StatusOr<TrainingSummary> summary = Trainer(&client, &task, options).Run();
+  ASSERT_TRUE(summary.ok()) << summary.status();
+  EXPECT_TRUE(summary->drained);
+  EXPECT_EQ(summary->next_step, 2);
+  EXPECT_EQ(summary->steps, 2);
+  EXPECT_THAT(client.calls(),
+              ElementsAre("pull 0", "push_pull 0", "push_pull 1", "checkpoint 2 keep 2",
+                          "leave CANCELLED: the job was asked to stop before step 2"));
+}
+
+TEST(TrainerTest, AWorkerThatDrainsGoesOnUntilTheChiefHasEndedTheJob) {
+  FakeClient client(MakeJob(), 1, 0);
+  client.Fail("push_pull 3", absl::AbortedError("ps:0: the job failed with worker:0: the job was "
+                                                "asked to stop before step 3"));
+  FakeTask task;
+  TrainerOptions options = Steps(100, 100);
+  options.should_drain = [] { return true; };
+  options.drain_timeout = absl::Hours(1);
+  const absl::StatusOr<TrainingSummary> summary = Trainer(&client, &task, options).Run();
+  ASSERT_TRUE(summary.ok()) << summary.status();
+  EXPECT_TRUE(summary->drained);
+  EXPECT_THAT(client.calls(), ElementsAre("pull 0", "push_pull 0", "push_pull 1", "push_pull 2",
+                                          "push_pull 3", "leave OK"));
+  // One that was not asked to stop has lost its job.
+  FakeClient other(MakeJob(), 1, 0);
+  other.Fail("push_pull 0", absl::AbortedError("the job was asked to stop before step 0"));
+  FakeTask other_task;
+  EXPECT_TRUE(absl::IsAborted(Trainer(&other, &other_task, Steps(9, 9)).Run().status()));
+}
+
+TEST(TrainerTest, AWorkerThatDrainsAloneLeavesAfterAWhile) {
+  for (const double periods : {1.0, 2.0}) {
+    FakeClient client(MakeJob(), 1, 0);
+    ManualClock clock;
+    FakeTask task;
+    task.on_step = [&](int64_t step) {
+      if (step == 1) clock.now += periods * absl::Seconds(10);
+    };
+    TrainerOptions options = Steps(100, 100);
+    options.env = &clock;
+    options.should_drain = [] { return true; };
+    options.drain_timeout = absl::Seconds(10);
+    const absl::StatusOr<TrainingSummary> summary = Trainer(&client, &task, options).Run();
+    if (periods == 1) {
+      ASSERT_TRUE(summary.ok()) << summary.status();
+      EXPECT_TRUE(summary->drained);
+      EXPECT_THAT(client.calls(), ElementsAre("pull 0", "push_pull 0", "push_pull 1", "leave OK"));
+    } else {  // a step that took too long
+      EXPECT_EQ(summary.status(), absl::CancelledError("interrupted"));
+    }
+  }
+}
+
 TEST(TrainerTest, StopsWhileItWaits) {
   for (const char* call : {"pull 0", "push_pull 1", "barrier finish"}) {
     SCOPED_TRACE(call);

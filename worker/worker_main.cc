@@ -60,6 +60,10 @@ DEFINE_bool(eval_ema, false,
             "The chief evaluates the moving averages of the parameters. Needs --ema_decay.");
 DEFINE_string(finish_timeout, "10m",
               "The longest wait of the chief, at the end, for the other workers.");
+DEFINE_string(
+    drain_timeout, "10s",
+    "After SIGTERM: how long a worker other than the chief goes on until the chief has "
+    "ended the job, before it leaves by itself. What takes twice as long is interrupted.");
 DEFINE_string(summary_json, "", "The chief writes the final table to this file, as JSON.");
 
 namespace parley {
@@ -79,8 +83,9 @@ const CommandLine& GetCommandLine() {
     line->groups.push_back(OptimizerFlagGroup());
     line->groups.push_back(
         {"Checkpoints", {"checkpoint_dir", "checkpoint_every", "keep_checkpoints", "resume"}});
-    line->groups.push_back({"Waiting and reporting",
-                            {"timeout", "startup_timeout", "finish_timeout", "summary_json"}});
+    line->groups.push_back(
+        {"Waiting and reporting",
+         {"timeout", "startup_timeout", "finish_timeout", "drain_timeout", "summary_json"}});
     return line;
   }();
   return *command_line;
@@ -111,7 +116,7 @@ absl::Status ReadDuration(const char* flag, const std::string& value, absl::Dura
 }
 
 struct Durations {
-  absl::Duration timeout, startup, finish;
+  absl::Duration timeout, startup, finish, drain;
 };
 
 // Flags that contradict each other, or whose values make no sense whatever the data.
@@ -140,6 +145,7 @@ absl::Status CheckFlags(Durations* durations) {
   PARLEY_RETURN_IF_ERROR(ReadDuration("timeout", FLAGS_timeout, &durations->timeout));
   PARLEY_RETURN_IF_ERROR(
       ReadDuration("startup_timeout", FLAGS_startup_timeout, &durations->startup));
+  PARLEY_RETURN_IF_ERROR(ReadDuration("drain_timeout", FLAGS_drain_timeout, &durations->drain));
   return ReadDuration("finish_timeout", FLAGS_finish_timeout, &durations->finish);
 }
 
@@ -248,7 +254,9 @@ absl::Status Train(const Cluster& cluster, const std::shared_ptr<EtcdClient>& et
   options.keep_checkpoints = FLAGS_keep_checkpoints;
   options.finish_timeout = durations.finish;
   options.evaluate_averages = FLAGS_eval_ema;
-  options.should_stop = [] { return g_signal != 0; };
+  options.should_stop = [] { return g_signal != 0 && g_signal != SIGTERM; };
+  options.should_drain = [&client] { return g_signal == SIGTERM || client->ShardsDrain(); };
+  options.drain_timeout = durations.drain;
   RunDescription run;
   run.model = task_options.model;
   run.policy = FLAGS_policy;
@@ -259,7 +267,7 @@ absl::Status Train(const Cluster& cluster, const std::shared_ptr<EtcdClient>& et
   Report report(run, task->has_accuracy(), isatty(STDOUT_FILENO) != 0, &std::cout);
   if (worker == 0) options.observer = &report;
 
-  // The first signal ends the training in order, the second at once.
+  // SIGTERM ends the training in order, SIGINT after telling the others, a second signal at once.
   for (const int number : {SIGINT, SIGTERM}) {
     struct sigaction action = {};
     action.sa_handler = OnSignal;
@@ -268,7 +276,14 @@ absl::Status Train(const Cluster& cluster, const std::shared_ptr<EtcdClient>& et
   }
   Trainer trainer(client.get(), task.get(), std::move(options));
   PARLEY_ASSIGN_OR_RETURN(const TrainingSummary summary, trainer.Run());
-  if (worker == 0) {
+  if (summary.drained && g_signal == 0) {
+    return absl::AbortedError(absl::StrCat("stopped before step ", summary.next_step,
+                                           ", for a ps task was asked to stop"));
+  }
+  if (summary.drained) {
+    std::cout << "worker:" << worker << " stopped before step " << summary.next_step
+              << ", as it was asked to" << std::endl;
+  } else if (worker == 0) {
     std::cout << FormatTable(run, summary) << std::flush;
     if (!FLAGS_summary_json.empty()) PARLEY_RETURN_IF_ERROR(WriteSummary(FormatJson(run, summary)));
   }

@@ -59,6 +59,7 @@ class FakeClient final : public Client {
   absl::StatusOr<std::string> SaveCheckpoint(int64_t step, const std::string& folder,
                                              int keep) override;
   absl::StatusOr<JobStatus> Status() override;
+  bool ShardsDrain() const override { return false; }
   absl::Status Leave(const absl::Status& reason) override;
   std::shared_ptr<float> NewBuffer(size_t elements) override;
   int64_t bytes_pushed() const override { return 0; }
