@@ -79,6 +79,16 @@ class ResolvingChannel final : public ParameterServer {
                      Done<v1::SetNormTotalsResponse> done) override {
     Send(&ParameterServer::SetNormTotals, std::move(request), std::move(done));
   }
+  void Replicate(v1::ReplicateRequest request, Payload payload,
+                 Done<v1::ReplicateResponse> done) override {
+    const std::shared_ptr<Place> place = Enter();
+    place->server->Replicate(std::move(request), std::move(payload),
+                             Listening(place.get(), std::move(done)));
+    Leave(place.get());
+  }
+  void FetchReplica(v1::FetchReplicaRequest request, Done<FetchReplicaReply> done) override {
+    Send(&ParameterServer::FetchReplica, std::move(request), std::move(done));
+  }
   void GetStatus(v1::GetStatusRequest request, Done<v1::GetStatusResponse> done) override {
     Send(&ParameterServer::GetStatus, std::move(request), std::move(done));
   }

@@ -46,8 +46,9 @@ TEST(MovedShardTest, ARetryReachesTheNewPlace) {
     request.set_step(step);
     request.add_push(0);
     PendingAnswer<ParameterServer::PushPullReply> answer;
-    session->PushPull(1, std::move(request), Payload(), {}, Timer::After(absl::Minutes(1)),
-                      answer.Done());
+    session->PushPull(
+        1, std::move(request), [] { return Payload(); }, {}, Timer::After(absl::Minutes(1)),
+        answer.Done());
     return answer;
   };
   ASSERT_TRUE(push(0).Wait().ok());
