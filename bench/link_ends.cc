@@ -4,12 +4,13 @@
 //   link_ends --role=tcp_server --host=HOST              prints "port PORT"
 //   link_ends --role=tcp_client --peer=HOST:PORT         prints "bytes_per_second RATE"
 //   link_ends --role=ps --host=HOST                      prints "port PORT"
-//   link_ends --role=worker --peer=HOST:PORT --tensors=16 --bytes=4194304 --steps=10
+//   link_ends --role=worker --peer=HOST:PORT --index=0 --workers=1 --tensors=16 --bytes=4194304
+//             --steps=10 --optimizer=sgd --transport=grpc
 //                                                        prints "seconds SECONDS crc32c CRC"
 //
 // RATE: payload bytes that a TCP connection carries in one direction while another carries as many
 // in the other. SECONDS: the median of a synchronous step that pushes the gradients of all tensors
-// and pulls their new values, over gRPC. CRC: of the values at the end, which are a function of the
+// and pulls their new values. CRC: of the values at the end, which are a function of the
 // flags.
 
 #include <arpa/inet.h>
@@ -38,6 +39,10 @@
 DEFINE_string(role, "", "tcp_server, tcp_client, ps or worker.");
 DEFINE_string(host, "", "Of a server: the IPv4 address to listen at.");
 DEFINE_string(peer, "", "Of a client: where the server is.");
+DEFINE_int32(index, 0, "Of a worker: which one it is.");
+DEFINE_int32(workers, 1, "How many workers the job has.");
+DEFINE_string(optimizer, "sgd", "sgd, momentum or adam.");
+DEFINE_string(transport, "grpc", "grpc or shm.");
 DEFINE_int32(tensors, 16, "How many tensors the model has.");
 DEFINE_int64(bytes, 4 << 20, "The size of each in float32.");
 DEFINE_int32(steps, 10, "How many steps are measured, after two that are not.");
@@ -145,7 +150,7 @@ int RunPs() {
 int RunWorker() {
   v1::JobSpec spec;
   spec.set_name("rated_link");
-  spec.set_num_workers(1);
+  spec.set_num_workers(FLAGS_workers);
   spec.set_num_shards(1);
   const size_t size = static_cast<size_t>(FLAGS_bytes) / sizeof(float);
   std::vector<std::vector<float>> memory;
@@ -163,11 +168,21 @@ int RunWorker() {
     targets.push_back({i, absl::MakeSpan(memory.back())});
   }
   spec.mutable_optimizer()->set_learning_rate(0.01f);
-  spec.mutable_optimizer()->mutable_sgd();
+  if (FLAGS_optimizer == "adam") {
+    spec.mutable_optimizer()->mutable_adam();
+  } else if (FLAGS_optimizer == "momentum") {
+    spec.mutable_optimizer()->mutable_momentum();
+  } else {
+    spec.mutable_optimizer()->mutable_sgd();
+  }
   spec.mutable_policy()->mutable_synchronous();
-  ChannelOptions options;
-  options.transport = Transport::kGrpc;
-  const auto client = Client::Connect(spec, {NewChannel("ps:0", FLAGS_peer, options)}, {});
+  ChannelOptions channel;
+  const auto transport = ParseTransport(FLAGS_transport);
+  Check(transport.status());
+  channel.transport = *transport;
+  ClientOptions options;
+  options.worker = FLAGS_index;
+  const auto client = Client::Connect(spec, {NewChannel("ps:0", FLAGS_peer, channel)}, options);
   Check(client.status());
   std::vector<double> seconds;
   for (int step = 0; step < kWarmUp + FLAGS_steps; ++step) {
@@ -187,6 +202,7 @@ int RunWorker() {
     crc = ExtendCrc32c(crc, target.values.data(), target.values.size() * sizeof(float));
   }
   std::cout << "seconds " << seconds[seconds.size() / 2] << " crc32c " << crc << std::endl;
+  Check((*client)->Barrier("end", absl::Seconds(60)));
   Check((*client)->Leave(absl::OkStatus()));
   return 0;
 }

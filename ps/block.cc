@@ -64,7 +64,7 @@ Block::Block(FloatBuffer values, std::vector<FloatBuffer> slots, int64_t version
       rate_factor_(rate_factor),
       arena_(arena) {
   auto first = std::make_unique<FloatBuffer>(std::move(values));
-  if (arena != nullptr) {
+  if (arena != nullptr && !arena->Find(first->data(), size_ * sizeof(float)).has_value()) {
     auto shared = std::make_unique<FloatBuffer>(size_, arena.get());
     std::copy_n(first->data(), size_, shared->data());
     first = std::move(shared);
@@ -77,7 +77,8 @@ std::unique_ptr<Block> Block::Initialized(const Job& job, uint32_t number,
                                           std::shared_ptr<SharedArena> arena) {
   const BlockInfo& info = job.blocks()[number];
   const Job::Parameter& parameter = job.parameters()[info.parameter];
-  FloatBuffer values(static_cast<size_t>(info.size));
+  // Where they will stay: memory that is given back between the slots would not be of use again.
+  FloatBuffer values(static_cast<size_t>(info.size), arena.get());
   Initialize(parameter.initializer, job.spec().seed(), parameter.name, info.offset, values.span());
   std::vector<FloatBuffer> slots;
   for (int i = 0; i < optimizer.num_slots(); ++i) {

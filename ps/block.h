@@ -45,7 +45,8 @@ struct BlockCut {
 class Block {
  public:
   // Takes over what a checkpoint held; every slot has values.size() elements. With an `arena` the
-  // values stand there, where processes of this host can read them.
+  // values stand there, where processes of this host can read them; they are copied into it when
+  // they do not yet.
   Block(FloatBuffer values, std::vector<FloatBuffer> slots, int64_t version,
         std::shared_ptr<SharedArena> arena = nullptr, float rate_factor = 1);
 

@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "base/initializer.h"
+#include "net/job.h"
+#include "net/shared_arena.h"
 #include "net/wire_dtype.h"
 
 namespace parley {
@@ -70,6 +72,26 @@ TEST_F(BlockTest, BeginsWithItsPieceOfTheParameter) {
     ASSERT_EQ(cut.slots.size(), 1u);
     EXPECT_EQ(cut.slots[0].span(), absl::MakeConstSpan(std::vector<float>(size, 0)));
   }
+}
+
+TEST_F(BlockTest, FirstValuesStandInTheArenaAtOnce) {
+  v1::JobSpec spec;
+  spec.set_name("arena");
+  spec.set_num_workers(1);
+  spec.set_num_shards(1);
+  v1::ParameterSpec* const parameter = spec.add_parameters();
+  parameter->set_name("w");
+  parameter->add_shape(1 << 18);
+  parameter->set_dtype(v1::FLOAT32);
+  spec.mutable_optimizer()->set_learning_rate(1);
+  spec.mutable_optimizer()->mutable_sgd();
+  spec.mutable_policy()->mutable_synchronous();
+  const auto arena = SharedArena::Create();
+  const auto block = Block::Initialized(Job::Create(spec).value(), 0, *optimizer_, arena);
+  const auto values = arena->Find(block->Snapshot().values.get(), 1 << 20);
+  ASSERT_TRUE(values.has_value());
+  const auto next = arena->Allocate(1 << 20).value();
+  EXPECT_EQ(arena->Find(next.get(), 1)->offset, values->offset + (1 << 20));  // nothing between
 }
 
 TEST_F(BlockTest, WhatIsWrittenAroundTheCachesIsTheSame) {

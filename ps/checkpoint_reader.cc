@@ -94,8 +94,9 @@ void MergeClocks(const std::vector<const CheckpointIndex::Piece*>& pieces, size_
 
 // Allocates `block` for `info` and notes in `sources`, by file, what belongs into it.
 void Plan(const CheckpointIndex& index, int saved_parameter, const BlockInfo& info,
-          size_t num_workers, RestoredBlock* block, std::vector<SourcesOfFile>* sources) {
-  block->values = FloatBuffer(static_cast<size_t>(info.size));
+          size_t num_workers, SharedArena* arena, RestoredBlock* block,
+          std::vector<SourcesOfFile>* sources) {
+  block->values = FloatBuffer(static_cast<size_t>(info.size), arena);
   for (int i = 0; i < index.num_slots(saved_parameter); ++i) {
     block->slots.emplace_back(static_cast<size_t>(info.size));
   }
@@ -187,7 +188,8 @@ absl::Status CheckOneCut(const Job& job, const RestoredBlock& block, int64_t ste
 absl::StatusOr<std::vector<RestoredBlock>> RestoreBlocks(Env* env, const std::string& folder,
                                                          const std::string& manifest_file,
                                                          const Job& job, int shard,
-                                                         const OptimizerRegistry& registry) {
+                                                         const OptimizerRegistry& registry,
+                                                         SharedArena* arena) {
   PARLEY_ASSIGN_OR_RETURN(const v1::Manifest manifest, ReadManifest(env, folder, manifest_file));
   PARLEY_ASSIGN_OR_RETURN(const CheckpointIndex index,
                           CheckpointIndex::Open(env, folder, manifest));
@@ -202,7 +204,7 @@ absl::StatusOr<std::vector<RestoredBlock>> RestoreBlocks(Env* env, const std::st
         MatchParameter(job, info.parameter, index.job(), registry);
     if (!parameter.ok()) return in_file(parameter.status());
     blocks[i].number = numbers[i];
-    Plan(index, *parameter, info, static_cast<size_t>(job.spec().num_workers()), &blocks[i],
+    Plan(index, *parameter, info, static_cast<size_t>(job.spec().num_workers()), arena, &blocks[i],
          &sources);
     if (std::min(blocks[i].version, index.step()) < job.LockstepRounds(info.parameter)) {
       PARLEY_RETURN_IF_ERROR(in_file(CheckOneCut(job, blocks[i], index.step())));

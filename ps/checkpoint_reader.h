@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "base/env.h"
 #include "net/job.h"
+#include "net/shared_arena.h"
 #include "ps/float_buffer.h"
 #include "ps/optimizer_registry.h"
 
@@ -26,7 +27,7 @@ struct RestoredBlock {
 // name) in `folder` has them. The saved job may have had another number of shards or workers, other
 // blocks, other parameters besides, other hyperparameters; docs/checkpoint_format.md says how the
 // pieces come together. Every byte that is used is checked first. `registry` has the optimizers
-// that the jobs may name.
+// that the jobs may name. The values stand in `arena`, unless it is null.
 //
 // INVALID_ARGUMENT   `manifest_file` is not a manifest's name
 // NOT_FOUND          no such manifest
@@ -39,7 +40,8 @@ struct RestoredBlock {
 absl::StatusOr<std::vector<RestoredBlock>> RestoreBlocks(Env* env, const std::string& folder,
                                                          const std::string& manifest_file,
                                                          const Job& job, int shard,
-                                                         const OptimizerRegistry& registry = {});
+                                                         const OptimizerRegistry& registry = {},
+                                                         SharedArena* arena = nullptr);
 
 }  // namespace parley
 

@@ -23,9 +23,10 @@ absl::Status Shard::MakeBlocks(const std::string& checkpoint, Declared* declared
   if (options_.checkpoint_folder.empty()) {
     return absl::FailedPreconditionError("it was started without a checkpoint folder");
   }
-  PARLEY_ASSIGN_OR_RETURN(std::vector<RestoredBlock> restored,
-                          RestoreBlocks(options_.env, options_.checkpoint_folder, checkpoint,
-                                        declared->job, options_.shard_index, options_.optimizers));
+  PARLEY_ASSIGN_OR_RETURN(
+      std::vector<RestoredBlock> restored,
+      RestoreBlocks(options_.env, options_.checkpoint_folder, checkpoint, declared->job,
+                    options_.shard_index, options_.optimizers, options_.arena.get()));
   for (size_t i = 0; i < restored.size(); ++i) {
     (*clocks)[i] = {restored[i].version, std::move(restored[i].clocks)};
     declared->blocks.push_back(
