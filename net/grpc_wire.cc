@@ -5,6 +5,7 @@
 #include <grpcpp/support/slice.h>
 
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <memory>
 #include <string>
@@ -41,6 +42,50 @@ grpc::Slice ToGrpcSlice(const Payload::Slice& slice) {
   TsanRelease(owner);
   return grpc::Slice(const_cast<std::byte*>(slice.data), slice.size, &DropOwner, owner);
 }
+
+// Slices for gRPC, one after another: what is small is copied, many pieces into one slice, since
+// gRPC's work for a slice costs as much as copying some KiB.
+class SliceWriter {
+ public:
+  explicit SliceWriter(size_t pieces) { slices_.reserve(pieces); }
+
+  // `data` must stay until Finish.
+  void Copy(const void* data, size_t size) {
+    if (gathered_ + size > kGathered) Flush();
+    pieces_.emplace_back(data, size);
+    gathered_ += size;
+  }
+  void Append(const Payload::Slice& slice) {
+    if (slice.size < kSmall) return Copy(slice.data, slice.size);
+    Flush();
+    slices_.push_back(ToGrpcSlice(slice));
+  }
+  grpc::ByteBuffer Finish() {
+    Flush();
+    return grpc::ByteBuffer(slices_.data(), slices_.size());
+  }
+
+ private:
+  static constexpr size_t kSmall = 16 << 10;
+  static constexpr size_t kGathered = 64 << 10;  // of one slice, unless a piece is larger
+
+  void Flush() {
+    if (gathered_ == 0) return;
+    grpc_slice together = grpc_slice_malloc(gathered_);
+    uint8_t* out = GRPC_SLICE_START_PTR(together);
+    for (const auto& [data, size] : pieces_) {
+      std::memcpy(out, data, size);
+      out += size;
+    }
+    slices_.emplace_back(together, grpc::Slice::STEAL_REF);
+    pieces_.clear();
+    gathered_ = 0;
+  }
+
+  std::vector<grpc::Slice> slices_;
+  std::vector<std::pair<const void*, size_t>> pieces_;  // not written yet
+  size_t gathered_ = 0;                                 // bytes of these
+};
 
 absl::Status Malformed(size_t offset, absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat("malformed message: ", what, " at byte ", offset));
@@ -164,11 +209,10 @@ absl::StatusOr<grpc::ByteBuffer> EncodeMessage(const google::protobuf::MessageLi
         static_cast<uint32_t>(payload.size()), end);
     head.append(reinterpret_cast<const char*>(prefix), end - prefix);
   }
-  std::vector<grpc::Slice> slices;
-  slices.reserve(payload.slices().size() + 1);
-  slices.emplace_back(head);
-  for (const Payload::Slice& slice : payload.slices()) slices.push_back(ToGrpcSlice(slice));
-  return grpc::ByteBuffer(slices.data(), slices.size());
+  SliceWriter writer(payload.slices().size() + 1);
+  writer.Copy(head.data(), head.size());
+  for (const Payload::Slice& slice : payload.slices()) writer.Append(slice);
+  return writer.Finish();
 }
 
 absl::Status DecodeMessage(const grpc::ByteBuffer& buffer, google::protobuf::MessageLite* message,

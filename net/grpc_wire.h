@@ -11,8 +11,8 @@
 namespace parley {
 
 // Messages of proto/parameter_server.proto to and from the bytes that gRPC moves, without copying
-// their field `bytes payload = 15`. The bytes are those that protobuf itself would write, so no
-// peer can tell.
+// their field `bytes payload = 15`, small slices of it aside. The bytes are those that protobuf
+// itself would write, so no peer can tell.
 //
 // Thread safety: pure functions.
 
@@ -20,9 +20,10 @@ namespace parley {
 constexpr int kPayloadField = 15;
 
 // `message`, whose payload field is not set, followed by that field with the bytes of `payload` (no
-// field when it is empty). The buffer's slices point at the payload's memory and hold its owners
-// until gRPC has dropped the last slice, which can be after the call has ended. INVALID_ARGUMENT
-// when the message is too long for protobuf (2 GiB).
+// field when it is empty). Slices of less than 16 KiB are copied; otherwise the buffer's slices
+// point at the payload's memory and hold its owners until gRPC has dropped the last slice, which
+// can be after the call has ended. INVALID_ARGUMENT when the message is too long for protobuf (2
+// GiB).
 absl::StatusOr<grpc::ByteBuffer> EncodeMessage(const google::protobuf::MessageLite& message,
                                                const Payload& payload);
 

@@ -90,8 +90,8 @@ TEST(GrpcWire, ReadsBackWhatItWrote) {
   EXPECT_TRUE(BytesOf(payload) == bytes);
 }
 
-TEST(GrpcWire, CopiesNoPayloadByte) {
-  const Payload payload = MakePayload(RandomBytes(3, 5000), 3000);
+TEST(GrpcWire, CopiesNoByteOfLargeSlices) {
+  const Payload payload = MakePayload(RandomBytes(3, 50'000), 25'000);
   const auto buffer = EncodeMessage(SomeRequest(), payload);
   ASSERT_TRUE(buffer.ok());
   v1::PushPullRequest request;
@@ -102,8 +102,36 @@ TEST(GrpcWire, CopiesNoPayloadByte) {
   EXPECT_EQ(decoded.slices()[1].data, payload.slices()[1].data);
 }
 
+TEST(GrpcWire, SmallSlicesAreCopiedTogetherAndLetGo) {
+  // Some small, a large one, small ones that fill more than one copy, and a large one at the end.
+  Payload payload;
+  std::string all;
+  std::vector<std::weak_ptr<const std::string>> small;
+  size_t large = 0;
+  for (const size_t size : {10, 3, 16'384, 16'383, 16'383, 16'383, 16'383, 1, 5, 20'000}) {
+    auto bytes = std::make_shared<const std::string>(RandomBytes(static_cast<int>(size), size));
+    all += *bytes;
+    payload.Append(bytes->data(), size, bytes);
+    if (size < 16'384) {
+      small.push_back(bytes);
+    } else {
+      ++large;
+    }
+  }
+  const auto buffer = EncodeMessage(SomeRequest(), payload);
+  ASSERT_TRUE(buffer.ok());
+  payload = Payload();
+  for (const auto& bytes : small) EXPECT_TRUE(bytes.expired());
+  std::vector<grpc::Slice> slices;
+  ASSERT_TRUE(buffer->Dump(&slices).ok());
+  EXPECT_EQ(slices.size(), large + 3);
+  v1::PushPullRequest expected = SomeRequest();
+  expected.set_payload(all);
+  EXPECT_TRUE(Flat(*buffer) == expected.SerializeAsString());
+}
+
 TEST(GrpcWire, TheBufferHoldsTheOwnersAndTheDecodedPayloadHoldsTheBuffer) {
-  auto owner = std::make_shared<const std::string>(RandomBytes(4, 5000));
+  auto owner = std::make_shared<const std::string>(RandomBytes(4, 50'000));
   const std::weak_ptr<const std::string> watch = owner;
   Payload decoded;
   {
@@ -116,7 +144,7 @@ TEST(GrpcWire, TheBufferHoldsTheOwnersAndTheDecodedPayloadHoldsTheBuffer) {
     ASSERT_TRUE(DecodeMessage(*buffer, &request, &decoded).ok());
   }
   EXPECT_FALSE(watch.expired());
-  EXPECT_TRUE(BytesOf(decoded) == RandomBytes(4, 5000));
+  EXPECT_TRUE(BytesOf(decoded) == RandomBytes(4, 50'000));
   decoded = Payload();
   EXPECT_TRUE(watch.expired());
 }
