@@ -18,6 +18,10 @@ namespace {
 constexpr size_t kSegmentBytes = size_t{1} << 30;  // of address space; pages come when written
 constexpr size_t kPage = 4096;
 constexpr size_t kHugePage = size_t{2} << 20;
+// Buffers of these sizes stand in huge pages from the beginning: they are written whole and soon.
+// Larger ones get huge pages when they are lent, since they may never be written.
+constexpr size_t kLeastFilled = size_t{64} << 10;
+constexpr size_t kMostFilled = size_t{4} << 20;
 constexpr size_t kMaxSegments = 4096;  // that a peer may have
 constexpr uint64_t kMaxSegmentBytes = uint64_t{1} << 42;
 
@@ -54,6 +58,12 @@ void* MapAligned(int fd, size_t size, int protection) {
   return data;
 }
 
+// Makes one huge page of the small ones at `data`, where the kernel knows how.
+void MakeHuge(std::byte* data) {
+  constexpr int kCollapse = 25;  // MADV_COLLAPSE, which older headers lack
+  [[maybe_unused]] const int made = madvise(data, kHugePage, kCollapse);
+}
+
 }  // namespace
 
 std::shared_ptr<SharedArena> SharedArena::Create() {
@@ -87,6 +97,7 @@ absl::StatusOr<std::shared_ptr<std::byte>> SharedArena::Allocate(size_t bytes) {
   }
   const size_t rounded = Rounded(bytes);
   std::byte* data = nullptr;
+  std::vector<std::byte*> wanted;  // huge pages
   {
     MutexLock lock(&mutex_);
     const auto freed = free_.find(rounded);
@@ -103,7 +114,16 @@ absl::StatusOr<std::shared_ptr<std::byte>> SharedArena::Allocate(size_t bytes) {
       Mapping& last = segments_.back();
       data = last.data + begin(last);
       last.used = begin(last) + rounded;
+      if (rounded >= kLeastFilled && rounded <= kMostFilled) {
+        const size_t whole = (last.used + kHugePage - 1) / kHugePage * kHugePage;
+        wanted = TakeUntried(&last, last.used - rounded, std::min(whole, last.size));
+      }
     }
+  }
+  for (std::byte* const page : wanted) {
+    // Of a range without any page the kernel makes no huge one.
+    constexpr int kPopulateRead = 22;  // MADV_POPULATE_READ, which older headers lack
+    if (madvise(page, kPage, kPopulateRead) == 0) MakeHuge(page);
   }
   return std::shared_ptr<std::byte>(data, [arena = shared_from_this(), rounded](std::byte* buffer) {
     arena->Free(buffer, rounded);
@@ -127,24 +147,27 @@ std::optional<SharedArena::Place> SharedArena::Find(const void* data, size_t siz
   return Place{it->second, offset};
 }
 
+std::vector<std::byte*> SharedArena::TakeUntried(Mapping* segment, size_t begin, size_t end) {
+  std::vector<std::byte*> pages;
+  segment->tried.resize(std::max(segment->tried.size(), end / kHugePage), false);
+  for (size_t at = begin / kHugePage; at < end / kHugePage; ++at) {
+    if (segment->tried[at]) continue;
+    segment->tried[at] = true;
+    pages.push_back(segment->data + at * kHugePage);
+  }
+  return pages;
+}
+
 void SharedArena::UseHugePages(Place place, size_t size) {
-  constexpr int kCollapse = 25;  // MADV_COLLAPSE, which older headers lack
   std::vector<std::byte*> wanted;
   {
     MutexLock lock(&mutex_);
     Mapping& segment = segments_[place.segment];
     // Not of what has not been handed out: it would take memory.
-    const size_t end = std::min(place.offset + size, segment.used / kHugePage * kHugePage);
-    for (size_t at = place.offset / kHugePage; at * kHugePage < end; ++at) {
-      if (segment.huge.size() <= at) segment.huge.resize(at + 1, false);
-      if (segment.huge[at]) continue;
-      segment.huge[at] = true;
-      wanted.push_back(segment.data + at * kHugePage);
-    }
+    wanted = TakeUntried(&segment, place.offset,
+                         std::min(place.offset + size + kHugePage - 1, segment.used));
   }
-  for (std::byte* const data : wanted) {
-    [[maybe_unused]] const int made = madvise(data, kHugePage, kCollapse);
-  }
+  for (std::byte* const page : wanted) MakeHuge(page);
 }
 
 SharedArena::Segment SharedArena::SegmentAt(uint32_t segment) const {

@@ -18,8 +18,9 @@ namespace parley {
 
 // A SharedArena hands out buffers in memory that other processes on this host can map: segments of
 // anonymous memory files (memfd_create), sealed against shrinking, so that a reader cannot be made
-// to fault. A page takes memory when it is first written. Freed buffers are handed out again, to
-// requests of the same size, so memory stays warm.
+// to fault. Buffers of 64 KiB to 4 MiB take memory when they are first handed out, in pages of 2
+// MiB where the kernel makes them (Linux 6.1); others when they are written. Freed buffers are
+// handed out again, to requests of the same size, so memory stays warm.
 //
 // Thread safety: safe from any thread. Held by shared_ptr, also by every buffer.
 class SharedArena : public std::enable_shared_from_this<SharedArena> {
@@ -43,8 +44,8 @@ class SharedArena : public std::enable_shared_from_this<SharedArena> {
   // Where [data, data + size) is; nothing unless all of it is inside one segment.
   std::optional<Place> Find(const void* data, size_t size) const;
   // Makes pages of 2 MiB of what lies at `place`, which comes from Find and has been written, where
-  // the kernel can (Linux 6.1), once: addresses are found sooner, and a peer maps 2 MiB at its
-  // first touch. May take as long as copying it. Others may read and write it meanwhile.
+  // that was not tried before: addresses are found sooner, and a peer maps 2 MiB at its first
+  // touch. May take as long as copying it. Others may read and write it meanwhile.
   void UseHugePages(Place place, size_t size);
   // `segment` comes from Find; lives as long as the arena.
   Segment SegmentAt(uint32_t segment) const;
@@ -55,10 +56,12 @@ class SharedArena : public std::enable_shared_from_this<SharedArena> {
     std::byte* data;
     size_t size;
     size_t used;
-    std::vector<bool> huge;  // by 2 MiB: the kernel was asked for a huge page
+    std::vector<bool> tried;  // by 2 MiB: the kernel was asked for a huge page
   };
 
   SharedArena() = default;
+  // The huge pages that touch [begin, end) as a whole and were not tried; now they are.
+  static std::vector<std::byte*> TakeUntried(Mapping* segment, size_t begin, size_t end);
   absl::Status AddSegment(size_t least) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Free(std::byte* data, size_t rounded);
 
