@@ -91,6 +91,10 @@ void Shard::Declare(v1::DeclareRequest request, Done<v1::DeclareResponse> done) 
 
 void Shard::DeclareNow(const v1::DeclareRequest& request, Done<v1::DeclareResponse> done) {
   done(PublishDeclared(request));
+  JoinEarly();
+}
+
+void Shard::JoinEarly() {
   std::vector<EarlyJoin> early;
   Declared* declared;
   {

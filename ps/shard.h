@@ -282,6 +282,8 @@ class Shard final : public ParameterServer {
   absl::Status MakeBlocks(const std::string& checkpoint, Declared* declared,
                           std::vector<ShardState::BlockClocks>* clocks) const;
   void DeclareNow(const v1::DeclareRequest& request, Done<v1::DeclareResponse> done);
+  // Lets those in who came before the job was declared.
+  void JoinEarly();
   absl::StatusOr<v1::DeclareResponse> PublishDeclared(const v1::DeclareRequest& request);
   void JoinDeclared(Declared* declared, v1::JoinRequest request, absl::Time deadline,
                     Done<v1::JoinResponse> done);

@@ -297,8 +297,11 @@ void Shard::RecoverFromStandby() {
       LOG(INFO) << task_ << ": it has its state back";
       Publish(*std::move(fetched));
     }
-    MutexLock lock(&mutex_);
-    recovering_ = false;
+    {
+      MutexLock lock(&mutex_);
+      recovering_ = false;
+    }
+    JoinEarly();
   });
 }
 

@@ -78,11 +78,12 @@ class OneShard {
         .get()
         .status();
   }
-  absl::StatusOr<int64_t> Join(int worker, uint64_t incarnation = 1) {
+  absl::StatusOr<int64_t> Join(int worker, uint64_t incarnation = 1,
+                               absl::Duration wait = absl::Seconds(30)) {
     v1::JoinRequest request;
     *request.mutable_sender() = Sender(worker, incarnation);
     *request.mutable_spec() = spec_;
-    request.set_wait_ms(30000);
+    request.set_wait_ms(absl::ToInt64Milliseconds(wait));
     const auto joined =
         Begin<v1::JoinResponse>([&](auto done) { shard_->Join(request, std::move(done)); }).get();
     if (!joined.ok()) return joined.status();
@@ -100,9 +101,9 @@ class OneShard {
   // Element i of the blocks gets the gradient `gradient` + i.
   std::future<absl::StatusOr<Reply>> BeginPush(int worker, int64_t step, uint64_t sequence,
                                                float gradient, std::vector<uint32_t> blocks,
-                                               int64_t wait_ms = 30000) {
+                                               int64_t wait_ms = 30000, uint64_t incarnation = 1) {
     v1::PushPullRequest request;
-    *request.mutable_sender() = Sender(worker, 1);
+    *request.mutable_sender() = Sender(worker, incarnation);
     request.set_step(step);
     request.set_sequence(sequence);
     request.set_wait_ms(wait_ms);
@@ -124,9 +125,9 @@ class OneShard {
                     std::vector<uint32_t> blocks = {0, 1, 2}, int64_t wait_ms = 30000) {
     return BeginPush(worker, step, sequence, gradient, std::move(blocks), wait_ms).get().status();
   }
-  std::vector<float> Pull(int64_t step = 0) {
+  std::vector<float> Pull(int64_t step = 0, uint64_t incarnation = 1) {
     v1::PushPullRequest request;
-    *request.mutable_sender() = Sender(0, 1);
+    *request.mutable_sender() = Sender(0, incarnation);
     request.set_pull_step(step);
     request.set_dtype(v1::FLOAT32);
     request.set_wait_ms(30000);
@@ -139,9 +140,9 @@ class OneShard {
     if (reply.ok()) reply->payload.CopyTo(values.data());
     return values;
   }
-  absl::Status Checkpoint(int64_t step) {
+  absl::Status Checkpoint(int64_t step, uint64_t incarnation = 1) {
     v1::CheckpointRequest request;
-    *request.mutable_sender() = Sender(0, 1);
+    *request.mutable_sender() = Sender(0, incarnation);
     request.set_step(step);
     const auto file = Begin<v1::CheckpointResponse>([&](auto done) {
                         shard_->Checkpoint(request, std::move(done));
