@@ -62,6 +62,11 @@ class Link : public LocalConnection::Handler {
 
   void Start() { connection_.Start(); }
 
+  bool ended() {
+    MutexLock lock(&mutex_);
+    return ended_;
+  }
+
   // False, with nothing taken, when the connection has ended.
   bool PushPull(v1::PushPullRequest* request, const Payload& payload, Done* done) {
     {
@@ -242,6 +247,18 @@ class LocalChannel final : public ForwardingParameterServer {
       done(std::move(response));
     });
   }
+  // A task that is started again has another socket.
+  void Heartbeat(v1::HeartbeatRequest request, Done<v1::HeartbeatResponse> done) override {
+    remote_->Heartbeat(
+        std::move(request),
+        [this, done = std::move(done)](absl::StatusOr<v1::HeartbeatResponse> response) mutable {
+          if (response.ok() && HasEndedLink()) {
+            const absl::Status connected = ConnectTo(response->local_socket());
+            LOG_IF(INFO, connected.ok()) << who_ << ": shared memory again";
+          }
+          done(std::move(response));
+        });
+  }
   void PushPull(v1::PushPullRequest request, Payload payload, Done<PushPullReply> done) override {
     std::shared_ptr<Link> link;
     {
@@ -265,6 +282,10 @@ class LocalChannel final : public ForwardingParameterServer {
     link->Start();
     SetLink(std::move(link));
     return absl::OkStatus();
+  }
+  bool HasEndedLink() {
+    MutexLock lock(&mutex_);
+    return link_ != nullptr && link_->ended();
   }
   // The one before ends outside the lock, for it waits for its thread.
   void SetLink(std::shared_ptr<Link> link) {

@@ -25,7 +25,8 @@ struct LocalChannelOptions {
 // until it has read them; others are copied into the arena. An answer's payload lies in the task's
 // memory, which it writes again once the payload is dropped.
 //
-// When the task goes, what waits is UNAVAILABLE, and later calls go through `remote`. A task that
+// When the task goes, what waits is UNAVAILABLE, and later calls go through `remote`, until a
+// Heartbeat says where one that was started again has its socket. A task that
 // is there but breaks the connection may still read what it was lent: that memory is never used
 // again.
 //

@@ -43,12 +43,21 @@ class Control : public ForwardingParameterServer {
     response.set_local_socket(local_socket_);
     done(response);
   }
+  void Heartbeat(v1::HeartbeatRequest request, Done<v1::HeartbeatResponse> done) override {
+    if (!answers_heartbeats) {
+      return ForwardingParameterServer::Heartbeat(std::move(request), std::move(done));
+    }
+    v1::HeartbeatResponse response;
+    response.set_local_socket(local_socket_);
+    done(response);
+  }
   void PushPull(v1::PushPullRequest request, Payload payload, Done<PushPullReply> done) override {
     ++remote_push_pulls;
     ForwardingParameterServer::PushPull(std::move(request), std::move(payload), std::move(done));
   }
 
   int remote_push_pulls = 0;
+  bool answers_heartbeats = false;  // here, with the socket
 
  private:
   const std::string local_socket_;
@@ -191,6 +200,30 @@ TEST(LocalChannelTest, ATaskThatHasGoneIsUnavailableAndThenTheOtherWayIsTaken) {
   server.Release();  // to nobody
   EXPECT_TRUE(local.PushPull(MakePayload(RandomBytes(1, 1000))).ok());
   EXPECT_EQ(local.control->remote_push_pulls, 1);
+}
+
+TEST(LocalChannelTest, ATaskThatIsStartedAgainIsReachedThroughSharedMemoryAgain) {
+  PuppetParameterServer server;
+  Local local(&server);
+  local.control->answers_heartbeats = true;
+  const Payload payload = MakePayload(RandomBytes(1, 1000));
+  const auto heartbeat = [&] {
+    PendingAnswer<v1::HeartbeatResponse> answer;
+    local.client()->Heartbeat({}, answer.Done());
+    EXPECT_TRUE(answer.Wait().ok());
+  };
+  local.StopServer();
+  while (!local.PushPull(payload).ok()) {  // until the end of the connection is noticed
+  }
+  heartbeat();  // nobody listens yet
+  int the_other_way = local.control->remote_push_pulls;
+  EXPECT_TRUE(local.PushPull(payload).ok());
+  EXPECT_EQ(local.control->remote_push_pulls, the_other_way + 1);
+  local.Start(&server);
+  heartbeat();
+  the_other_way = local.control->remote_push_pulls;
+  EXPECT_TRUE(local.PushPull(payload).ok());
+  EXPECT_EQ(local.control->remote_push_pulls, the_other_way);
 }
 
 TEST(LocalChannelTest, ASilentTaskIsAnErrorAfterTheWaitAndTheGrace) {

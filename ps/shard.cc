@@ -319,6 +319,7 @@ void Shard::Heartbeat(v1::HeartbeatRequest request, Done<v1::HeartbeatResponse> 
   }
   if (status.ok()) {
     v1::HeartbeatResponse response;
+    response.set_local_socket(options_.local_socket);
     response.set_draining(draining_);
     done(std::move(response));
   } else {
