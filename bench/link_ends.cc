@@ -21,8 +21,10 @@
 #include <algorithm>
 #include <chrono>
 #include <iostream>
+#include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/numbers.h"
@@ -38,7 +40,8 @@
 
 DEFINE_string(role, "", "tcp_server, tcp_client, ps or worker.");
 DEFINE_string(host, "", "Of a server: the IPv4 address to listen at.");
-DEFINE_string(peer, "", "Of a client: where the server is.");
+DEFINE_string(peer, "",
+              "Of a client: where the server is; of a worker: its shards, by index, with commas.");
 DEFINE_int32(index, 0, "Of a worker: which one it is.");
 DEFINE_int32(workers, 1, "How many workers the job has.");
 DEFINE_string(optimizer, "sgd", "sgd, momentum or adam.");
@@ -151,7 +154,8 @@ int RunWorker() {
   v1::JobSpec spec;
   spec.set_name("rated_link");
   spec.set_num_workers(FLAGS_workers);
-  spec.set_num_shards(1);
+  const std::vector<std::string> peers = absl::StrSplit(FLAGS_peer, ',');
+  spec.set_num_shards(static_cast<int>(peers.size()));
   const size_t size = static_cast<size_t>(FLAGS_bytes) / sizeof(float);
   std::vector<std::vector<float>> memory;
   std::vector<Client::Gradient> gradients;
@@ -182,7 +186,11 @@ int RunWorker() {
   channel.transport = *transport;
   ClientOptions options;
   options.worker = FLAGS_index;
-  const auto client = Client::Connect(spec, {NewChannel("ps:0", FLAGS_peer, channel)}, options);
+  std::vector<std::shared_ptr<ParameterServer>> shards;
+  for (size_t i = 0; i < peers.size(); ++i) {
+    shards.push_back(NewChannel(absl::StrCat("ps:", i), peers[i], channel));
+  }
+  const auto client = Client::Connect(spec, std::move(shards), options);
   Check(client.status());
   std::vector<double> seconds;
   for (int step = 0; step < kWarmUp + FLAGS_steps; ++step) {

@@ -56,14 +56,14 @@ absl::StatusOr<std::unique_ptr<Block>> BlockOf(const Job& job, const Optimizer& 
         absl::StrCat("the state of block ", state.block(), " does not fit the job"));
   }
   PayloadReader reader(payload);
-  std::vector<FloatBuffer> buffers;
-  for (size_t i = 0; i < arrays; ++i) {
-    buffers.emplace_back(size);
-    reader.Take(size * sizeof(float)).CopyTo(buffers.back().data());
+  FloatBuffer values(size, arena.get());  // where they stay
+  reader.Take(size * sizeof(float)).CopyTo(values.data());
+  std::vector<FloatBuffer> slots;
+  while (slots.size() + 1 < arrays) {
+    slots.emplace_back(size);
+    reader.Take(size * sizeof(float)).CopyTo(slots.back().data());
   }
-  FloatBuffer values = std::move(buffers.front());
-  buffers.erase(buffers.begin());
-  return std::make_unique<Block>(std::move(values), std::move(buffers), state.version(),
+  return std::make_unique<Block>(std::move(values), std::move(slots), state.version(),
                                  std::move(arena),
                                  state.has_rate_factor() ? state.rate_factor() : 1.0f);
 }

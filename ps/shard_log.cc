@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <deque>
 #include <future>
 #include <limits>
 #include <memory>
@@ -308,33 +309,47 @@ void Shard::RecoverFromStandby() {
 // Null when the standby has no copy.
 absl::StatusOr<std::unique_ptr<Shard::Declared>> Shard::FetchFromStandby() {
   const absl::Time deadline = Now() + options_.standby_patience;
-  // Waits for the answer to one piece; asks again while the standby is not there.
-  const auto fetch = [&](int piece) {
+  using Reply = absl::StatusOr<FetchReplicaReply>;
+  const auto ask = [&](size_t piece) {
+    const auto promise = std::make_shared<std::promise<Reply>>();
+    v1::FetchReplicaRequest request;
+    request.set_shard(options_.shard_index);
+    request.set_piece(static_cast<int>(piece));
+    options_.standby->FetchReplica(
+        request, [promise](Reply reply) { promise->set_value(std::move(reply)); });
+    return promise->get_future();
+  };
+  // The answer to one piece; asks again while the standby is not there.
+  const auto await = [&](size_t piece, std::future<Reply> answer) {
     for (;;) {
-      std::promise<absl::StatusOr<FetchReplicaReply>> promise;
-      v1::FetchReplicaRequest request;
-      request.set_shard(options_.shard_index);
-      request.set_piece(piece);
-      options_.standby->FetchReplica(request, [&promise](absl::StatusOr<FetchReplicaReply> reply) {
-        promise.set_value(std::move(reply));
-      });
-      absl::StatusOr<FetchReplicaReply> reply = promise.get_future().get();
+      Reply reply = answer.get();
       if (!absl::IsUnavailable(reply.status())) return reply;
-      MutexLock lock(&mutex_);
-      if (stopping_ || Now() >= deadline) return reply;
-      changed_.WaitFor(&mutex_, absl::Milliseconds(100));
+      {
+        MutexLock lock(&mutex_);
+        if (stopping_ || Now() >= deadline) return reply;
+        changed_.WaitFor(&mutex_, absl::Milliseconds(100));
+      }
+      answer = ask(piece);
     }
   };
-  PARLEY_ASSIGN_OR_RETURN(const FetchReplicaReply first, fetch(0));
+  PARLEY_ASSIGN_OR_RETURN(const FetchReplicaReply first, await(0, ask(0)));
   if (!first.response.has_books()) return nullptr;
   const v1::Books& books = first.response.books();
   PARLEY_ASSIGN_OR_RETURN(const Job job, Job::Create(books.spec()));
   PARLEY_ASSIGN_OR_RETURN(ShardBooks made_books,
                           ShardBooks::FromProto(job, options_.shard_index, books));
   Recovery recovery{nullptr, 0, std::move(made_books), {}};
-  for (size_t i = 0; i < recovery.books.numbers().size(); ++i) {
+  // Some are on their way while one is taken in.
+  constexpr size_t kAhead = 8;
+  const size_t count = recovery.books.numbers().size();
+  std::deque<std::future<Reply>> ahead;
+  for (size_t i = 0; i < count; ++i) {
     const uint32_t number = recovery.books.numbers()[i];
-    PARLEY_ASSIGN_OR_RETURN(const FetchReplicaReply reply, fetch(static_cast<int>(i) + 1));
+    while (ahead.size() < kAhead && i + ahead.size() < count)
+      ahead.push_back(ask(i + ahead.size() + 1));
+    std::future<Reply> answer = std::move(ahead.front());
+    ahead.pop_front();
+    PARLEY_ASSIGN_OR_RETURN(const FetchReplicaReply reply, await(i + 1, std::move(answer)));
     const v1::LogRecord::BlockState& state = reply.response.block_state();
     PARLEY_ASSIGN_OR_RETURN(
         const std::unique_ptr<Optimizer> optimizer,
