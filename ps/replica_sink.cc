@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <future>
-#include <random>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/random_id.h"
 #include "base/status.h"
 #include "glog/logging.h"
 
@@ -14,11 +14,6 @@ namespace {
 
 constexpr size_t kMessageBytes = 8 << 20;  // more than one record only up to this
 constexpr absl::Duration kTryAgainAfter = absl::Milliseconds(100);
-
-uint64_t RandomId() {
-  std::random_device random;
-  return (uint64_t{random()} << 32 | random()) | 1;
-}
 
 size_t BytesOf(const std::vector<ShardRecord>& records) {
   size_t bytes = 0;

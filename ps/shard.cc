@@ -6,14 +6,11 @@
 #include <new>
 
 #include "absl/strings/str_cat.h"
+#include "base/machine_memory.h"
 #include "base/status.h"
 
 namespace parley {
 namespace {
-
-int64_t MachineMemory() {
-  return static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGE_SIZE);
-}
 
 // Of the last level, which all cores of most machines share.
 int64_t CacheBytes() {

@@ -6,11 +6,11 @@
 #include <future>
 #include <limits>
 #include <memory>
-#include <random>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
+#include "base/random_id.h"
 #include "base/status.h"
 #include "glog/logging.h"
 #include "net/checkpoint_folder.h"
@@ -20,11 +20,6 @@
 
 namespace parley {
 namespace {
-
-uint64_t RandomId() {
-  std::random_device random;
-  return (uint64_t{random()} << 32 | random()) | 1;
-}
 
 // The mean gradient of the round is the one that came: there is nothing to compute.
 bool IsItsOwnMean(const ShardState::Round& round) {

@@ -1,11 +1,10 @@
 #include "ps/standby.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/machine_memory.h"
 #include "base/status.h"
 #include "net/job.h"
 #include "ps/block.h"
@@ -17,10 +16,6 @@ namespace parley {
 namespace {
 
 constexpr int kMaxShards = 1 << 16;
-
-int64_t MachineMemory() {
-  return static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGE_SIZE);
-}
 
 }  // namespace
 
