@@ -65,6 +65,8 @@ absl::StatusOr<std::unique_ptr<Policy>> NewSimplePolicy(const v1::Policy& spec, 
 
 }  // namespace
 
+int64_t Policy::RoundsFor(const RoundSnapshot& round, int64_t) const { return round.scheduled; }
+
 bool Policy::PullsNeverWait(int64_t) const { return false; }
 
 bool Policy::AwaitsSilent(int64_t) const { return true; }

@@ -51,9 +51,11 @@ class Policy {
   // applied.
   virtual bool IsComplete(const RoundSnapshot& round) const = 0;
 
-  // Whether a pull of `worker` for `step` may be answered, with the values of the rounds scheduled
-  // by now.
+  // Whether a pull of `worker` for `step` may be answered, when the first RoundsFor it are applied.
   virtual bool MayPull(const RoundSnapshot& round, int worker, int64_t step) const = 0;
+
+  // How many rounds such a pull must see: those scheduled by now, where fewer will not do.
+  virtual int64_t RoundsFor(const RoundSnapshot& round, int64_t step) const;
 
   // Whether any pull may be answered with whatever values there are, from round `round` on.
   virtual bool PullsNeverWait(int64_t round) const;

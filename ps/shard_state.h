@@ -40,8 +40,8 @@ namespace parley {
 //  (2) A block's rounds are scheduled, and reported Applied, in the order of their numbers, without
 //      gaps.
 //  (3) Gradients in a round stand in the order of worker indices.
-//  (4) A pull is answered only when the policies of its blocks allowed it and all rounds scheduled
-//      by then are applied.
+//  (4) A pull is answered only when the policies of its blocks allowed it and the rounds that they
+//      say it must see are applied.
 //  (5) Nothing waits past its deadline, given Ticks.
 //  (6) Of a policy that does not await them, nothing waits for a worker past the end of its lease.
 //  (7) A push is answered only when few of the rounds scheduled by then, kMaxUnapplied of a block,

@@ -13,6 +13,23 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
+TEST(SynchronousTest, AWorkerStartedAgainPullsItsStepWhileTheNextRoundIsNotApplied) {
+  // With norms over several shards the round may wait for this worker, at another shard.
+  ShardStateCluster cluster(2, SynchronousPolicy());
+  cluster.apply_at_once = false;
+  cluster.JoinAll();
+  cluster.Push(0, 0);
+  cluster.Push(1, 0);
+  cluster.Advance(absl::Seconds(11));
+  cluster.Heartbeat(0);
+  cluster.Join(1, /*incarnation=*/2);
+  EXPECT_TRUE(cluster.Answered(cluster.Pull(1, 0)));
+  const uint64_t next = cluster.Pull(1, 1);
+  EXPECT_FALSE(cluster.Answered(next));
+  cluster.ApplyAll();
+  EXPECT_TRUE(cluster.StatusOf(next).ok());
+}
+
 TEST(SynchronousTest, ClosesARoundWhenAllHavePushedInOrderOfWorkers) {
   ShardStateCluster cluster(3, SynchronousPolicy());
   cluster.JoinAll();

@@ -199,7 +199,8 @@ void ShardState::AnswerWaiters(Block& block, Actions* actions) {
       // What nobody was told of need not be shown: its log may be waiting for room.
       const bool shows_kept =
           options_.acknowledges_applied && block.policy->PullsNeverWait(block.applied);
-      waiter.version = shows_kept ? block.applied : block.scheduled;
+      waiter.version =
+          shows_kept ? block.applied : block.policy->RoundsFor(SnapshotOf(block), waiter.step);
     }
     if (waiter.version >= 0 && block.applied >= waiter.version) {
       if (waiter.pulls) {

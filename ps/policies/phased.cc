@@ -21,6 +21,9 @@ class Phased final : public Policy {
   bool MayPull(const RoundSnapshot& round, int worker, int64_t step) const override {
     return Of(round.scheduled).MayPull(round, worker, step);
   }
+  int64_t RoundsFor(const RoundSnapshot& round, int64_t step) const override {
+    return Of(round.scheduled).RoundsFor(round, step);
+  }
   std::vector<int> Missing(const RoundSnapshot& round, int worker, int64_t step) const override {
     return Of(round.scheduled).Missing(round, worker, step);
   }

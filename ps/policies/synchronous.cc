@@ -30,6 +30,11 @@ class Synchronous final : public Policy {
     return round.scheduled >= step;
   }
 
+  // A worker that is started again in the middle of a step pulls for it what the others saw. The
+  // next round may be closed here already, and need norms from a shard where it waits for this very
+  // worker.
+  int64_t RoundsFor(const RoundSnapshot&, int64_t step) const override { return step; }
+
   std::vector<int> Missing(const RoundSnapshot& round, int, int64_t step) const override {
     std::vector<int> missing;
     if (round.scheduled >= step) return missing;
