@@ -33,7 +33,9 @@ absl::StatusOr<std::unique_ptr<LogWriter>> LogWriter::Create(Options options, v1
   return writer;
 }
 
-LogWriter::~LogWriter() {
+LogWriter::~LogWriter() { Close(); }
+
+void LogWriter::Close() {
   {
     MutexLock lock(&mutex_);
     stopping_ = true;

@@ -29,7 +29,7 @@ namespace parley {
 // acknowledged any more. A sync is never repeated, for the pages that it could not write may be
 // gone.
 //
-// Thread safety: safe from any thread; not the destructor, which writes what has come and joins.
+// Thread safety: safe from any thread; not Close and the destructor.
 // Threads: one, which owns the files and the books, and calls back.
 class LogWriter final : public RecordSink {
  public:
@@ -47,6 +47,9 @@ class LogWriter final : public RecordSink {
                                                            ShardBooks books, uint64_t segment,
                                                            int64_t previous_bytes);
   ~LogWriter() override;
+
+  // Writes what has come, and ends the thread. What comes later is not kept.
+  void Close();
 
   void Append(std::vector<ShardRecord> records, absl::AnyInvocable<void()> kept) override;
 

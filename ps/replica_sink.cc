@@ -41,7 +41,9 @@ void ReplicaSink::Start() {
   thread_ = std::thread([this] { Run(); });
 }
 
-ReplicaSink::~ReplicaSink() {
+ReplicaSink::~ReplicaSink() { Close(); }
+
+void ReplicaSink::Close() {
   {
     MutexLock lock(&mutex_);
     stopping_ = true;
@@ -154,6 +156,10 @@ absl::Status ReplicaSink::Begin() {
     const auto fetched = Wait<ParameterServer::FetchReplicaReply>(
         [&](auto done) { options_.standby->FetchReplica(std::move(request), std::move(done)); });
     if (!fetched.ok()) return fetched.status();
+    if (options_.begins_anew && fetched->response.has_books()) {
+      return absl::AbortedError(
+          "there is a copy of this shard, which did not begin with it: start it again");
+    }
     options_.term = fetched->response.term();
   }
   ShardRecord begin;

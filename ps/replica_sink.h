@@ -36,6 +36,8 @@ class ReplicaSink final : public RecordSink {
     std::shared_ptr<ParameterServer> standby;
     int shard = 0;
     uint64_t term = 0;  // from FetchReplica; 0: it asks for one
+    // The shard has its first values. A copy of a shard that had more is then not replaced.
+    bool begins_anew = false;
     absl::Duration patience = absl::Seconds(10);
     Env* env = Env::Posix();  // the clock
     // Must bring about an Append of the state of each block, in its turn among the block's rounds.
@@ -46,6 +48,9 @@ class ReplicaSink final : public RecordSink {
 
   ReplicaSink(Options options, v1::Books identity, ShardBooks books);
   ~ReplicaSink() override;
+
+  // Sends what has come, unless that fails, and ends the thread. What comes later is not kept.
+  void Close();
 
   // Before anything is appended, and where `fill` may be called from then on.
   void Start();

@@ -58,12 +58,21 @@ Shard::~Shard() {
   for (AnswerDone& done : waiting) done({0, stopped, {}, 0});
   for (EarlyJoin& join : early) join.done(stopped);
   for (SumsWaiter& waiter : sums) waiter.done(stopped);
-  owners_.clear();             // their last tasks may post to the background thread
-  if (declared_ != nullptr) {  // what they keep last is reported here
-    declared_->log.reset();
-    declared_->replica.reset();
-  }
+  owners_.clear();  // their last tasks may post to the background thread
+  CloseSinks();     // what they keep last is reported here
   background_.reset();
+  CloseSinks();  // of what it has published since
+}
+
+void Shard::CloseSinks() {
+  Declared* declared;
+  {
+    MutexLock lock(&mutex_);
+    declared = declared_.get();
+  }
+  if (declared == nullptr) return;
+  if (declared->log != nullptr) declared->log->Close();
+  if (declared->replica != nullptr) declared->replica->Close();
 }
 
 // Declaring.

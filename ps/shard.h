@@ -248,16 +248,21 @@ class Shard final : public ParameterServer {
                                                          Recovery* recovery) const;
   // The rounds of the log since `declared`'s blocks.
   absl::Status Replay(Declared* declared, Recovery* recovery) const;
+  absl::Status TakeState(Declared* declared, const v1::LogRecord::BlockState& state,
+                         const Payload& payload) const;
   absl::Status TakeRound(Declared* declared, const v1::LogRecord::Round& round,
                          const Payload& payload) const;
   // Where `log` can be gone on from: the newest first, each a manifest (empty: none) and a segment.
   std::vector<std::pair<std::string, uint64_t>> StartsOf(const LogReader& log) const;
+  // Ends their threads; what comes then is not kept.
+  void CloseSinks();
   absl::Status BeginSinks(Declared* declared, const std::string& checkpoint);
   // From where the records of `declared` go on.
   struct SinkStart {
     uint64_t segment = 1;
     int64_t previous_bytes = 0;
     uint64_t term = 0;
+    bool begins_anew = false;  // with the job's first values
   };
   absl::Status StartSinks(Declared* declared, v1::Books identity, ShardBooks books,
                           SinkStart start);

@@ -103,6 +103,8 @@ absl::Status ShardBooks::Take(const v1::LogRecord& record) {
       return TakeMember(record.member());
     case v1::LogRecord::kRound:
       return TakeRound(record.round());
+    case v1::LogRecord::kBlockState:
+      return absl::OkStatus();  // the books have its version
     default:
       return DoesNotFollow("it is of an unknown kind");
   }
@@ -122,6 +124,7 @@ absl::Status ShardBooks::TakeMember(const v1::LogRecord::Member& member) {
       block.taken_below[index] = std::max(block.taken_below[index], block.clocks[index]);
     }
   }
+  if (member.incarnation() < worker.incarnation) return absl::OkStatus();  // said by an earlier one
   worker.presence = member.presence();
   return absl::OkStatus();
 }
@@ -153,7 +156,7 @@ absl::Status ShardBooks::TakeRound(const v1::LogRecord::Round& round) {
     }
     worker.taken[part.sequence()].push_back(round.block());
     while (worker.taken.size() > kRemembered) {
-      worker.oldest_sequence = worker.taken.begin()->first + 1;
+      worker.oldest_sequence = std::max(worker.oldest_sequence, worker.taken.begin()->first + 1);
       worker.taken.erase(worker.taken.begin());
     }
   }

@@ -97,7 +97,12 @@ void Shard::PostCut(Declared* declared, const std::shared_ptr<CheckpointCut>& cu
       RunInTurn(declared, i, [this, declared, cut, i] {
         cut->blocks[i].cut = declared->blocks[i]->Cut();
         if (cut->missing.fetch_sub(1, std::memory_order_acq_rel) > 1) return;
-        background_->Post([this, declared, cut] { WriteCut(declared, cut.get()); });
+        const auto write = [this, declared, cut] {
+          background_->Post([this, declared, cut] { WriteCut(declared, cut.get()); });
+        };
+        // A checkpoint must not have rounds that the log may yet lose.
+        if (declared->sink == nullptr) return write();
+        declared->sink->Append({}, write);
       });
     });
   }

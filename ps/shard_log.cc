@@ -68,7 +68,9 @@ absl::Status Shard::BeginSinks(Declared* declared, const std::string& checkpoint
     clocks.push_back(std::move(block.clocks));
   }
   ShardBooks books(declared->job, options_.shard_index, declared->numbers, versions, clocks);
-  return StartSinks(declared, std::move(identity), std::move(books), SinkStart());
+  SinkStart start;
+  start.begins_anew = true;
+  return StartSinks(declared, std::move(identity), std::move(books), start);
 }
 
 absl::Status Shard::StartSinks(Declared* declared, v1::Books identity, ShardBooks books,
@@ -100,6 +102,7 @@ absl::Status Shard::StartSinks(Declared* declared, v1::Books identity, ShardBook
     options.standby = options_.standby;
     options.shard = options_.shard_index;
     options.term = start.term;
+    options.begins_anew = start.begins_anew;
     options.patience = options_.standby_patience;
     options.env = options_.env;
     options.fill = [this, declared] { FillReplica(declared); };
@@ -318,7 +321,9 @@ absl::StatusOr<std::unique_ptr<Shard::Declared>> Shard::FetchFromStandby() {
   const auto await = [&](size_t piece, std::future<Reply> answer) {
     for (;;) {
       Reply reply = answer.get();
-      if (!absl::IsUnavailable(reply.status())) return reply;
+      if (!absl::IsUnavailable(reply.status()) && !absl::IsDeadlineExceeded(reply.status())) {
+        return reply;
+      }
       {
         MutexLock lock(&mutex_);
         if (stopping_ || Now() >= deadline) return reply;
@@ -360,8 +365,18 @@ absl::StatusOr<std::unique_ptr<Shard::Declared>> Shard::FetchFromStandby() {
                           MakeDeclared(books.spec(), books.checkpoint(), &recovery));
   SinkStart start;
   start.term = first.response.term();
+  v1::Books identity = IdentityOf(books);
+  identity.set_log_id(RandomId());  // checkpoints of before know nothing of this log
   PARLEY_RETURN_IF_ERROR(
-      StartSinks(made.get(), IdentityOf(books), std::move(recovery.books), start));
+      StartSinks(made.get(), std::move(identity), std::move(recovery.books), start));
+  if (made->log != nullptr) {  // which begins with the copy, and not with the job's first values
+    std::vector<ShardRecord> states(made->blocks.size());
+    for (size_t i = 0; i < states.size(); ++i) {
+      *states[i].record.mutable_block_state() =
+          StateOf(made->numbers[i], *made->blocks[i], &states[i].payload);
+    }
+    made->log->Append(std::move(states), nullptr);
+  }
   return made;
 }
 
@@ -396,6 +411,9 @@ absl::Status Shard::Replay(Declared* declared, Recovery* recovery) const {
       recovery->log->Replay(recovery->segment, [&](const ReadLogRecord& record) {
         PARLEY_RETURN_IF_ERROR(recovery->books.Take(record.record));
         ++rounds;
+        if (record.record.has_block_state()) {
+          return TakeState(declared, record.record.block_state(), record.payload);
+        }
         if (!record.record.has_round()) return absl::OkStatus();
         return TakeRound(declared, record.record.round(), record.payload);
       }));
@@ -405,6 +423,19 @@ absl::Status Shard::Replay(Declared* declared, Recovery* recovery) const {
         absl::StrCat("the log ends before the checkpoint, in block ", declared->numbers[i]));
   }
   LOG(INFO) << task_ << ": " << rounds << " records of its log, from segment " << recovery->segment;
+  return absl::OkStatus();
+}
+
+// A log that began with the copy of a standby has the blocks of the copy.
+absl::Status Shard::TakeState(Declared* declared, const v1::LogRecord::BlockState& state,
+                              const Payload& payload) const {
+  const bool known = state.block() < declared->local.size() && declared->local[state.block()] >= 0;
+  if (!known) return absl::DataLossError("the state of a block that is not here");
+  std::unique_ptr<Block>& block =
+      declared->blocks[static_cast<size_t>(declared->local[state.block()])];
+  if (state.version() <= block->Snapshot().version) return absl::OkStatus();
+  PARLEY_ASSIGN_OR_RETURN(block, BlockOf(declared->job, declared->OptimizerOf(state.block()), state,
+                                         payload, options_.arena));
   return absl::OkStatus();
 }
 

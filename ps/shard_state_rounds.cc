@@ -83,6 +83,7 @@ SequenceWindow::Answer ShardState::TakePushes(PushPull& request, Actions* action
 }
 
 void ShardState::CloseIfComplete(size_t index, Actions* actions) {
+  if (!failure_.ok()) return;  // its gradients are gone
   Block& block = blocks_[index];
   const bool any = std::any_of(block.workers.begin(), block.workers.end(),
                                [](const WorkerInRound& worker) { return worker.pushed; });

@@ -7,6 +7,7 @@
 #include "base/machine_memory.h"
 #include "base/status.h"
 #include "net/job.h"
+#include "net/norm_plan.h"
 #include "ps/block.h"
 #include "ps/optimizer.h"
 #include "ps/replay.h"
@@ -127,6 +128,9 @@ absl::StatusOr<std::unique_ptr<Standby::Copy>> Standby::BeginCopy(
   if (request.shard() >= job.spec().num_shards()) {
     return absl::InvalidArgumentError("the job has no such shard");
   }
+  if (!NormPlan(&job).empty()) {
+    return absl::InvalidArgumentError("its optimizers need norms, which a copy does not have");
+  }
   PARLEY_ASSIGN_OR_RETURN(ShardBooks made, ShardBooks::FromProto(job, request.shard(), books));
   auto copy = std::make_unique<Copy>(std::move(job), std::move(made));
   copy->identity.mutable_spec()->CopyFrom(books.spec());
@@ -176,6 +180,9 @@ absl::Status Standby::TakeRecords(const v1::ReplicateRequest& request, const Pay
                                                            record.block_state(), part));
     } else {
       PARLEY_RETURN_IF_ERROR(copy->books.Take(record));
+    }
+    if (record.has_round() && record.round().sums_size() > 0) {
+      return absl::DataLossError("a round has norms, in a job without");
     }
     if (record.has_round()) {
       const size_t index = copy->Find(record.round().block());
