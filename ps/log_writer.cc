@@ -86,10 +86,12 @@ void LogWriter::Run() {
     break;
   }
   // Nothing is acknowledged any more.
-  MutexLock lock(&mutex_);
-  while (!stopping_) {
-    items_.clear();
-    changed_.Wait(&mutex_);
+  for (;;) {
+    std::vector<Item> dropped;  // who waits hears it outside the lock
+    MutexLock lock(&mutex_);
+    dropped.swap(items_);
+    if (stopping_) return;
+    if (dropped.empty()) changed_.Wait(&mutex_);
   }
 }
 

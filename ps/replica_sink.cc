@@ -108,13 +108,14 @@ void ReplicaSink::Run() {
       continue;
     }
     if (absl::IsAborted(status)) {
+      std::deque<Item> dropped;
       {
         MutexLock lock(&mutex_);
         superseded_ = true;
-        items_.clear();
+        dropped.swap(items_);
       }
+      options_.superseded(status);  // before those who wait hear that nothing is kept
       held_.clear();
-      options_.superseded(status);
       return;
     }
     if (stopping()) return;

@@ -146,6 +146,25 @@ TEST_F(ShardReplicaTest, AnEarlierStartOfTheTaskIsHeardNoMore) {
   Push(&later, 1);
 }
 
+TEST_F(ShardReplicaTest, AShardThatBeganAnewDoesNotReplaceACopyThatIsThere) {
+  OneShard shard(OneShardSpec(1, /*synchronous=*/true));
+  StartNew(&shard);
+  Push(&shard, 0);
+  const std::vector<float> values = shard.Pull(1);
+  // It is started again and cannot reach its copy, so that the chief declares the job anew.
+  ShardOptions options;
+  options.standby = wire_;
+  OneShard hasty(OneShardSpec(1, /*synchronous=*/true));
+  hasty.StartWith(options);
+  ASSERT_TRUE(hasty.Declare().ok());
+  EXPECT_FALSE(hasty.Join(0, 2).ok());
+  EXPECT_THAT(std::string(hasty.shard().durability_status().message()),
+              ::testing::HasSubstr("start it again"));
+  Start(&shard);
+  Push(&shard, 0);
+  EXPECT_EQ(shard.Pull(1), values);
+}
+
 TEST_F(ShardReplicaTest, WhereThereIsNoCopyAJobBeginsAnew) {
   OneShard shard(OneShardSpec(1, /*synchronous=*/true));
   StartNew(&shard);

@@ -13,6 +13,28 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
+TEST(SynchronousTest, OfSeveralThatWaitForADeadWorkersPlaceTheLatestStartGetsIt) {
+  ShardStateCluster cluster(1, SynchronousPolicy());
+  cluster.Join(0, /*incarnation=*/1);
+  const uint64_t died_waiting = cluster.Join(0, /*incarnation=*/2);
+  const uint64_t latest = cluster.Join(0, /*incarnation=*/3);
+  cluster.Advance(absl::Seconds(10));
+  EXPECT_TRUE(cluster.Answered(latest));
+  EXPECT_TRUE(cluster.StatusOf(latest).ok());
+  EXPECT_FALSE(cluster.Answered(died_waiting) && cluster.StatusOf(died_waiting).ok());
+}
+
+TEST(SynchronousTest, AJobThatHasFailedClosesNoRounds) {
+  ShardStateCluster cluster(3, SynchronousPolicy());
+  cluster.JoinAll();
+  cluster.Push(0, 0);
+  cluster.Push(2, 0);
+  EXPECT_TRUE(cluster.Leave(1, "out of memory").ok());
+  EXPECT_TRUE(cluster.Leave(0).ok());  // the one that is left has pushed, but its gradient is gone
+  EXPECT_TRUE(cluster.Leave(2).ok());
+  EXPECT_TRUE(cluster.rounds[0].empty());
+}
+
 TEST(SynchronousTest, AWorkerStartedAgainPullsItsStepWhileTheNextRoundIsNotApplied) {
   // With norms over several shards the round may wait for this worker, at another shard.
   ShardStateCluster cluster(2, SynchronousPolicy());

@@ -110,6 +110,10 @@ ShardState::Actions ShardState::Tick(absl::Time now) {
   // Newcomers whose place has become free.
   std::vector<std::pair<uint64_t, Waiting>> joins;
   for (const uint64_t token : joins_) joins.emplace_back(token, waiting_.at(token));
+  // The latest start of a worker first: earlier ones may have died while they waited.
+  std::stable_sort(joins.begin(), joins.end(), [](const auto& a, const auto& b) {
+    return a.second.incarnation > b.second.incarnation;
+  });
   for (const auto& [token, waiting] : joins) {
     const Worker& holder = workers_[waiting.worker];
     if (holder.presence == Presence::kLive && now < holder.last_heard + options_.lease) continue;

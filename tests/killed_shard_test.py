@@ -49,7 +49,7 @@ class KilledShardTest(job.JobTest):
             port = free_port(random_source)
             if port not in ports:
                 ports.append(port)
-        ps_flags = (f"--checkpoint_dir={folder}", "--lease=1500ms") + ps_flags
+        ps_flags = (f"--checkpoint_dir={folder}", "--lease=500ms") + ps_flags
         servers = [self.start_shard(ports, i, 2, *ps_flags) for i in range(2)]
         hosts = ",".join(f"localhost:{port}" for port in ports)
         flags = worker_flags + (f"--checkpoint_dir={folder}",)

@@ -24,7 +24,7 @@ def mappings(pid):
 
 class KilledWorkerTest(job.JobTest):
     def run_disturbed(self, transport, folder, random_source, flags=FLAGS, most_kills=KILLS):
-        servers, hosts = self.start_ps(2, 2, "--lease=1500ms", f"--checkpoint_dir={folder}")
+        servers, hosts = self.start_ps(2, 2, "--lease=500ms", f"--checkpoint_dir={folder}")
         flags = flags + (f"--transport={transport}", f"--checkpoint_dir={folder}")
         chief = self.start_worker(hosts, 0, 2, *flags)
         kills = 0

@@ -5,9 +5,11 @@
 #include <cstring>
 #include <limits>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "absl/types/optional.h"
 #include "base/aligned_buffer.h"
@@ -465,8 +467,14 @@ void ClientImpl::Transfer(const Step& step, const absl::Status& legal_pulls,
         absl::CancelledError(absl::StrCat(name, ": another request of this step failed"));
     for (const std::shared_ptr<Session>& session : sessions) session->CancelOperation(id, status);
   };
+  std::set<int> asked;
+  for (const PlannedRequest& request : plan) asked.insert(request.shard);
+  const std::string who =
+      absl::StrCat(name, ": ", absl::StrJoin(asked, ", ", [](std::string* out, int shard) {
+                     absl::StrAppend(out, "ps:", shard);
+                   }));
   auto operation = std::make_shared<Operation>(
-      static_cast<int>(plan.size()), name, deadline, timer_, cancel,
+      static_cast<int>(plan.size()), who, deadline, timer_, cancel,
       [done = std::move(done), state = state_](absl::Status status) mutable {
         done(std::move(status));
         MutexLock lock(&state->mutex);
