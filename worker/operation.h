@@ -22,9 +22,9 @@ namespace parley {
 // Thread safety: safe from any thread. Held by shared_ptr, also by what it lent.
 class Operation : public std::enable_shared_from_this<Operation> {
  public:
-  // `requests` >= 1 of them will end. `name` begins errors of its own: "worker:1 step 5: ps:0, ps:1". `cancel`
-  // runs at the first error, to end the other requests early; `ready` runs once, at the end.
-  // Neither may block.
+  // `requests` >= 1 of them will end. `name` begins errors of its own: "worker:1 step 5: ps:0,
+  // ps:1". `cancel` runs at the first error, to end the other requests early; `ready` runs once, at
+  // the end. Neither may block.
   Operation(int requests, std::string name, Timer::Time deadline, std::shared_ptr<Timer> timer,
             absl::AnyInvocable<void()> cancel, absl::AnyInvocable<void(absl::Status)> ready);
 
