@@ -6,7 +6,7 @@
 
 One JSON line each. cost/MODEL/HOW: the time of a step of a synchronous training job on Fashion-MNIST, two workers and two shards, with a
 log on disk, a replica, both, or checkpoints on the way; the limit is the same without. push_pull/HOW: the same of 64 MiB that are pushed and
-pulled and nothing else. recovery/HOW: MB/s at which a killed shard that is started again has its state, from its start until it has; the limit
+pulled and nothing else. recovery/HOW: MB/s at which a killed shard that is started again has its state, from its start until it has: of its values, or of the log's rounds; the limit
 is the rate of a copy of as many bytes over a socket of the loopback device, or from a file that was just written.
 """
 
@@ -148,13 +148,10 @@ def recover(options, how):
 def socket_rate(size):
     """Bytes a second from one process' memory to another's, over the loopback device."""
     with socket.create_server(("localhost", 0)) as server:
-        reader, writer = os.pipe()
         if os.fork() == 0:
             with socket.create_connection(server.getsockname()) as peer:
                 peer.sendall(bytearray(size))
             os._exit(0)
-        os.close(reader)
-        os.close(writer)
         connection, _ = server.accept()
         with connection:
             buffer = memoryview(bytearray(size))
@@ -220,7 +217,8 @@ def main():
     if "recovery" in cases:
         for how in ("replica", "log"):
             size, seconds, replayed = recover(options, how)
-            size *= 1 + replayed // (options.mib or 1) if how == "log" else 1
+            if how == "log":
+                size = replayed * MIB  # a round is a block
             limit = socket_rate(256 * MIB) if how == "replica" else file_rate(options.folder, 256 * MIB)
             say(f"recovery/{how}/{options.mib}MiB", size / seconds / 1e6, "MB/s", "socket" if how == "replica" else "file", limit / 1e6,
                 size / seconds / limit, seconds=round(seconds, 3), records=replayed)

@@ -19,7 +19,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
+#include <cstdlib>
+#include <cstring>
 #include <iostream>
 #include <memory>
 #include <string>
@@ -56,7 +59,20 @@ namespace {
 constexpr int64_t kTcpBytes = int64_t{64} << 20;
 constexpr int kWarmUp = 2;
 
-void Check(const absl::Status& status) { CHECK(status.ok()) << status; }
+// Ends the program, with one line, unless `holds`; with what the system says, if it says something.
+void Require(bool holds, const std::string& what) {
+  if (holds) return;
+  const int error = errno;
+  std::cerr << "link_ends: " << what;
+  if (error != 0) std::cerr << ": " << std::strerror(error);
+  std::cerr << std::endl;
+  std::_Exit(1);
+}
+
+void Check(const absl::Status& status) {
+  errno = 0;
+  Require(status.ok(), std::string(status.message()));
+}
 
 double Now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -66,7 +82,8 @@ sockaddr_in AddressOf(const std::string& host, int port) {
   sockaddr_in address = {};
   address.sin_family = AF_INET;
   address.sin_port = htons(static_cast<uint16_t>(port));
-  CHECK_EQ(inet_pton(AF_INET, host.c_str(), &address.sin_addr), 1) << host;
+  Require(inet_pton(AF_INET, host.c_str(), &address.sin_addr) == 1,
+          absl::StrCat("not an IPv4 address: ", host));
   return address;
 }
 
@@ -75,7 +92,7 @@ void SendAll(int socket, int64_t bytes) {
   while (bytes > 0) {
     const size_t chunk = static_cast<size_t>(std::min<int64_t>(bytes, 1 << 18));
     const ssize_t sent = send(socket, buffer.data(), chunk, MSG_NOSIGNAL);
-    PCHECK(sent > 0);
+    Require(sent > 0, "sending");
     bytes -= sent;
   }
 }
@@ -85,7 +102,7 @@ void ReceiveAll(int socket, int64_t bytes) {
   while (bytes > 0) {
     const size_t most = static_cast<size_t>(std::min<int64_t>(bytes, 1 << 18));
     const ssize_t received = recv(socket, buffer.data(), most, 0);
-    PCHECK(received > 0) << "the other end of the link has gone";
+    Require(received > 0, "the other end of the link has gone");
     bytes -= received;
   }
 }
@@ -99,16 +116,16 @@ void Exchange(int out, int in) {
 
 int RunTcpServer() {
   const int listener = socket(AF_INET, SOCK_STREAM, 0);
-  PCHECK(listener >= 0);
+  Require(listener >= 0, "a socket");
   sockaddr_in address = AddressOf(FLAGS_host, 0);
-  PCHECK(bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0);
-  PCHECK(listen(listener, 2) == 0);
+  Require(bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0, "binding");
+  Require(listen(listener, 2) == 0, "listening");
   socklen_t length = sizeof(address);
-  PCHECK(getsockname(listener, reinterpret_cast<sockaddr*>(&address), &length) == 0);
+  Require(getsockname(listener, reinterpret_cast<sockaddr*>(&address), &length) == 0, "listening");
   std::cout << "port " << ntohs(address.sin_port) << std::endl;
   const int in = accept(listener, nullptr, nullptr);
   const int out = accept(listener, nullptr, nullptr);
-  PCHECK(in >= 0 && out >= 0);
+  Require(in >= 0 && out >= 0, "accepting");
   ReceiveAll(in, 1);
   Exchange(out, in);
   ReceiveAll(in, 1);  // the client has all
@@ -118,13 +135,15 @@ int RunTcpServer() {
 int RunTcpClient() {
   const std::vector<std::string> peer = absl::StrSplit(FLAGS_peer, ':');
   int port = 0;
-  CHECK(peer.size() == 2 && absl::SimpleAtoi(peer[1], &port)) << FLAGS_peer;
+  Require(peer.size() == 2 && absl::SimpleAtoi(peer[1], &port),
+          absl::StrCat("--peer=", FLAGS_peer, " is not host:port"));
   const sockaddr_in address = AddressOf(peer[0], port);
   int sockets[2];
   for (int& each : sockets) {
     each = socket(AF_INET, SOCK_STREAM, 0);
-    PCHECK(each >= 0);
-    PCHECK(connect(each, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0);
+    Require(each >= 0, "a socket");
+    Require(connect(each, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0,
+            absl::StrCat("connecting to ", FLAGS_peer));
   }
   SendAll(sockets[0], 1);
   const double begin = Now();

@@ -17,7 +17,8 @@ struct ShardRecord {
   Payload payload;
 };
 
-// Where a shard's changes go before they are acknowledged: a log on disk (ps/log_writer.h).
+// Where a shard's changes go before they are acknowledged: a log on disk (ps/log_writer.h), a
+// copy at another task (ps/replica_sink.h), or both (ps/both_sinks.h).
 // Thread safety: safe from any thread.
 class RecordSink {
  public:

@@ -6,7 +6,6 @@ PARLEY_KILLS in the environment: how often a job's tasks are killed; 2 unless to
 
 import os
 import random
-import socket
 import time
 import unittest
 
@@ -15,18 +14,6 @@ from tests import job
 KILLS = int(os.environ.get("PARLEY_KILLS", "2"))
 STEPS = 300 * (KILLS + 1)
 FLAGS = ("--model=mlp", "--batch_size=32", f"--steps={STEPS}", "--optimizer=momentum", "--learning_rate=0.02", "--seed=5")
-
-
-def free_port(random_source):
-    """A port that stays free while nobody listens on it: not one of those that connections get by themselves."""
-    while True:
-        port = random_source.randrange(12000, 30000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("localhost", port))
-                return port
-            except OSError:
-                pass
 
 
 class KilledShardTest(job.JobTest):
@@ -44,11 +31,8 @@ class KilledShardTest(job.JobTest):
 
     def run_disturbed(self, folder, random_source, worker_flags, ps_flags, kills_workers=False):
         replicates = "--replicas=1" in ps_flags
-        ports = []
-        while len(ports) < 2:
-            port = free_port(random_source)
-            if port not in ports:
-                ports.append(port)
+        first = job.free_ports(2)
+        ports = [first, first + 1]
         ps_flags = (f"--checkpoint_dir={folder}", "--lease=500ms") + ps_flags
         servers = [self.start_shard(ports, i, 2, *ps_flags) for i in range(2)]
         hosts = ",".join(f"localhost:{port}" for port in ports)

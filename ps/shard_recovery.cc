@@ -1,0 +1,247 @@
+// How a Shard goes on from what an earlier start of it wrote down: in its log, or at another task.
+
+#include <deque>
+#include <future>
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/file.h"
+#include "base/random_id.h"
+#include "base/status.h"
+#include "glog/logging.h"
+#include "net/checkpoint_folder.h"
+#include "ps/checkpoint_format.h"
+#include "ps/replay.h"
+#include "ps/shard.h"
+
+namespace parley {
+namespace {
+
+// What of the books is the job's.
+v1::Books IdentityOf(const v1::Books& books) {
+  v1::Books identity;
+  *identity.mutable_spec() = books.spec();
+  identity.set_checkpoint(books.checkpoint());
+  identity.set_log_id(books.log_id());
+  return identity;
+}
+
+}  // namespace
+
+absl::StatusOr<bool> Shard::Recover() {
+  if (options_.log_folder.empty()) return false;
+  const absl::StatusOr<LogReader> log = LogReader::Open(options_.env, options_.log_folder);
+  if (absl::IsNotFound(log.status())) return false;
+  if (!log.ok()) return Annotate(log.status(), task_);
+  const v1::Books& last = log->BeginOf(log->last_segment()).books();
+  PARLEY_ASSIGN_OR_RETURN(const Job job, Job::Create(last.spec()));
+  absl::Status why = absl::DataLossError("no checkpoint has the values that its log begins with");
+  for (const auto& [checkpoint, segment] : StartsOf(*log)) {
+    absl::StatusOr<ShardBooks> books =
+        ShardBooks::FromProto(job, options_.shard_index, log->BeginOf(segment).books());
+    if (!books.ok()) return Annotate(books.status(), task_);
+    Recovery recovery{&*log, segment, *std::move(books), {}};
+    absl::StatusOr<std::unique_ptr<Declared>> made =
+        MakeDeclared(last.spec(), checkpoint, &recovery);
+    if (!made.ok()) {
+      why = made.status();
+      LOG(WARNING) << task_ << ": its log cannot be gone on from "
+                   << (checkpoint.empty() ? "the beginning" : checkpoint) << ": " << why.message();
+      continue;
+    }
+    SinkStart start;
+    start.segment = log->last_segment() + 1;
+    start.previous_bytes = recovery.last_bytes;
+    PARLEY_RETURN_IF_ERROR(Annotate(
+        StartSinks(made->get(), IdentityOf(last), std::move(recovery.books), start), task_));
+    Publish(*std::move(made));
+    return true;
+  }
+  return Annotate(why, task_);
+}
+
+void Shard::Publish(std::unique_ptr<Declared> made) {
+  MutexLock lock(&mutex_);
+  declared_ = std::move(made);
+  next_tick_ = absl::InfinitePast();
+  changed_.NotifyAll();
+}
+
+void Shard::RecoverFromStandby() {
+  {
+    MutexLock lock(&mutex_);
+    recovering_ = true;
+  }
+  // Where Declare runs, too: it comes after this.
+  background_->Post([this] {
+    absl::StatusOr<std::unique_ptr<Declared>> fetched = FetchFromStandby();
+    if (!fetched.ok()) LOG(WARNING) << task_ << ": no copy of it: " << fetched.status().message();
+    if (fetched.ok() && *fetched != nullptr) {
+      LOG(INFO) << task_ << ": it has its state back";
+      Publish(*std::move(fetched));
+    }
+    {
+      MutexLock lock(&mutex_);
+      recovering_ = false;
+    }
+    JoinEarly();
+  });
+}
+
+// Null when the standby has no copy.
+absl::StatusOr<std::unique_ptr<Shard::Declared>> Shard::FetchFromStandby() {
+  const absl::Time deadline = Now() + options_.standby_patience;
+  using Reply = absl::StatusOr<FetchReplicaReply>;
+  const auto ask = [&](size_t piece) {
+    const auto promise = std::make_shared<std::promise<Reply>>();
+    v1::FetchReplicaRequest request;
+    request.set_shard(options_.shard_index);
+    request.set_piece(static_cast<int>(piece));
+    options_.standby->FetchReplica(
+        request, [promise](Reply reply) { promise->set_value(std::move(reply)); });
+    return promise->get_future();
+  };
+  // The answer to one piece; asks again while the standby is not there.
+  const auto await = [&](size_t piece, std::future<Reply> answer) {
+    for (;;) {
+      Reply reply = answer.get();
+      if (!absl::IsUnavailable(reply.status()) && !absl::IsDeadlineExceeded(reply.status())) {
+        return reply;
+      }
+      {
+        MutexLock lock(&mutex_);
+        if (stopping_ || Now() >= deadline) return reply;
+        changed_.WaitFor(&mutex_, absl::Milliseconds(100));
+      }
+      answer = ask(piece);
+    }
+  };
+  PARLEY_ASSIGN_OR_RETURN(const FetchReplicaReply first, await(0, ask(0)));
+  if (!first.response.has_books()) return nullptr;
+  const v1::Books& books = first.response.books();
+  PARLEY_ASSIGN_OR_RETURN(const Job job, Job::Create(books.spec()));
+  PARLEY_ASSIGN_OR_RETURN(ShardBooks made_books,
+                          ShardBooks::FromProto(job, options_.shard_index, books));
+  Recovery recovery{nullptr, 0, std::move(made_books), {}};
+  // Some are on their way while one is taken in.
+  constexpr size_t kAhead = 8;
+  const size_t count = recovery.books.numbers().size();
+  std::deque<std::future<Reply>> ahead;
+  for (size_t i = 0; i < count; ++i) {
+    const uint32_t number = recovery.books.numbers()[i];
+    while (ahead.size() < kAhead && i + ahead.size() < count)
+      ahead.push_back(ask(i + ahead.size() + 1));
+    std::future<Reply> answer = std::move(ahead.front());
+    ahead.pop_front();
+    PARLEY_ASSIGN_OR_RETURN(const FetchReplicaReply reply, await(i + 1, std::move(answer)));
+    const v1::LogRecord::BlockState& state = reply.response.block_state();
+    PARLEY_ASSIGN_OR_RETURN(
+        const std::unique_ptr<Optimizer> optimizer,
+        NewOptimizer(job.OptimizerOf(job.blocks()[number].parameter), options_.optimizers));
+    PARLEY_ASSIGN_OR_RETURN(std::unique_ptr<Block> block,
+                            BlockOf(job, *optimizer, state, reply.payload, options_.arena));
+    if (state.block() != number || state.version() != recovery.books.blocks()[i].version) {
+      return absl::DataLossError("the copy changed while it was fetched");
+    }
+    recovery.blocks.push_back(std::move(block));
+  }
+  PARLEY_ASSIGN_OR_RETURN(std::unique_ptr<Declared> made,
+                          MakeDeclared(books.spec(), books.checkpoint(), &recovery));
+  SinkStart start;
+  start.term = first.response.term();
+  v1::Books identity = IdentityOf(books);
+  identity.set_log_id(RandomId());  // checkpoints of before know nothing of this log
+  PARLEY_RETURN_IF_ERROR(
+      StartSinks(made.get(), std::move(identity), std::move(recovery.books), start));
+  if (made->log != nullptr) {  // which begins with the copy, and not with the job's first values
+    std::vector<ShardRecord> states(made->blocks.size());
+    for (size_t i = 0; i < states.size(); ++i) {
+      *states[i].record.mutable_block_state() =
+          StateOf(made->numbers[i], *made->blocks[i], &states[i].payload);
+    }
+    made->log->Append(std::move(states), nullptr);
+  }
+  return made;
+}
+
+std::vector<std::pair<std::string, uint64_t>> Shard::StartsOf(const LogReader& log) const {
+  std::vector<std::pair<std::string, uint64_t>> starts;
+  const v1::Books& books = log.BeginOf(log.first_segment()).books();
+  const absl::StatusOr<std::vector<std::string>> manifests =
+      ListCheckpoints(options_.env, options_.checkpoint_folder);
+  for (const std::string& name : manifests.ok() ? *manifests : std::vector<std::string>()) {
+    const absl::StatusOr<v1::Manifest> manifest =
+        ReadManifest(options_.env, options_.checkpoint_folder, name);
+    if (!manifest.ok() || manifest->shards_size() <= options_.shard_index) continue;
+    const std::string path =
+        JoinPath(options_.checkpoint_folder, manifest->shards(options_.shard_index).file());
+    const absl::StatusOr<std::unique_ptr<ReadableFile>> file = options_.env->OpenFile(path);
+    if (!file.ok()) continue;
+    const absl::StatusOr<ShardLayout> layout = ReadShardHeader(**file, path);
+    if (!layout.ok() || layout->header.log_id() != books.log_id()) continue;
+    const uint64_t segment = layout->header.log_segment();
+    if (segment >= log.first_segment() && segment <= log.last_segment()) {
+      starts.emplace_back(name, segment);
+    }
+  }
+  if (log.first_segment() == 1) starts.emplace_back(books.checkpoint(), 1);
+  return starts;
+}
+
+absl::Status Shard::Replay(Declared* declared, Recovery* recovery) const {
+  int64_t rounds = 0;
+  PARLEY_ASSIGN_OR_RETURN(
+      recovery->last_bytes,
+      recovery->log->Replay(recovery->segment, [&](const ReadLogRecord& record) {
+        PARLEY_RETURN_IF_ERROR(recovery->books.Take(record.record));
+        ++rounds;
+        if (record.record.has_block_state()) {
+          return TakeState(declared, record.record.block_state(), record.payload);
+        }
+        if (!record.record.has_round()) return absl::OkStatus();
+        return TakeRound(declared, record.record.round(), record.payload);
+      }));
+  for (size_t i = 0; i < declared->blocks.size(); ++i) {
+    if (declared->blocks[i]->Snapshot().version == recovery->books.blocks()[i].version) continue;
+    return absl::DataLossError(
+        absl::StrCat("the log ends before the checkpoint, in block ", declared->numbers[i]));
+  }
+  LOG(INFO) << task_ << ": " << rounds << " records of its log, from segment " << recovery->segment;
+  return absl::OkStatus();
+}
+
+// A log that began with the copy of a standby has the blocks of the copy.
+absl::Status Shard::TakeState(Declared* declared, const v1::LogRecord::BlockState& state,
+                              const Payload& payload) const {
+  const bool known = state.block() < declared->local.size() && declared->local[state.block()] >= 0;
+  if (!known) return absl::DataLossError("the state of a block that is not here");
+  std::unique_ptr<Block>& block =
+      declared->blocks[static_cast<size_t>(declared->local[state.block()])];
+  if (state.version() <= block->Snapshot().version) return absl::OkStatus();
+  PARLEY_ASSIGN_OR_RETURN(block, BlockOf(declared->job, declared->OptimizerOf(state.block()), state,
+                                         payload, options_.arena));
+  return absl::OkStatus();
+}
+
+absl::Status Shard::TakeRound(Declared* declared, const v1::LogRecord::Round& round,
+                              const Payload& payload) const {
+  const size_t index = static_cast<size_t>(declared->local[round.block()]);
+  Block& block = *declared->blocks[index];
+  if (round.version() <= block.Snapshot().version)
+    return absl::OkStatus();  // the checkpoint has it
+  const int parameter = declared->job.blocks()[round.block()].parameter;
+  const int count = declared->norm_plan.NumSums(parameter, round.version());
+  if (round.sums_size() != count) {
+    return absl::DataLossError(absl::StrCat("round ", round.version(), " of block ", round.block(),
+                                            " has not the sums of its optimizer"));
+  }
+  PARLEY_RETURN_IF_ERROR(ReplayRound(*declared->optimizers[parameter], round, payload, &block));
+  const std::vector<double> sums(round.sums().begin(), round.sums().end());
+  if (count > 0 && declared->norms->AddSums(index, round.version(), sums)) {
+    declared->norms->Finish(round.version());
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace parley
