@@ -11,11 +11,11 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "absl/types/span.h"
 #include "base/env.h"
 #include "net/job.h"
 #include "net/parameter_server.h"
 #include "net/shared_arena.h"
+#include "worker/parameter_values.h"
 
 namespace parley {
 
@@ -70,24 +70,9 @@ struct ClientOptions {
 // Time: a future is ready within `timeout` and a few seconds; so is every other call.
 class Client {
  public:
-  struct Gradient {
-    int parameter;                   // index in job().parameters()
-    absl::Span<const float> values;  // the whole parameter, row-major; finite
-  };
-  struct Target {
-    int parameter;
-    absl::Span<float> values;  // the whole parameter
-  };
-
-  // A parameter's values, uncopied where a shard on this host keeps them (for other shards, in
-  // memory of the client's). They do not change, and stay while `memory` is held: a shard writes
-  // each version into other memory than the one before it. Held for longer than until the next
-  // version has come, they cost the shard memory for one version more.
-  struct View {
-    int parameter;
-    std::vector<absl::Span<const float>> blocks;  // one after another they are the parameter
-    std::shared_ptr<const void> memory;
-  };
+  using Gradient = ParameterGradient;
+  using Target = ParameterTarget;
+  using View = ParameterView;
   using Views = absl::StatusOr<std::vector<View>>;
 
   // What a job's shards say together, summed or extreme over them.
