@@ -74,7 +74,7 @@ absl::Status RunWorker(int worker, const parley::data::TrainAndTest& data, Shard
   options.steps = FLAGS_steps;
   options.steps_per_epoch = task->steps_per_epoch();
   options.checkpoint_folder = FLAGS_checkpoint_dir;
-  if (worker == 0) options.observer = &printer;
+  if (worker == 0) options.observers = {&printer};
   parley::Trainer trainer(client.get(), task.get(), options);
   PARLEY_ASSIGN_OR_RETURN(const parley::TrainingSummary summary, trainer.Run());
   if (worker == 0) std::cout << "test accuracy " << summary.evaluation.accuracy() << std::endl;

@@ -50,7 +50,7 @@ absl::StatusOr<TrainingSummary> RunWorker(const InProcessJob& job, int worker,
   TrainerOptions options;
   options.steps = job.steps;
   options.steps_per_epoch = job.evaluate_every;
-  if (worker == 0) options.observer = &printer;
+  if (worker == 0) options.observers = {&printer};
   return Trainer(client.get(), task.get(), std::move(options)).Run();
 }
 

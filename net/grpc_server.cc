@@ -57,10 +57,11 @@ RequestHandler FindHandler(const std::string& method);
 // What the calls of one completion queue share. Its calls ask for the next ones until Stop.
 class Reception {
  public:
-  Reception(const Served* served, int max_message_bytes, grpc::AsyncGenericService* service,
-            std::unique_ptr<grpc::ServerCompletionQueue> queue)
+  Reception(const Served* served, const GrpcServerOptions& options,
+            grpc::AsyncGenericService* service, std::unique_ptr<grpc::ServerCompletionQueue> queue)
       : served(served),
-        max_message_bytes(max_message_bytes),
+        max_message_bytes(options.max_message_bytes),
+        counts(options.counts),
         service(service),
         queue(std::move(queue)) {}
   ~Reception() { Stop(); }
@@ -78,6 +79,7 @@ class Reception {
 
   const Served* const served;
   const int max_message_bytes;
+  const std::shared_ptr<TransportCounts> counts;  // null: nobody counts
   grpc::AsyncGenericService* const service;
   const std::unique_ptr<grpc::ServerCompletionQueue> queue;
 
@@ -130,6 +132,10 @@ class IncomingCall {
         return stream_.Read(&request_, &step_);
       case Phase::kReading:
         phase_ = Phase::kHandled;
+        if (reception_->counts != nullptr) {
+          counted_ = true;
+          reception_->counts->Came(ok ? static_cast<int64_t>(request_.Length()) : 0);
+        }
         if (cancelled_) {
           AnswerIfFirst(absl::CancelledError("the call was cancelled"));
         } else if (ok) {
@@ -163,6 +169,10 @@ class IncomingCall {
           absl::StrCat(context_.method(), ": the answer of ", response->Length(),
                        " bytes is over the limit of ", reception_->max_message_bytes));
     }
+    if (counted_) {
+      reception_->counts->Answered(response.ok(),
+                                   response.ok() ? static_cast<int64_t>(response->Length()) : 0);
+    }
     if (response.ok()) {
       TsanRelease(&step_);
       stream_.WriteAndFinish(*response, grpc::WriteOptions(), grpc::Status::OK, &step_);
@@ -195,6 +205,7 @@ class IncomingCall {
   Phase phase_ = Phase::kAskedFor;
   RequestHandler handler_ = nullptr;
   bool cancelled_ = false;
+  bool counted_ = false;
   int ends_ = 2;
 };
 
@@ -382,8 +393,8 @@ class GrpcServer::Impl {
     builder.RegisterAsyncGenericService(&service_);
     MutexLock lock(&mutex_);
     for (int i = 0; i < std::clamp<int>(std::thread::hardware_concurrency(), 2, kMaxQueues); ++i) {
-      receptions_.push_back(std::make_unique<Reception>(&served_, options_.max_message_bytes,
-                                                        &service_, builder.AddCompletionQueue()));
+      receptions_.push_back(
+          std::make_unique<Reception>(&served_, options_, &service_, builder.AddCompletionQueue()));
     }
     grpc_server_ = builder.BuildAndStart();
     if (grpc_server_ == nullptr) return false;

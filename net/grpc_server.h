@@ -7,6 +7,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "net/parameter_server.h"
+#include "net/transport_counts.h"
 
 namespace parley {
 
@@ -15,6 +16,8 @@ struct GrpcServerOptions {
   // gradients, so raise it with very large blocks; memory for one such message per waiting call
   // must be there.
   int max_message_bytes = 64 << 20;
+  // Counts what comes and goes. Null: nobody does.
+  std::shared_ptr<TransportCounts> counts = nullptr;
 };
 
 // A GrpcServer offers a ParameterServer on a TCP port, as the gRPC service of

@@ -276,5 +276,21 @@ TEST_F(GrpcServerTest, IllegalAddressesAreInvalidArgument) {
   }
 }
 
+TEST_F(GrpcServerTest, WhatComesAndGoesIsCounted) {
+  GrpcServerOptions options;
+  options.counts = std::make_shared<TransportCounts>();
+  Start(options);
+  EXPECT_EQ(CallRaw("/parley.v1.ParameterServer/PushPull", "no message at all").error_code(),
+            grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(CallRaw("/parley.v1.ParameterServer/NoMethod", "").error_code(),
+            grpc::StatusCode::UNIMPLEMENTED);
+  EXPECT_TRUE(CallRaw("/grpc.health.v1.Health/Check", "").ok());
+  EXPECT_EQ(options.counts->requests(), 2) << "an unknown method is not read";
+  EXPECT_EQ(options.counts->failed(), 1);
+  EXPECT_EQ(options.counts->in_progress(), 0);
+  EXPECT_EQ(options.counts->received_bytes(), 17);
+  EXPECT_EQ(options.counts->sent_bytes(), 2);  // one enum
+}
+
 }  // namespace
 }  // namespace parley

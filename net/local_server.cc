@@ -33,8 +33,10 @@ class LocalServer::Peer : public LocalConnection::Handler {
  public:
   using PushPullReply = ParameterServer::PushPullReply;
 
-  Peer(UniqueFd socket, ParameterServer* server, std::shared_ptr<SharedArena> arena)
+  Peer(UniqueFd socket, ParameterServer* server, std::shared_ptr<SharedArena> arena,
+       std::shared_ptr<TransportCounts> counts)
       : server_(server),
+        counts_(std::move(counts)),
         link_(std::make_shared<Link>(std::move(arena))),
         connection_(LocalConnection::Role::kAccepting, std::move(socket), this) {
     MutexLock lock(&link_->mutex);
@@ -131,15 +133,22 @@ class LocalServer::Peer : public LocalConnection::Handler {
     }
     PARLEY_ASSIGN_OR_RETURN(Payload payload, ResolvePayload(segments_, request->payload(), lent));
     lent = nullptr;
+    if (counts_ != nullptr) counts_->Came(static_cast<int64_t>(payload.size()));
     server_->PushPull(std::move(*request->mutable_request()), std::move(payload),
-                      [link = link_, id](absl::StatusOr<PushPullReply> reply) {
+                      [link = link_, counts = counts_, id](absl::StatusOr<PushPullReply> reply) {
+                        if (counts != nullptr) {
+                          counts->Answered(
+                              reply.ok(),
+                              reply.ok() ? static_cast<int64_t>(reply->payload.size()) : 0);
+                        }
                         link->Answer(id, std::move(reply));
                       });
     return absl::OkStatus();
   }
 
   ParameterServer* const server_;
-  PeerSegments segments_;  // the connection's thread's
+  const std::shared_ptr<TransportCounts> counts_;  // null: nobody counts
+  PeerSegments segments_;                          // the connection's thread's
   const std::shared_ptr<Link> link_;
   std::atomic<bool> ended_{false};
   LocalConnection connection_;  // last: its thread uses the others
@@ -153,18 +162,21 @@ std::string LocalServer::NewName() {
 }
 
 absl::StatusOr<std::unique_ptr<LocalServer>> LocalServer::Start(
-    const std::string& name, ParameterServer* server, std::shared_ptr<SharedArena> arena) {
+    const std::string& name, ParameterServer* server, std::shared_ptr<SharedArena> arena,
+    std::shared_ptr<TransportCounts> counts) {
   PARLEY_ASSIGN_OR_RETURN(UniqueFd listener, LocalConnection::Listen(name));
   return std::unique_ptr<LocalServer>(
-      new LocalServer(std::move(listener), server, std::move(arena)));
+      new LocalServer(std::move(listener), server, std::move(arena), std::move(counts)));
 }
 
 LocalServer::LocalServer(UniqueFd listener, ParameterServer* server,
-                         std::shared_ptr<SharedArena> arena)
+                         std::shared_ptr<SharedArena> arena,
+                         std::shared_ptr<TransportCounts> counts)
     : listener_(std::move(listener)),
       stop_(eventfd(0, EFD_CLOEXEC)),
       server_(server),
       arena_(std::move(arena)),
+      counts_(std::move(counts)),
       thread_([this] { Accept(); }) {}
 
 LocalServer::~LocalServer() {
@@ -186,7 +198,7 @@ void LocalServer::Accept() {
     if (fds[0].revents == 0) continue;
     UniqueFd socket(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
     if (!socket.valid() || !LocalConnection::IsOurUser(socket.get())) continue;
-    peers_.push_back(std::make_unique<Peer>(std::move(socket), server_, arena_));
+    peers_.push_back(std::make_unique<Peer>(std::move(socket), server_, arena_, counts_));
     peers_.back()->Start();
   }
 }

@@ -10,6 +10,7 @@
 #include "base/unique_fd.h"
 #include "net/parameter_server.h"
 #include "net/shared_arena.h"
+#include "net/transport_counts.h"
 
 namespace parley {
 
@@ -29,23 +30,25 @@ class LocalServer {
   // An address that nobody has, here or on another host.
   static std::string NewName();
 
-  // Listens on `name`, from NewName.
-  static absl::StatusOr<std::unique_ptr<LocalServer>> Start(const std::string& name,
-                                                            ParameterServer* server,
-                                                            std::shared_ptr<SharedArena> arena);
+  // Listens on `name`, from NewName. Counts requests and payloads in `counts`, if not null.
+  static absl::StatusOr<std::unique_ptr<LocalServer>> Start(
+      const std::string& name, ParameterServer* server, std::shared_ptr<SharedArena> arena,
+      std::shared_ptr<TransportCounts> counts = nullptr);
   // Ends all connections; nobody calls the ParameterServer after it.
   ~LocalServer();
 
  private:
   class Peer;
 
-  LocalServer(UniqueFd listener, ParameterServer* server, std::shared_ptr<SharedArena> arena);
+  LocalServer(UniqueFd listener, ParameterServer* server, std::shared_ptr<SharedArena> arena,
+              std::shared_ptr<TransportCounts> counts);
   void Accept();
 
   const UniqueFd listener_;
   const UniqueFd stop_;  // an eventfd
   ParameterServer* const server_;
   const std::shared_ptr<SharedArena> arena_;
+  const std::shared_ptr<TransportCounts> counts_;
   std::list<std::unique_ptr<Peer>> peers_;  // the accepting thread's; the destructor's after it
   std::thread thread_;
 };

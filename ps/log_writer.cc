@@ -115,9 +115,12 @@ absl::Status LogWriter::Keep(absl::Span<Item> items) {
   bool any = false;
   for (const Item& item : items) any = any || !item.records.empty();
   if (any) {
+    const int64_t before = bytes_;
     PARLEY_RETURN_IF_ERROR(WhenThereIsRoom([&] { return AppendRecords(items); }));
+    const absl::Time started = options_.env->Now();
     const absl::Status synced = file_->Sync();
     if (!synced.ok()) return Annotate(absl::DataLossError(synced.message()), "the log");
+    if (options_.synced) options_.synced(options_.env->Now() - started, bytes_ - before);
   }
   for (Item& item : items) {
     for (const ShardRecord& record : item.records) {

@@ -11,6 +11,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "base/env.h"
 #include "base/mutex.h"
@@ -39,6 +40,8 @@ class LogWriter final : public RecordSink {
     absl::AnyInvocable<void(const absl::Status&)> failed;
     // The reason while there is no room, then OK.
     absl::AnyInvocable<void(const absl::Status&)> full;
+    // Records of so many bytes are durable; the sync took so long. May be empty.
+    absl::AnyInvocable<void(absl::Duration took, int64_t bytes)> synced;
   };
 
   // Begins segment `segment`, behind `previous_bytes` of the one before it; durable when OK.
@@ -59,6 +62,11 @@ class LogWriter final : public RecordSink {
   void RemoveBefore(uint64_t segment);
 
   uint64_t log_id() const { return identity_.log_id(); }
+  // Batches that have come and that its thread has not taken up.
+  int64_t waiting() const {
+    MutexLock lock(&mutex_);
+    return static_cast<int64_t>(items_.size());
+  }
 
  private:
   struct Item {
@@ -87,7 +95,7 @@ class LogWriter final : public RecordSink {
   std::unique_ptr<WritableFile> file_;
   int64_t bytes_ = 0;  // of the segment, durable
 
-  Mutex mutex_;
+  mutable Mutex mutex_;
   CondVar changed_;
   std::vector<Item> items_ ABSL_GUARDED_BY(mutex_);
   uint64_t next_segment_ ABSL_GUARDED_BY(mutex_) = 0;

@@ -14,6 +14,7 @@
 #include "base/env.h"
 #include "base/flags.h"
 #include "base/keep_freed_memory.h"
+#include "base/metrics_flags.h"
 #include "gflags/gflags.h"
 #include "glog/logging.h"
 #include "net/cluster.h"
@@ -61,7 +62,8 @@ CommandLine MakeCommandLine(const std::string& path) {
           {ClusterFlagGroup({"listen"}),
            {"The shard",
             {"checkpoint_dir", "durability", "durable_dir", "replicas", "replica_patience",
-             "keep_serving", "lease", "drain_timeout", "threads", "max_message_mib"}}}};
+             "keep_serving", "lease", "drain_timeout", "threads", "max_message_mib"}},
+           {"Watching it", {"metrics_port"}}}};
 }
 
 std::string HostName() {
@@ -119,6 +121,9 @@ int Serve(int argc, char** argv, ServerOptions options) {
     ExitWithFlagError(command_line, absl::StrCat("--drain_timeout=", FLAGS_drain_timeout,
                                                  " is not a duration, like 25s"));
   }
+  if (const absl::Status metrics = CheckMetricsFlags(); !metrics.ok()) {
+    ExitWithFlagError(command_line, std::string(metrics.message()));
+  }
   if (FLAGS_threads < 0 || FLAGS_threads > 1024)
     ExitWithFlagError(command_line, "--threads is not in [0, 1024]");
   if (FLAGS_max_message_mib < 1 || FLAGS_max_message_mib > 2047) {
@@ -172,6 +177,9 @@ int Serve(int argc, char** argv, ServerOptions options) {
   options.address = WhereToListen(*cluster);
   options.grpc.max_message_bytes = FLAGS_max_message_mib << 20;
   const std::string task = absl::StrCat("ps:", cluster->task_index);
+  options.shard.metrics = NewTaskMetrics(task);
+  const std::unique_ptr<MetricsEndpoint> endpoint =
+      ServeMetricsOfFlags(task, options.shard.metrics);
 
   // A second signal ends the task at once.
   for (const int number : {SIGINT, SIGTERM}) {

@@ -56,9 +56,20 @@ void ReplicaSink::Append(std::vector<ShardRecord> records, absl::AnyInvocable<vo
   {
     MutexLock lock(&mutex_);
     if (superseded_) return;
-    items_.push_back({std::move(records), std::move(kept)});
+    items_.push_back({std::move(records), std::move(kept), options_.env->Now()});
   }
   changed_.NotifyAll();
+}
+
+ShardNumbers::Replica ReplicaSink::lag() const {
+  ShardNumbers::Replica lag;
+  lag.whole = whole_;
+  MutexLock lock(&mutex_);
+  lag.waiting = taken_ + static_cast<int64_t>(items_.size());
+  if (lag.waiting > 0) {
+    lag.lag = options_.env->Now() - (taken_ > 0 ? taken_came_ : items_.front().came);
+  }
+  return lag;
 }
 
 bool ReplicaSink::stopping() {
@@ -77,6 +88,8 @@ std::vector<ReplicaSink::Item> ReplicaSink::TakeItems(absl::Duration wait) {
     taken.push_back(std::move(items_.front()));
     items_.pop_front();
   }
+  taken_ = static_cast<int64_t>(taken.size());
+  if (!taken.empty()) taken_came_ = taken.front().came;
   return taken;
 }
 
@@ -222,6 +235,8 @@ void ReplicaSink::Take(std::vector<Item>* items) {
     }
     if (item.kept) held_.push_back(std::move(item.kept));
   }
+  MutexLock lock(&mutex_);
+  taken_ = 0;
 }
 
 void ReplicaSink::RunHeld() {

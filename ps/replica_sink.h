@@ -1,6 +1,7 @@
 #ifndef PARLEY_PS_REPLICA_SINK_H_
 #define PARLEY_PS_REPLICA_SINK_H_
 
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -16,6 +17,7 @@
 #include "net/parameter_server.h"
 #include "ps/record_sink.h"
 #include "ps/shard_books.h"
+#include "ps/shard_numbers.h"
 
 namespace parley {
 
@@ -57,11 +59,15 @@ class ReplicaSink final : public RecordSink {
 
   void Append(std::vector<ShardRecord> records, absl::AnyInvocable<void()> kept) override;
 
+  // How far the copy is behind.
+  ShardNumbers::Replica lag() const;
+
  private:
   using Kept = absl::AnyInvocable<void()>;
   struct Item {
     std::vector<ShardRecord> records;
     Kept kept;
+    absl::Time came;
   };
 
   void Run();
@@ -81,17 +87,20 @@ class ReplicaSink final : public RecordSink {
 
   // The thread's.
   ShardBooks books_;
-  uint64_t stream_ = 0;  // 0: none is begun
-  uint64_t next_ = 0;    // the number of its next record
-  bool whole_ = false;   // the copy has every block
-  bool alone_ = false;   // it is done without, for now
+  uint64_t stream_ = 0;             // 0: none is begun
+  uint64_t next_ = 0;               // the number of its next record
+  std::atomic<bool> whole_{false};  // the copy has every block; others read it
+  bool alone_ = false;              // it is done without, for now
   bool waits_ = true;  // for the copy to be whole: not where it was done without since it last was
   absl::Time last_good_;
   std::vector<Kept> held_;  // until the copy is whole
 
-  Mutex mutex_;
+  mutable Mutex mutex_;
   CondVar changed_;
   std::deque<Item> items_ ABSL_GUARDED_BY(mutex_);
+  // Items that the thread has taken and the copy has not, and when the first of them came.
+  int64_t taken_ ABSL_GUARDED_BY(mutex_) = 0;
+  absl::Time taken_came_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   bool superseded_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread thread_;  // constant after Start

@@ -6,6 +6,7 @@
 #include "base/status.h"
 #include "net/forwarding_parameter_server.h"
 #include "net/grpc_channel.h"
+#include "ps/transport_metrics.h"
 
 namespace parley {
 
@@ -32,7 +33,8 @@ bool Server::IsStandbyDone() const {
   return standby_ == nullptr || standby_->IsDone(kSilence);
 }
 
-Server::Server(ShardOptions options) : shard_(std::make_shared<Shard>(std::move(options))) {}
+Server::Server(ShardOptions options)
+    : metrics_(options.metrics), shard_(std::make_shared<Shard>(std::move(options))) {}
 
 // The transports go first: they answer what they hold while the shard still lives.
 Server::~Server() {
@@ -53,6 +55,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options) {
   }
   const std::shared_ptr<SharedArena> arena = options.shard.arena;
   const std::string local_socket = options.shard.local_socket;
+  std::shared_ptr<TransportCounts> local_counts;  // null: nobody counts
   Standby::Options standby;
   standby.task = task;
   standby.optimizers = options.shard.optimizers;
@@ -64,6 +67,16 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options) {
     options.shard.standby = NewGrpcChannel(options.standby_task, options.standby_address, channel);
   }
   std::unique_ptr<Server> server(new Server(std::move(options.shard)));
+  if (server->metrics_ != nullptr && !options.address.empty()) {
+    const auto grpc = std::make_shared<TransportCounts>();
+    const auto shm = std::make_shared<TransportCounts>();
+    options.grpc.counts = grpc;
+    if (shares) local_counts = shm;
+    server->source_ = server->metrics_->AddSource([grpc, shm](MetricSamples* samples) {
+      AddTransport("grpc", *grpc, samples);
+      AddTransport("shm", *shm, samples);
+    });
+  }
   // Before anybody can ask: its errors name the task.
   PARLEY_ASSIGN_OR_RETURN(const bool recovered, server->shard_->Recover());
   ParameterServer* service = server->shard_->for_transports();
@@ -75,7 +88,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options) {
   }
   if (shares) {
     absl::StatusOr<std::unique_ptr<LocalServer>> local =
-        LocalServer::Start(local_socket, server->shard_->for_transports(), arena);
+        LocalServer::Start(local_socket, server->shard_->for_transports(), arena, local_counts);
     if (!local.ok()) return Annotate(local.status(), task);
     server->local_ = *std::move(local);
   }

@@ -6,9 +6,11 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "base/metrics.h"
 #include "net/grpc_server.h"
 #include "net/local_server.h"
 #include "net/parameter_server.h"
+#include "net/transport_counts.h"
 #include "ps/shard.h"
 #include "ps/standby.h"
 
@@ -71,11 +73,13 @@ class Server {
 
   explicit Server(ShardOptions options);
 
+  const std::shared_ptr<Metrics> metrics_;  // null: nobody wants to know
   const std::shared_ptr<Shard> shard_;
   std::unique_ptr<Standby> standby_;  // null: it keeps no copies
   std::unique_ptr<Service> service_;
   std::unique_ptr<GrpcServer> grpc_;
   std::unique_ptr<LocalServer> local_;
+  std::unique_ptr<Metrics::Source> source_;  // of the transports
 };
 
 }  // namespace parley

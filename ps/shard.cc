@@ -34,6 +34,7 @@ absl::Time Shard::DeadlineIn(int64_t wait_ms) const {
 Shard::Shard(ShardOptions options)
     : options_(std::move(options)),
       task_(absl::StrCat("ps:", options_.shard_index)),
+      metrics_(options_.metrics, [this] { return Numbers(); }),
       background_(std::make_unique<TaskThread>()) {
   const int threads = ThreadCount(options_.threads);
   for (int i = 0; i < threads; ++i) owners_.push_back(std::make_unique<TaskThread>());
@@ -41,6 +42,7 @@ Shard::Shard(ShardOptions options)
 }
 
 Shard::~Shard() {
+  metrics_.StopReading();
   std::vector<AnswerDone> waiting;
   std::vector<EarlyJoin> early;
   std::vector<SumsWaiter> sums;
@@ -428,6 +430,7 @@ void Shard::Take(v1::PushPullRequest request, Payload payload, int64_t help,
                  Done<PushPullReply> done) {
   const absl::StatusOr<Declared*> found = Find(request.sender().job());
   if (!found.ok()) {
+    metrics_.RequestFailed(found.status());
     done(found.status());
     return;
   }
@@ -435,6 +438,7 @@ void Shard::Take(v1::PushPullRequest request, Payload payload, int64_t help,
   if (request.pull_dtype() == v1::DTYPE_UNSPECIFIED) request.set_pull_dtype(v1::FLOAT32);
   absl::StatusOr<ShardState::PushPull> decoded = Decode(*declared, request, payload);
   if (!decoded.ok()) {
+    metrics_.RequestFailed(decoded.status());
     done(decoded.status());
     return;
   }
@@ -452,6 +456,7 @@ void Shard::Take(v1::PushPullRequest request, Payload payload, int64_t help,
       [this, declared, pull_dtype, pull_step, worker, average = request.average(),
        pulls = std::move(pulls), done = std::move(done)](ShardState::Answer answer) mutable {
         if (!answer.status.ok()) {
+          metrics_.RequestFailed(answer.status);
           done(answer.status);
           return;
         }
@@ -580,6 +585,20 @@ void Shard::GetStatus(v1::GetStatusRequest request, Done<v1::GetStatusResponse> 
   response.set_bytes_pushed(bytes_pushed_.load(std::memory_order_relaxed));
   response.set_bytes_pulled(bytes_pulled_.load(std::memory_order_relaxed));
   done(std::move(response));
+}
+
+absl::optional<ShardNumbers> Shard::Numbers() const {
+  ShardNumbers numbers;
+  {
+    MutexLock lock(&mutex_);
+    if (declared_ == nullptr) return absl::nullopt;
+    declared_->state->FillNumbers(Now(), &numbers);
+    if (declared_->log != nullptr) numbers.log_waiting = declared_->log->waiting();
+    if (declared_->replica != nullptr) numbers.replica = declared_->replica->lag();
+  }
+  numbers.bytes_pushed = bytes_pushed_.load(std::memory_order_relaxed);
+  numbers.bytes_pulled = bytes_pulled_.load(std::memory_order_relaxed);
+  return numbers;
 }
 
 }  // namespace parley

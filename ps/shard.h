@@ -35,6 +35,8 @@
 #include "ps/policy_registry.h"
 #include "ps/pulled_values.h"
 #include "ps/replica_sink.h"
+#include "ps/shard_metrics.h"
+#include "ps/shard_numbers.h"
 #include "ps/shard_state.h"
 #include "ps/task_thread.h"
 
@@ -68,6 +70,8 @@ struct ShardOptions {
   // these learn how (net/local_server.h), which Join tells them. Null and empty: nowhere.
   std::shared_ptr<SharedArena> arena;
   std::string local_socket;
+  // Where it says what it does (ps/shard_metrics.h). Null: nowhere.
+  std::shared_ptr<Metrics> metrics;
 };
 
 // A Shard holds a part of one job's parameters. It is the C++ face of the wire service and can be
@@ -130,6 +134,8 @@ class Shard final : public ParameterServer {
   bool WaitUntilDone(absl::Duration timeout) const;
   // Whether any worker has joined and not left.
   bool HasWorkers() const;
+  // Where it stands; nothing before a job is declared.
+  absl::optional<ShardNumbers> Numbers() const;
   // From now on heartbeats tell the workers that this shard was asked to stop.
   void SetDraining() { draining_ = true; }
 
@@ -314,7 +320,9 @@ class Shard final : public ParameterServer {
   void PostRounds(Declared* declared, std::vector<ShardState::Round> rounds, int64_t help,
                   Outcome* outcome) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Conclude(Outcome outcome);
-  void ApplyRounds(Declared* declared, const std::vector<ShardState::Round>& rounds);
+  // `posted`: when they were complete.
+  void ApplyRounds(Declared* declared, const std::vector<ShardState::Round>& rounds,
+                   absl::Time posted);
   // These three by owner threads; `task` belongs behind the round in which the block may be.
   void RunInTurn(Declared* declared, size_t block, absl::AnyInvocable<void()> task);
   void RunRound(Declared* declared, const ShardState::Round& round, RoundsDone* done);
@@ -332,6 +340,9 @@ class Shard final : public ParameterServer {
   void RemoveOldSegments(Declared* declared);
   TaskThread& OwnerOf(size_t block) const;
   void RunTimer();
+
+  // Where time is only measured for metrics_; InfinitePast where these are not wanted.
+  absl::Time MeasuredNow() const { return metrics_.enabled() ? Now() : absl::InfinitePast(); }
 
   ForTransports for_transports_{this};
   const ShardOptions options_;
@@ -352,6 +363,7 @@ class Shard final : public ParameterServer {
   std::atomic<bool> draining_{false};
   std::atomic<int64_t> bytes_pushed_{0};
   std::atomic<int64_t> bytes_pulled_{0};
+  ShardMetrics metrics_;
 
   std::vector<std::unique_ptr<TaskThread>> owners_;  // constant after construction
   std::unique_ptr<TaskThread> background_;

@@ -109,6 +109,7 @@ void Shard::PostCut(Declared* declared, const std::shared_ptr<CheckpointCut>& cu
 }
 
 void Shard::WriteCut(Declared* declared, CheckpointCut* cut) {
+  const absl::Time began = Now();
   RemoveOldSegments(declared);
   ShardLogPlace log;
   if (declared->log != nullptr) log = {declared->log->log_id(), cut->log_segment};
@@ -116,9 +117,11 @@ void Shard::WriteCut(Declared* declared, CheckpointCut* cut) {
       WriteShard(options_.env, options_.checkpoint_folder, declared->job, options_.shard_index,
                  cut->step, cut->blocks, log);
   if (!file.ok()) {
+    metrics_.CheckpointFailed();
     cut->Answer(Annotate(file.status(), absl::StrCat(task_, ": checkpoint of step ", cut->step)));
     return;
   }
+  metrics_.CheckpointWritten(Now() - began, file->bytes());
   declared->log_segments[cut->step] = cut->log_segment;
   v1::CheckpointResponse response;
   response.set_file(file->file());

@@ -77,6 +77,9 @@ absl::Status Shard::StartSinks(Declared* declared, v1::Books identity, ShardBook
       MutexLock lock(&mutex_);
       declared->state->RefusePushes(status);
     };
+    options.synced = [this](absl::Duration took, int64_t bytes) {
+      metrics_.LogSynced(took, bytes);
+    };
     PARLEY_ASSIGN_OR_RETURN(declared->log, LogWriter::Create(std::move(options), identity, books,
                                                              start.segment, start.previous_bytes));
     declared->sink = declared->log.get();

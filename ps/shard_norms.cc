@@ -61,9 +61,14 @@ void Shard::ReportRounds(Declared* declared, RoundsDone done) {
   if (done.records.empty()) {
     ReportApplied(declared, done.applied);
   } else {
-    declared->sink->Append(
-        std::move(done.records),
-        [this, declared, applied = std::move(done.applied)] { ReportApplied(declared, applied); });
+    declared->sink->Append(std::move(done.records), [this, declared, began = MeasuredNow(),
+                                                     applied = std::move(done.applied)] {
+      if (metrics_.enabled()) {
+        metrics_.RoundsTook(ShardMetrics::Cause::kKeep, static_cast<int64_t>(applied.size()),
+                            Now() - began);
+      }
+      ReportApplied(declared, applied);
+    });
   }
   if (done.sums.empty()) return;
   std::vector<int64_t> alone;  // summed rounds of which no other shard has a part

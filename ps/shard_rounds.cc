@@ -45,9 +45,10 @@ void Shard::PostRounds(Declared* declared, std::vector<ShardState::Round> rounds
     int64_t elements = 0;
   };
   std::vector<Batch> batches(owners_.size());
+  const absl::Time now = MeasuredNow();
   const auto post = [&](size_t owner) {
-    TaskThread::Task task = [this, declared, batch = std::move(batches[owner].rounds)] {
-      ApplyRounds(declared, batch);
+    TaskThread::Task task = [this, declared, now, batch = std::move(batches[owner].rounds)] {
+      ApplyRounds(declared, batch, now);
     };
     batches[owner] = {};
     if (!helps) return owners_[owner]->Post(std::move(task));
@@ -71,7 +72,13 @@ void Shard::Conclude(Outcome outcome) {
   for (TaskThread* const owner : outcome.help) owner->Help();
 }
 
-void Shard::ApplyRounds(Declared* declared, const std::vector<ShardState::Round>& rounds) {
+void Shard::ApplyRounds(Declared* declared, const std::vector<ShardState::Round>& rounds,
+                        absl::Time posted) {
+  const auto count = static_cast<int64_t>(rounds.size());
+  const absl::Time began = MeasuredNow();
+  if (metrics_.enabled()) {
+    metrics_.RoundsTook(ShardMetrics::Cause::kQueue, count, began - posted);
+  }
   RoundsDone done;
   for (const ShardState::Round& round : rounds) {
     if (declared->turns[round.block].halved == 0) {
@@ -83,6 +90,9 @@ void Shard::ApplyRounds(Declared* declared, const std::vector<ShardState::Round>
       RunRound(declared, round, &later);
       ReportRounds(declared, std::move(later));
     });
+  }
+  if (metrics_.enabled()) {
+    metrics_.RoundsTook(ShardMetrics::Cause::kApply, count, Now() - began);
   }
   ReportRounds(declared, std::move(done));
 }

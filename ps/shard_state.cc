@@ -62,6 +62,7 @@ void ShardState::Restore(const ShardBooks& books, absl::Time now) {
 // Membership.
 
 absl::Status ShardState::CheckSender(int worker, uint64_t incarnation, absl::Time now) {
+  latest_ = std::max(latest_, now);
   if (worker < 0 || worker >= static_cast<int>(workers_.size())) {
     return absl::InvalidArgumentError(absl::StrCat(options_.task, ": worker:", worker,
                                                    " is not in job ", job_->name(), ", which has ",
@@ -103,6 +104,7 @@ absl::Status ShardState::Heartbeat(int worker, uint64_t incarnation, absl::Time 
 
 ShardState::Actions ShardState::Join(uint64_t token, int worker, uint64_t incarnation,
                                      absl::Time now, absl::Time deadline) {
+  latest_ = std::max(latest_, now);
   Actions actions;
   const auto refuse = [&](absl::Status status) {
     actions.answers.push_back({token, std::move(status), {}, 0});
@@ -299,6 +301,45 @@ void ShardState::FillStatus(v1::GetStatusResponse* response) const {
   response->set_staleness_max(staleness_.max());
   for (const int64_t count : staleness_.counts()) response->add_staleness_counts(count);
   response->set_dropped(dropped_);
+}
+
+void ShardState::FillNumbers(absl::Time now, ShardNumbers* numbers) const {
+  for (size_t i = 0; i < workers_.size(); ++i) {
+    const Worker& worker = workers_[i];
+    ShardNumbers::Worker& to = numbers->workers.emplace_back();
+    to.live = worker.presence == Presence::kLive;
+    to.left = worker.presence == Presence::kLeft;
+    to.waited_for = worker.waited_for;
+    if (to.live) to.silence = std::max(absl::ZeroDuration(), now - worker.last_heard);
+    to.clock = blocks_.empty() ? 0 : blocks_[0].workers[i].clock;
+    for (const Block& block : blocks_) to.clock = std::min(to.clock, block.workers[i].clock);
+  }
+  numbers->waited_for_membership = waited_for_membership_;
+  numbers->blocks = static_cast<int64_t>(blocks_.size());
+  numbers->rounds = rounds_;
+  if (!blocks_.empty()) numbers->min_version = numbers->max_version = blocks_[0].applied;
+  for (const Block& block : blocks_) {
+    numbers->rounds_queued += block.scheduled - block.applied;
+    numbers->min_version = std::min(numbers->min_version, block.applied);
+    numbers->max_version = std::max(numbers->max_version, block.applied);
+    numbers->bytes += job_->blocks()[block.number].size * static_cast<int64_t>(sizeof(float));
+  }
+  numbers->staleness = staleness_;
+  numbers->late = dropped_;
+  numbers->duplicate = duplicate_;
+  for (const auto& [token, waiting] : waiting_) {
+    switch (waiting.kind) {
+      case Kind::kPushPull:
+        ++numbers->push_pulls_waiting;
+        break;
+      case Kind::kJoin:
+        ++numbers->joins_waiting;
+        break;
+      case Kind::kBarrier:
+        ++numbers->barriers_waiting;
+        break;
+    }
+  }
 }
 
 }  // namespace parley

@@ -20,6 +20,7 @@
 #include "ps/policy.h"
 #include "ps/sequence_window.h"
 #include "ps/shard_books.h"
+#include "ps/shard_numbers.h"
 #include "ps/staleness_histogram.h"
 
 namespace parley {
@@ -161,6 +162,8 @@ class ShardState {
   // Where a checkpoint of `block` continues, once the rounds scheduled by now are applied.
   BlockClocks ClocksOf(size_t block) const;
   void FillStatus(v1::GetStatusResponse* response) const;
+  // What it knows of them; of the rest the Shard does.
+  void FillNumbers(absl::Time now, ShardNumbers* numbers) const;
 
  private:
   static constexpr int kMaxWaitingPerWorker = 4096;  // requests
@@ -175,8 +178,9 @@ class ShardState {
     uint64_t incarnation = 0;
     absl::Time last_heard = absl::InfinitePast();
     SequenceWindow sequences;
-    int waiting = 0;      // requests
-    bool silent = false;  // a Tick has found its lease ended, and nothing was heard since
+    int waiting = 0;            // requests
+    bool silent = false;        // a Tick has found its lease ended, and nothing was heard since
+    absl::Duration waited_for;  // see ShardNumbers
   };
 
   struct Waiter {
@@ -196,6 +200,7 @@ class ShardState {
     std::vector<Gradient> gradients;          // of the open round, by worker; empty where !pushed
     std::vector<Contribution> contributions;  // likewise, with acknowledges_applied
     bool skipped = false;                     // by a worker in the open round
+    absl::optional<absl::Time> opened;        // when the open round's first gradient came
     Correction correction;                    // of the gradient that came last
     // A gradient of a step below this one was taken from an earlier incarnation, or before a
     // restore.
@@ -228,7 +233,8 @@ class ShardState {
   bool WasTaken(const PushPull& request, const Block& block) const;
   absl::Status CheckPushes(PushPull& request);
   SequenceWindow::Answer TakePushes(PushPull& request, Actions* actions);
-  void CloseIfComplete(size_t index, Actions* actions);
+  // Adds to `waited` how long the round took to be complete.
+  void CloseIfComplete(size_t index, absl::Duration* waited, Actions* actions);
   void AnswerWaiters(Block& block, Actions* actions);
   void ReviewAll(Actions* actions);  // after membership changed
   bool NeedsEveryWorker() const;
@@ -258,8 +264,12 @@ class ShardState {
   absl::Status refuses_pushes_;
   bool restored_ = false;
   uint64_t requests_ = 0;
+  absl::Time latest_ = absl::InfinitePast();  // that an event brought
+  absl::Duration waited_for_membership_;
   StalenessHistogram staleness_;  // of the gradients that entered a round
   int64_t dropped_ = 0;
+  int64_t duplicate_ = 0;
+  int64_t rounds_ = 0;  // applied, since this start
 };
 
 }  // namespace parley

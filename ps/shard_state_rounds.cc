@@ -58,6 +58,7 @@ SequenceWindow::Answer ShardState::TakePushes(PushPull& request, Actions* action
     WorkerInRound& worker = block.workers[request.worker];
     if (WasTaken(request, block)) {
       taken.round = block.scheduled + (worker.pushed ? 1 : 0);
+      ++duplicate_;
       continue;
     }
     if (block.policy->IsLate(SnapshotOf(block), push.base_version)) {
@@ -67,6 +68,7 @@ SequenceWindow::Answer ShardState::TakePushes(PushPull& request, Actions* action
       continue;
     }
     staleness_.Add(taken.staleness);
+    if (!block.opened.has_value()) block.opened = latest_;
     worker.pushed = true;
     worker.step = request.step;
     block.gradients[request.worker] = std::move(push.gradient);
@@ -76,18 +78,20 @@ SequenceWindow::Answer ShardState::TakePushes(PushPull& request, Actions* action
     taken.round = block.scheduled + 1;
     block.skipped |= request.skip;
     block.correction = block.policy->CorrectionFor(block.scheduled, taken.staleness);
-    CloseIfComplete(push.block, actions);
+    CloseIfComplete(push.block, &workers_[request.worker].waited_for, actions);
     AnswerWaiters(block, actions);
   }
   return answer;
 }
 
-void ShardState::CloseIfComplete(size_t index, Actions* actions) {
+void ShardState::CloseIfComplete(size_t index, absl::Duration* waited, Actions* actions) {
   if (!failure_.ok()) return;  // its gradients are gone
   Block& block = blocks_[index];
   const bool any = std::any_of(block.workers.begin(), block.workers.end(),
                                [](const WorkerInRound& worker) { return worker.pushed; });
   if (!any || !block.policy->IsComplete(SnapshotOf(block))) return;
+  if (block.opened.has_value()) *waited += latest_ - *block.opened;
+  block.opened.reset();
   Round round{index, {}, block.correction, {}, {}};
   for (size_t worker = 0; worker < block.workers.size(); ++worker) {
     WorkerInRound& in_round = block.workers[worker];
@@ -135,6 +139,7 @@ ShardState::Actions ShardState::HandlePushPull(PushPull request, absl::Time now)
         return actions;
       }
       taken = earlier->taken;
+      duplicate_ += static_cast<int64_t>(request.pushes.size());
     } else if (worker.sequences.IsTooOld(request.sequence)) {
       answer(absl::FailedPreconditionError(absl::StrCat(Who(request.worker, request.step),
                                                         ": sequence number ", request.sequence,
@@ -219,13 +224,14 @@ void ShardState::AnswerWaiters(Block& block, Actions* actions) {
 ShardState::Actions ShardState::Applied(size_t index) {
   Actions actions;
   ++blocks_[index].applied;
+  ++rounds_;
   AnswerWaiters(blocks_[index], &actions);
   return actions;
 }
 
 void ShardState::ReviewAll(Actions* actions) {
   for (size_t i = 0; i < blocks_.size(); ++i) {
-    CloseIfComplete(i, actions);
+    CloseIfComplete(i, &waited_for_membership_, actions);
     AnswerWaiters(blocks_[i], actions);
   }
   ReviewBarriers(actions);

@@ -106,6 +106,7 @@ void ShardState::FinishAllOf(int worker, const absl::Status& status, Actions* ac
 }
 
 ShardState::Actions ShardState::Tick(absl::Time now) {
+  latest_ = std::max(latest_, now);
   Actions actions;
   // Newcomers whose place has become free.
   std::vector<std::pair<uint64_t, Waiting>> joins;

@@ -133,6 +133,15 @@ class ClientImpl final : public Client {
     for (const std::shared_ptr<Session>& session : sessions_) bytes += session->bytes_pulled();
     return bytes;
   }
+  Requests requests() const override {
+    Requests requests;
+    for (const std::shared_ptr<Session>& session : sessions_) {
+      requests.queued += session->queued();
+      requests.in_flight += session->in_flight();
+      requests.retries += session->retries();
+    }
+    return requests;
+  }
 
  private:
   // OK while calls may begin.

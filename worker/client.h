@@ -170,6 +170,14 @@ class Client {
   // Payload bytes this client has sent and received.
   virtual int64_t bytes_pushed() const = 0;
   virtual int64_t bytes_pulled() const = 0;
+
+  // Its requests for gradients and parameters, over all shards.
+  struct Requests {
+    int64_t queued = 0;     // here, until others are answered
+    int64_t in_flight = 0;  // sent, and not answered
+    int64_t retries = 0;    // sent again, so far
+  };
+  virtual Requests requests() const = 0;
 };
 
 }  // namespace parley

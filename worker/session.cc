@@ -156,6 +156,7 @@ class Session::TypedCall final : public Session::Call,
     if (!lost) return false;
     const Timer::Time again = now + absl::ToChronoNanoseconds(session_->Backoff(attempts_));
     if (again >= info_.deadline) return false;
+    session_->retries_.fetch_add(1, std::memory_order_relaxed);
     session_->timer_->RunAt(again, [self = this->shared_from_this()] { self->Attempt(); });
     return true;
   }
@@ -369,6 +370,17 @@ void Session::CancelIf(absl::AnyInvocable<bool(const Call&)> chosen, const absl:
 
 void Session::CancelOperation(uint64_t operation, const absl::Status& status) {
   CancelIf([operation](const Call& call) { return call.operation == operation; }, status);
+}
+
+int64_t Session::queued() const {
+  MutexLock lock(&mutex_);
+  return static_cast<int64_t>(push_lane_.waiting.size() + pull_lane_.waiting.size() +
+                              fused_lane_.waiting.size());
+}
+
+int64_t Session::in_flight() const {
+  MutexLock lock(&mutex_);
+  return push_lane_.in_flight + pull_lane_.in_flight + fused_lane_.in_flight;
 }
 
 void Session::Close() {

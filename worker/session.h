@@ -115,6 +115,11 @@ class Session : public std::enable_shared_from_this<Session> {
   // Payload bytes sent (repetitions included) and taken.
   int64_t bytes_pushed() const { return bytes_pushed_.load(std::memory_order_relaxed); }
   int64_t bytes_pulled() const { return bytes_pulled_.load(std::memory_order_relaxed); }
+  // PushPulls that are queued here, and those that are sent and not answered.
+  int64_t queued() const;
+  int64_t in_flight() const;
+  // Attempts beyond the first, of all calls.
+  int64_t retries() const { return retries_.load(std::memory_order_relaxed); }
 
  private:
   class Call;
@@ -164,7 +169,7 @@ class Session : public std::enable_shared_from_this<Session> {
   const std::string task_;
   const std::shared_ptr<Timer> timer_;
 
-  Mutex mutex_;
+  mutable Mutex mutex_;
   CondVar sent_;
   std::shared_ptr<ParameterServer> server_ ABSL_GUARDED_BY(mutex_);  // null after Close
   int sending_ ABSL_GUARDED_BY(mutex_) = 0;  // threads inside a call of *server_
@@ -180,6 +185,7 @@ class Session : public std::enable_shared_from_this<Session> {
   std::atomic<bool> draining_{false};
   std::atomic<int64_t> bytes_pushed_{0};
   std::atomic<int64_t> bytes_pulled_{0};
+  std::atomic<int64_t> retries_{0};
 };
 
 }  // namespace parley

@@ -146,15 +146,21 @@ int64_t Trainer::WireStep(int64_t step) const {
 }
 
 absl::Status Trainer::Step(int64_t step) {
+  StepTime time;
+  const absl::Time began = options_.env->Now();
   if (is_chief() && options_.rate_factor) {
     PARLEY_RETURN_IF_ERROR(client_->SetRateFactor(options_.rate_factor(step)));
   }
   const absl::StatusOr<StepResult> result =
-      local_ == nullptr ? ComputeAndPush(step) : ComputeAndUpdate(step);
+      local_ == nullptr ? ComputeAndPush(step, &time) : ComputeAndUpdate(step, &time);
   PARLEY_RETURN_IF_ERROR(result.status());
-  task_->StepEnded(step, WasSkipped(step, *result));
-  samples_ += result->samples;
-  const absl::Duration elapsed = options_.env->Now() - started_ - aside_;
+  progress_.skipped = WasSkipped(step, *result);
+  task_->StepEnded(step, progress_.skipped);
+  progress_.samples += result->samples;
+  const absl::Time now = options_.env->Now();
+  time.whole = now - began;
+  progress_.time = time;
+  const absl::Duration elapsed = now - started_ - aside_;
   const int64_t done = step + 1 - first_step_;
   progress_.step = step + 1;
   progress_.epoch = step / options_.steps_per_epoch + 1;
@@ -163,13 +169,16 @@ absl::Status Trainer::Step(int64_t step) {
                                             : static_cast<double>(result->correct) /
                                                   static_cast<double>(result->samples);
   progress_.samples_per_second =
-      static_cast<double>(samples_) / std::max(1e-9, absl::ToDoubleSeconds(elapsed));
+      static_cast<double>(progress_.samples) / std::max(1e-9, absl::ToDoubleSeconds(elapsed));
   progress_.remaining = elapsed / done * (options_.steps - step - 1);
-  if (options_.observer != nullptr) options_.observer->OnStep(progress_);
+  for (TrainingObserver* const observer : options_.observers) {
+    observer->OnStep(progress_);
+    if (observer->WantsValues(progress_)) observer->OnValues(progress_, parameters_, gradients_);
+  }
   return absl::OkStatus();
 }
 
-absl::StatusOr<StepResult> Trainer::ComputeAndPush(int64_t step) {
+absl::StatusOr<StepResult> Trainer::ComputeAndPush(int64_t step, StepTime* time) {
   const std::string who = absl::StrCat("worker:", client_->worker(), " step ", step);
   // Nobody but the chief needs the parameters that the last step makes.
   const bool pulls = step + 1 < options_.steps || is_chief();
@@ -178,16 +187,20 @@ absl::StatusOr<StepResult> Trainer::ComputeAndPush(int64_t step) {
   std::vector<int> ready;  // and not sent
   int64_t ready_bytes = 0;
   const auto push_ready = [&] {
+    const absl::Time pushing = options_.env->Now();
     if (!ready.empty()) calls.push_back(Push(step, pulls, ready));
+    time->push += options_.env->Now() - pushing;
     ready.clear();
     ready_bytes = 0;
   };
+  const absl::Time began = options_.env->Now();
   absl::StatusOr<StepResult> result = task_->ComputeGradients(step, [&](int parameter) {
     announced[parameter] = true;
     ready.push_back(parameter);
     ready_bytes += static_cast<int64_t>(gradients_[parameter].size() * sizeof(float));
     if (ready_bytes >= options_.push_bytes) push_ready();
   });
+  time->compute = options_.env->Now() - began - time->push;
   if (result.ok() && result->skip) {
     if (std::find(announced.begin(), announced.end(), true) != announced.end()) {
       result = absl::InternalError("a step that is skipped had a gradient ready");
@@ -203,21 +216,27 @@ absl::StatusOr<StepResult> Trainer::ComputeAndPush(int64_t step) {
   }
   // Also when the task failed: its gradients are being read.
   absl::Status sent = absl::OkStatus();
+  const absl::Time waiting = options_.env->Now();
   for (std::future<absl::Status>& call : calls) sent.Update(Await(std::move(call)));
+  time->wait = options_.env->Now() - waiting;
   if (!result.ok()) return Annotate(result.status(), who);
   PARLEY_RETURN_IF_ERROR(sent);
   return result;
 }
 
-absl::StatusOr<StepResult> Trainer::ComputeAndUpdate(int64_t step) {
+absl::StatusOr<StepResult> Trainer::ComputeAndUpdate(int64_t step, StepTime* time) {
+  const absl::Time began = options_.env->Now();
   absl::StatusOr<StepResult> result = task_->ComputeGradients(step, [](int) {});
   if (!result.ok()) {
     return Annotate(result.status(), absl::StrCat("worker:", client_->worker(), " step ", step));
   }
   if (!result->skip) local_->Step();
+  const absl::Time computed = options_.env->Now();
+  time->compute = computed - began;
   if ((step + 1) % local_->every() == 0 || step + 1 == options_.steps) {
     PARLEY_RETURN_IF_ERROR(Exchange(WireStep(step + 1) - 1));
   }
+  time->wait = options_.env->Now() - computed;
   return result;
 }
 
@@ -276,7 +295,9 @@ absl::Status Trainer::EvaluateNow(Evaluation* evaluation) {
   *evaluation = *result;
   const absl::Duration took = options_.env->Now() - before;
   aside_ += took;
-  if (options_.observer != nullptr) options_.observer->OnEvaluation(progress_, *evaluation, took);
+  for (TrainingObserver* const observer : options_.observers) {
+    observer->OnEvaluation(progress_, *evaluation, took);
+  }
   return absl::OkStatus();
 }
 
@@ -284,7 +305,9 @@ absl::Status Trainer::Save(int64_t step) {
   PARLEY_ASSIGN_OR_RETURN(const std::string manifest,
                           client_->SaveCheckpoint(WireStep(step), options_.checkpoint_folder,
                                                   options_.keep_checkpoints));
-  if (options_.observer != nullptr) options_.observer->OnCheckpoint(step, manifest);
+  for (TrainingObserver* const observer : options_.observers) {
+    observer->OnCheckpoint(step, manifest);
+  }
   return absl::OkStatus();
 }
 

@@ -17,6 +17,14 @@
 
 namespace parley {
 
+// What one step of a worker took its time for.
+struct StepTime {
+  absl::Duration whole;
+  absl::Duration compute;  // the task's gradients, and a local update of the worker's values
+  absl::Duration push;     // cutting gradients into requests and handing these over
+  absl::Duration wait;     // until the shards had taken them, and the next values were there
+};
+
 // Where training stands, after each step and each evaluation.
 struct Progress {
   int64_t step = 0;  // steps done
@@ -27,6 +35,9 @@ struct Progress {
   double accuracy = 0;            // on the last step's samples
   double samples_per_second = 0;  // of this worker, so far
   absl::Duration remaining;       // as it went so far
+  int64_t samples = 0;            // that this worker has computed, so far
+  bool skipped = false;           // the last step changed nothing
+  StepTime time;                  // of the last step
 };
 
 // What the chief knows at the end.
@@ -47,6 +58,12 @@ class TrainingObserver {
  public:
   virtual ~TrainingObserver() = default;
   virtual void OnStep(const Progress&) {}
+  // After OnStep: whether OnValues is wanted.
+  virtual bool WantsValues(const Progress&) { return false; }
+  // The parameters as they are for the next step (for one that has nobody to pull them, as they
+  // were), and the gradients of the last, by the task's order. They stay until it returns.
+  virtual void OnValues(const Progress&, absl::Span<const absl::Span<float>> /*parameters*/,
+                        absl::Span<const absl::Span<float>> /*gradients*/) {}
   virtual void OnEvaluation(const Progress&, const Evaluation&, absl::Duration) {}
   virtual void OnCheckpoint(int64_t, const std::string&) {}
 };
@@ -78,8 +95,8 @@ struct TrainerOptions {
   // that time is interrupted, as by should_stop. May be empty.
   std::function<bool()> should_drain;
   absl::Duration drain_timeout = absl::Seconds(10);
-  TrainingObserver* observer = nullptr;
-  Env* env = Env::Posix();  // for its clock
+  std::vector<TrainingObserver*> observers;  // in this order
+  Env* env = Env::Posix();                   // for its clock
 };
 
 // A Trainer runs a TrainingTask against the shards, from the client's first step to the last. A
@@ -114,8 +131,8 @@ class Trainer {
   absl::Status Prepare();
   absl::Status Step(int64_t step);
   // What a step is where gradients travel, and where they do not.
-  absl::StatusOr<StepResult> ComputeAndPush(int64_t step);
-  absl::StatusOr<StepResult> ComputeAndUpdate(int64_t step);
+  absl::StatusOr<StepResult> ComputeAndPush(int64_t step, StepTime* time);
+  absl::StatusOr<StepResult> ComputeAndUpdate(int64_t step, StepTime* time);
   absl::Status Exchange(int64_t step);
   // Whether the chief saves before `step`, which comes after `before`.
   bool SavesBefore(int64_t step, int64_t before) const;
@@ -157,7 +174,6 @@ class Trainer {
   absl::Time started_;
   absl::Duration aside_;                                // time that was not training
   absl::Time drain_deadline_ = absl::InfiniteFuture();  // past which other workers leave
-  int64_t samples_ = 0;
   int64_t first_step_ = 0;
   int64_t steps_done_ = 0;  // by this worker, in this run
 };

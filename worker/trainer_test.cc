@@ -155,6 +155,48 @@ TEST(TrainerTest, TheChiefTrainsWaitsForTheOthersEvaluatesAndLeaves) {
   EXPECT_THAT(task.evaluated, ElementsAre(3));  // what was pulled last
 }
 
+TEST(TrainerTest, AStepsTimeIsSplitByWhatItWasSpentOn) {
+  FakeClient client(MakeJob(), 0, 0);
+  FakeTask task;
+  ManualClock clock;
+  task.on_step = [&](int64_t) { clock.now += absl::Seconds(3); };
+  Observed observed;
+  TrainerOptions options = Steps(1, 10);
+  options.observers = {&observed};
+  options.env = &clock;
+  ASSERT_TRUE(Trainer(&client, &task, options).Run().ok());
+  ASSERT_EQ(observed.steps.size(), 1u);
+  const Progress& progress = observed.steps[0];
+  EXPECT_EQ(progress.time.compute, absl::Seconds(3));
+  EXPECT_EQ(progress.time.whole, absl::Seconds(3));
+  EXPECT_EQ(progress.time.push, absl::ZeroDuration());
+  EXPECT_EQ(progress.time.wait, absl::ZeroDuration());
+  EXPECT_EQ(progress.samples, 8);
+  EXPECT_FALSE(progress.skipped);
+}
+
+TEST(TrainerTest, AllObserversHearAndThoseThatWantThemSeeValues) {
+  struct Values : Observed {
+    bool WantsValues(const Progress& progress) override { return progress.step == 2; }
+    void OnValues(const Progress& progress, absl::Span<const absl::Span<float>> parameters,
+                  absl::Span<const absl::Span<float>> gradients) override {
+      seen.push_back(absl::StrCat(progress.step, ": ", parameters[0][0], " ", gradients[0][0]));
+    }
+    std::vector<std::string> seen;
+  };
+  FakeClient client(MakeJob(), 0, 0);
+  FakeTask task;
+  Observed first;
+  Values second;
+  TrainerOptions options = Steps(3, 10);
+  options.observers = {&first, &second};
+  ASSERT_TRUE(Trainer(&client, &task, options).Run().ok());
+  EXPECT_EQ(first.steps.size(), 3u);
+  EXPECT_EQ(second.steps.size(), 3u);
+  // Of step 1: its gradient, from the values 1, and the values for step 2.
+  EXPECT_THAT(second.seen, ElementsAre("2: 2 101"));
+}
+
 TEST(TrainerTest, AveragesAreEvaluatedInThePlaceOfTheParameters) {
   FakeClient client(MakeJob(), 0, 0);
   FakeTask task;
@@ -318,7 +360,7 @@ TEST(TrainerTest, SavesAtTheFirstExchangeFromWhereItIsDue) {
   TrainerOptions options = Steps(8, 10);
   options.checkpoint_folder = "folder";
   options.checkpoint_every = 5;
-  options.observer = &observed;
+  options.observers = {&observed};
   ASSERT_TRUE(Trainer(&client, &task, options).Run().ok());
   EXPECT_EQ(task.started_with, 2);
   EXPECT_THAT(client.calls(), ElementsAre("pull 1", "push_pull 1", "push_pull 2",
@@ -335,7 +377,7 @@ TEST(TrainerTest, SavesBetweenThePullOfAStepAndItsPushAndAtTheEnd) {
   options.checkpoint_folder = "folder";
   options.checkpoint_every = 2;
   options.keep_checkpoints = 3;
-  options.observer = &observed;
+  options.observers = {&observed};
   ASSERT_TRUE(Trainer(&client, &task, options).Run().ok());
   EXPECT_THAT(client.calls(),
               ElementsAre("pull 0", "push_pull 0", "push_pull 1", "checkpoint 2 keep 3",
@@ -367,7 +409,7 @@ TEST(TrainerTest, ContinuesAtTheClientsFirstStep) {
   TrainerOptions options = Steps(6, 3);
   options.checkpoint_folder = "folder";
   options.checkpoint_every = 2;  // but not again what was resumed from
-  options.observer = &observed;
+  options.observers = {&observed};
   const auto summary = Trainer(&client, &task, options).Run();
   ASSERT_TRUE(summary.ok()) << summary.status();
   EXPECT_THAT(client.calls(), ElementsAre("pull 4", "push_pull 4", "push_pull 5", "barrier finish",
@@ -383,7 +425,7 @@ TEST(TrainerTest, AFinishedJobThatIsResumedIsOnlyEvaluated) {
   FakeTask task;
   Observed observed;
   TrainerOptions options = Steps(6, 3);
-  options.observer = &observed;
+  options.observers = {&observed};
   const auto summary = Trainer(&client, &task, options).Run();
   ASSERT_TRUE(summary.ok()) << summary.status();
   EXPECT_THAT(client.calls(),
@@ -396,7 +438,7 @@ TEST(TrainerTest, AFinishedJobThatIsResumedIsOnlyEvaluated) {
 TEST(TrainerTest, EvaluatesAtTheEndOfEachEpoch) {
   Observed observed;
   TrainerOptions options = Steps(5, 2);
-  options.observer = &observed;
+  options.observers = {&observed};
   FakeClient client(MakeJob(), 0, 0);
   FakeTask task;
   ASSERT_TRUE(Trainer(&client, &task, options).Run().ok());
@@ -434,7 +476,7 @@ TEST(TrainerTest, ProgressTellsRateAndTimeLeftWithoutEvaluations) {
   task.on_step = [&](int64_t) { clock.now += absl::Seconds(2); };
   Observed observed;
   TrainerOptions options = Steps(4, 2);
-  options.observer = &observed;
+  options.observers = {&observed};
   options.env = &clock;
   FakeClient client(MakeJob(), 0, 0);
   const auto summary = Trainer(&client, &task, options).Run();

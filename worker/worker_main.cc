@@ -16,7 +16,9 @@
 #include "base/env.h"
 #include "base/flags.h"
 #include "base/keep_freed_memory.h"
+#include "base/metrics_flags.h"
 #include "base/status.h"
+#include "cuda/gpu_metrics.h"
 #include "gflags/gflags.h"
 #include "glog/logging.h"
 #include "net/channel.h"
@@ -33,6 +35,7 @@
 #include "worker/report.h"
 #include "worker/supervised_task.h"
 #include "worker/trainer.h"
+#include "worker/training_metrics.h"
 
 DECLARE_string(job);  // in net/cluster_flags.cc
 DEFINE_int32(epochs, 0, "How often to go over the data; 8 when neither this nor --steps is given.");
@@ -86,6 +89,7 @@ const CommandLine& GetCommandLine() {
     line->groups.push_back(
         {"Waiting and reporting",
          {"timeout", "startup_timeout", "finish_timeout", "drain_timeout", "summary_json"}});
+    line->groups.push_back({"Watching it", {"metrics_port"}});
     return line;
   }();
   return *command_line;
@@ -122,6 +126,7 @@ struct Durations {
 // Flags that contradict each other, or whose values make no sense whatever the data.
 absl::Status CheckFlags(Durations* durations) {
   PARLEY_RETURN_IF_ERROR(CheckModelFlags());
+  PARLEY_RETURN_IF_ERROR(CheckMetricsFlags());
   if (WasGiven("epochs") && WasGiven("steps"))
     return Invalid("--epochs and --steps contradict each other");
   if (WasGiven("epochs") && FLAGS_epochs < 1) return Invalid("--epochs is not positive");
@@ -201,7 +206,8 @@ absl::StatusOr<std::vector<std::shared_ptr<ParameterServer>>> OpenChannels(
 }
 
 absl::Status Train(const Cluster& cluster, const std::shared_ptr<EtcdClient>& etcd,
-                   v1::Optimizer optimizer, v1::Policy policy, const Durations& durations) {
+                   v1::Optimizer optimizer, v1::Policy policy, const Durations& durations,
+                   const std::shared_ptr<Metrics>& metrics) {
   const int worker = cluster.task_index;
   const int workers = cluster.num_workers;
   if (worker == 0) PARLEY_RETURN_IF_ERROR(CheckSummaryFile());
@@ -265,7 +271,9 @@ absl::Status Train(const Cluster& cluster, const std::shared_ptr<EtcdClient>& et
   run.shards = cluster.num_ps;
   run.epochs = (options.steps + options.steps_per_epoch - 1) / options.steps_per_epoch;
   Report report(run, task->has_accuracy(), isatty(STDOUT_FILENO) != 0, &std::cout);
-  if (worker == 0) options.observer = &report;
+  TrainingMetrics training_metrics(metrics, client.get());
+  options.observers = {&training_metrics};
+  if (worker == 0) options.observers.push_back(&report);
 
   // SIGTERM ends the training in order, SIGINT after telling the others, a second signal at once.
   for (const int number : {SIGINT, SIGTERM}) {
@@ -307,10 +315,17 @@ int Main(int argc, char** argv) {
     if (!status.ok()) ExitWithFlagError(GetCommandLine(), std::string(status.message()));
   }
 
-  const absl::Status status = Train(*cluster, *etcd, *optimizer, *policy, durations);
+  const std::string task = absl::StrCat("worker:", cluster->task_index);
+  const std::shared_ptr<Metrics> metrics = NewTaskMetrics(task);
+  const absl::StatusOr<std::unique_ptr<GpuMetrics>> gpus = GpuMetrics::Open();
+  std::unique_ptr<Metrics::Source> gpu_source;  // none where there is no driver
+  if (gpus.ok()) {
+    gpu_source = metrics->AddSource([&](MetricSamples* samples) { (*gpus)->AddTo(samples); });
+  }
+  const std::unique_ptr<MetricsEndpoint> endpoint = ServeMetricsOfFlags(task, metrics);
+  const absl::Status status = Train(*cluster, *etcd, *optimizer, *policy, durations, metrics);
   if (status.ok()) return 0;
-  std::cerr << "parley_worker: worker:" << cluster->task_index << ": " << status.message()
-            << std::endl;
+  std::cerr << "parley_worker: " << task << ": " << status.message() << std::endl;
   return g_signal != 0 ? 128 + g_signal : 1;
 }
 

@@ -64,6 +64,7 @@ class FakeClient final : public Client {
   std::shared_ptr<float> NewBuffer(size_t elements) override;
   int64_t bytes_pushed() const override { return 0; }
   int64_t bytes_pulled() const override { return 0; }
+  Requests requests() const override { return {}; }
 
  private:
   std::future<absl::Status> Call(const std::string& call);

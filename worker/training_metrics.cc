@@ -1,0 +1,133 @@
+#include "worker/training_metrics.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+namespace parley {
+namespace {
+
+// The norm takes a pass over the gradients, which costs under a thousandth of a step at this rate.
+constexpr int64_t kNormEvery = 64;  // steps
+
+constexpr char kPhaseName[] = "parley_worker_step_phase_seconds_total";
+constexpr char kPhaseHelp[] =
+    "Time of steps by what it was spent on: computing gradients, cutting and handing them over, "
+    "waiting for the shards, the rest.";
+
+double SquaredNorm(absl::Span<const float> values) {
+  // Several sums, so that no addition waits for the one before it.
+  constexpr size_t kLanes = 16;
+  double total = 0;
+  constexpr size_t kChunk = 4096;  // a float32 sum of so many squares is exact enough
+  for (size_t begin = 0; begin < values.size(); begin += kChunk) {
+    const absl::Span<const float> chunk = values.subspan(begin, kChunk);
+    float sums[kLanes] = {};
+    size_t i = 0;
+    for (; i + kLanes <= chunk.size(); i += kLanes) {
+      for (size_t lane = 0; lane < kLanes; ++lane) {
+        sums[lane] += chunk[i + lane] * chunk[i + lane];
+      }
+    }
+    for (; i < chunk.size(); ++i) total += double{chunk[i]} * chunk[i];
+    for (const float sum : sums) total += sum;
+  }
+  return total;
+}
+
+}  // namespace
+
+TrainingMetrics::TrainingMetrics(std::shared_ptr<Metrics> metrics, const Client* client)
+    : metrics_(std::move(metrics)) {
+  Metrics& all = *metrics_;
+  steps_ = all.NewCounter("parley_worker_steps_total", "Steps done since this task's start.");
+  skipped_steps_ = all.NewCounter("parley_worker_skipped_steps_total",
+                                  "Steps that changed nothing, for a gradient overflowed.");
+  sample_count_ = all.NewCounter("parley_worker_samples_total", "Samples computed.");
+  step_ = all.NewGauge("parley_worker_step", "Steps of this worker since the job began.");
+  planned_steps_ = all.NewGauge("parley_worker_planned_steps", "Steps of this worker in the job.");
+  epoch_ = all.NewGauge("parley_worker_epoch", "The epoch of the last step, from 1.");
+  loss_ = all.NewGauge("parley_worker_loss", "Mean loss over the last step's samples.");
+  accuracy_ = all.NewGauge("parley_worker_accuracy_ratio",
+                           "Share of the last step's samples that were predicted right.");
+  gradient_norm_ =
+      all.NewGauge("parley_worker_gradient_norm", "Norm of all gradients together, now and then.");
+  step_seconds_ = all.NewHistogram("parley_worker_step_seconds", "Whole steps.",
+                                   ExponentialBounds(0.001, 2, 17));
+  compute_seconds_ = all.NewCounter(kPhaseName, kPhaseHelp, {{"phase", "compute"}});
+  push_seconds_ = all.NewCounter(kPhaseName, kPhaseHelp, {{"phase", "push"}});
+  wait_seconds_ = all.NewCounter(kPhaseName, kPhaseHelp, {{"phase", "wait"}});
+  other_seconds_ = all.NewCounter(kPhaseName, kPhaseHelp, {{"phase", "other"}});
+  source_ = all.AddSource([client](MetricSamples* samples) {
+    samples->AddCounter("parley_worker_pushed_bytes_total",
+                        "Payloads of gradients sent, repetitions included.",
+                        static_cast<double>(client->bytes_pushed()));
+    samples->AddCounter("parley_worker_pulled_bytes_total", "Payloads of parameters taken.",
+                        static_cast<double>(client->bytes_pulled()));
+    const Client::Requests requests = client->requests();
+    samples->AddGauge("parley_worker_requests_queued",
+                      "Pushes and pulls that wait for others to be answered.",
+                      static_cast<double>(requests.queued));
+    samples->AddGauge("parley_worker_requests_in_flight", "Pushes and pulls that are under way.",
+                      static_cast<double>(requests.in_flight));
+    samples->AddCounter("parley_worker_request_retries_total",
+                        "Requests sent again, after the transport had lost them.",
+                        static_cast<double>(requests.retries));
+  });
+}
+
+void TrainingMetrics::OnStep(const Progress& progress) {
+  steps_->Increment();
+  ++observed_;
+  if (progress.skipped) skipped_steps_->Increment();
+  sample_count_->Increment(static_cast<double>(progress.samples - samples_));
+  samples_ = progress.samples;
+  step_->Set(static_cast<double>(progress.step));
+  planned_steps_->Set(static_cast<double>(progress.steps));
+  epoch_->Set(static_cast<double>(progress.epoch));
+  loss_->Set(progress.loss);
+  accuracy_->Set(progress.accuracy);
+  const StepTime& time = progress.time;
+  step_seconds_->Observe(absl::ToDoubleSeconds(time.whole));
+  compute_seconds_->Increment(absl::ToDoubleSeconds(time.compute));
+  push_seconds_->Increment(absl::ToDoubleSeconds(time.push));
+  wait_seconds_->Increment(absl::ToDoubleSeconds(time.wait));
+  const absl::Duration other = time.whole - time.compute - time.push - time.wait;
+  other_seconds_->Increment(std::max(0.0, absl::ToDoubleSeconds(other)));
+}
+
+bool TrainingMetrics::WantsValues(const Progress&) { return observed_ % kNormEvery == 1; }
+
+void TrainingMetrics::OnValues(const Progress&, absl::Span<const absl::Span<float>> /*parameters*/,
+                               absl::Span<const absl::Span<float>> gradients) {
+  double sum = 0;
+  for (const absl::Span<float> gradient : gradients) sum += SquaredNorm(gradient);
+  gradient_norm_->Set(std::sqrt(sum));
+}
+
+void TrainingMetrics::OnEvaluation(const Progress&, const Evaluation& evaluation,
+                                   absl::Duration took) {
+  constexpr char kName[] = "parley_job_evaluation";
+  constexpr char kHelp[] =
+      "The chief's last evaluation: loss, accuracy (where the model has one), other measures.";
+  metrics_->NewGauge(kName, kHelp, {{"measure", "loss"}})->Set(evaluation.loss);
+  if (evaluation.has_accuracy) {
+    metrics_->NewGauge(kName, kHelp, {{"measure", "accuracy"}})->Set(evaluation.accuracy());
+  }
+  for (const auto& [name, value] : evaluation.metrics) {
+    metrics_->NewGauge(kName, kHelp, {{"measure", name}})->Set(value);
+  }
+  metrics_->NewGauge("parley_job_evaluation_seconds", "What the last evaluation took.")
+      ->Set(absl::ToDoubleSeconds(took));
+}
+
+void TrainingMetrics::OnCheckpoint(int64_t step, const std::string& /*manifest*/) {
+  metrics_
+      ->NewGauge("parley_job_checkpoint_last_success_timestamp_seconds",
+                 "When the chief made its last checkpoint valid, Unix time.")
+      ->SetToCurrentTime();
+  metrics_->NewGauge("parley_job_checkpoint_step", "The step of that checkpoint.")
+      ->Set(static_cast<double>(step));
+}
+
+}  // namespace parley
