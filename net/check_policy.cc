@@ -144,6 +144,11 @@ absl::Status CheckPoliciesTogether(const v1::JobSpec& spec) {
     if (!parameter.has_policy()) continue;
     look_at_all(absl::StrCat("policy of parameter ", parameter.name()), parameter.policy());
   }
+  for (const v1::TableSpec& table : spec.tables()) {
+    if (table.has_policy()) {
+      look_at_all(absl::StrCat("policy of table ", table.name()), table.policy());
+    }
+  }
   if (bounded.empty() || dropping.empty()) return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat(bounded, " is bounded_staleness and ", dropping,

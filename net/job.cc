@@ -10,6 +10,7 @@
 #include "net/check_norm_policy.h"
 #include "net/check_optimizer.h"
 #include "net/check_policy.h"
+#include "net/check_table.h"
 #include "net/placement.h"
 
 namespace parley {
@@ -64,7 +65,9 @@ absl::StatusOr<Job> Job::Create(v1::JobSpec spec) {
   }
   if (s.block_elements() < 0) return Invalid(s.name(), "block_elements is negative");
   if (s.block_elements() == 0) s.set_block_elements(kDefaultBlockElements);
-  if (s.parameters().empty()) return Invalid(s.name(), "it has no parameters");
+  if (s.parameters().empty() && s.tables().empty()) {
+    return Invalid(s.name(), "it has neither parameters nor tables");
+  }
   if (const absl::Status legal = CheckOptimizer(s.optimizer()); !legal.ok()) {
     return Invalid(s.name(), legal.message());
   }
@@ -126,6 +129,8 @@ absl::StatusOr<Job> Job::Create(v1::JobSpec spec) {
     }
   }
 
+  PARLEY_RETURN_IF_ERROR(CheckTables(&s));
+
   std::vector<int64_t> bytes;
   bytes.reserve(job.blocks_.size());
   for (const BlockInfo& block : job.blocks_) {
@@ -139,6 +144,18 @@ absl::StatusOr<Job> Job::Create(v1::JobSpec spec) {
 const v1::Optimizer& Job::OptimizerOf(int parameter) const {
   const v1::ParameterSpec& spec = spec_.parameters(parameter);
   return spec.has_optimizer() ? spec.optimizer() : spec_.optimizer();
+}
+
+const v1::Policy& Job::PolicyOfTable(int table) const {
+  const v1::TableSpec& spec = spec_.tables(table);
+  return spec.has_policy() ? spec.policy() : spec_.policy();
+}
+
+absl::StatusOr<int> Job::FindTable(absl::string_view name) const {
+  for (int i = 0; i < spec_.tables_size(); ++i) {
+    if (spec_.tables(i).name() == name) return i;
+  }
+  return absl::NotFoundError(absl::StrCat("job ", this->name(), " has no table ", name));
 }
 
 const v1::Policy& Job::PolicyOf(int parameter) const {

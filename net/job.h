@@ -55,6 +55,15 @@ class Job {
   // Whether a stale gradient of `parameter` is compensated for its delay, which takes the values
   // that it was computed from.
   bool CompensatesDelay(int parameter) const;
+  // Each shard has a part of each table, which is pushed to and pulled from like a block: its
+  // number is that of no block. When updates of `table`, an index in spec().tables(), become
+  // visible.
+  uint32_t BlockOfTable(int table) const {
+    return static_cast<uint32_t>(blocks_.size()) + static_cast<uint32_t>(table);
+  }
+  const v1::Policy& PolicyOfTable(int table) const;
+  // Index in spec().tables(); NOT_FOUND names the table and the job.
+  absl::StatusOr<int> FindTable(absl::string_view name) const;
   // The blocks of `shard`, ascending.
   std::vector<uint32_t> BlocksOfShard(int shard) const;
   // Index in parameters(); NOT_FOUND names the parameter and the job.

@@ -133,7 +133,7 @@ INSTANTIATE_TEST_SUITE_P(
         IllegalSpec{"NegativeBlocks", [](v1::JobSpec* s) { s->set_block_elements(-1); },
                     "block_elements is negative"},
         IllegalSpec{"NoParameters", [](v1::JobSpec* s) { s->clear_parameters(); },
-                    "it has no parameters"},
+                    "it has neither parameters nor tables"},
         IllegalSpec{"NoLearningRate",
                     [](v1::JobSpec* s) { s->mutable_optimizer()->set_learning_rate(kNan); },
                     "optimizer.learning_rate is nan"},

@@ -1,0 +1,35 @@
+#ifndef PARLEY_PS_TABLE_TABLE_LAYOUT_H_
+#define PARLEY_PS_TABLE_TABLE_LAYOUT_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "proto/job.pb.h"
+#include "ps/table/row_initializer.h"
+#include "ps/table/row_optimizer.h"
+
+namespace parley {
+
+// What all parts of a table share. A row in memory is its `width` values, padding up to 4 bytes,
+// and what its optimizer keeps. Thread safety: immutable after construction.
+struct TableLayout {
+  // `spec` is legal (net/check_table.h), with virtual_shards filled in; `seed` is the job's.
+  static absl::StatusOr<TableLayout> Create(const v1::TableSpec& spec, uint64_t seed);
+
+  std::string name;
+  int width;
+  v1::DType dtype;          // of the values: FLOAT32 or BFLOAT16
+  uint32_t virtual_shards;  // of the whole table
+  size_t value_bytes;       // of a row's values, without padding
+  size_t state_offset;      // in bytes
+  size_t row_bytes;
+  RowInitializer initializer;
+  std::unique_ptr<RowOptimizer> optimizer;
+};
+
+}  // namespace parley
+
+#endif  // PARLEY_PS_TABLE_TABLE_LAYOUT_H_

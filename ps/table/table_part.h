@@ -1,0 +1,82 @@
+#ifndef PARLEY_PS_TABLE_TABLE_PART_H_
+#define PARLEY_PS_TABLE_TABLE_PART_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "net/table_placement.h"
+#include "proto/job.pb.h"
+#include "ps/table/page_memory.h"
+#include "ps/table/row_index.h"
+#include "ps/table/row_slab.h"
+#include "ps/table/table_layout.h"
+
+namespace parley {
+
+// A TablePart is some of a table's virtual shards, those that one thread owns: an index each, over
+// rows in one slab, in which a row's values and what its optimizer keeps stand side by side.
+// Requests come as lists of keys and are looked up in batches: the lines of a batch are asked for
+// before the first of them is read.
+//
+// A row is there from its first Update on. Before, it reads as what the initializer says, so a
+// Gather changes nothing.
+//
+// Thread safety: one writer, or many readers; no locks. `layout` must outlive it.
+class TablePart {
+ public:
+  // `virtual_shards` are distinct, ascending numbers in the table.
+  TablePart(const TableLayout* layout, std::vector<uint32_t> virtual_shards);
+
+  // Row i of `out`, `width` elements of `dtype` (net/wire_dtype.h) each, is that of keys[i]; or,
+  // where `places` is not empty, row places[i] is. Keys may come more than once; their virtual
+  // shards are here.
+  void Gather(absl::Span<const uint64_t> keys, absl::Span<const uint32_t> places, v1::DType dtype,
+              std::byte* out) const;
+
+  // The table's round, from 1, gives these rows gradients: gradients[i], `width` finite float32, is
+  // that of keys[i]. Keys are distinct and their virtual shards here. Throws std::bad_alloc.
+  void Update(int64_t round, absl::Span<const uint64_t> keys,
+              absl::Span<const float* const> gradients);
+
+  const std::vector<uint32_t>& virtual_shards() const { return virtual_shards_; }
+  // Their keys, ascending. `virtual_shard` is here.
+  std::vector<uint64_t> KeysOf(uint32_t virtual_shard) const;
+  // The row_bytes of the layout, which stay where they are; null when there is no such row.
+  const std::byte* FindRow(uint64_t key) const;
+  // Adds a row that is not there, of row_bytes. Throws std::bad_alloc.
+  void RestoreRow(uint64_t key, const std::byte* row);
+
+  size_t num_rows() const { return num_rows_; }
+  // Bytes that the rows take, and all that belongs to them.
+  size_t memory() const { return slab_.bytes() + pool_.used() + index_of_.capacity() * 2; }
+
+ private:
+  RowIndex& IndexOf(uint64_t mixed) { return indices_[LocalOf(mixed)]; }
+  const RowIndex& IndexOf(uint64_t mixed) const { return indices_[LocalOf(mixed)]; }
+  uint16_t LocalOf(uint64_t mixed) const {
+    return index_of_[VirtualShardOf(mixed, layout_->virtual_shards)];
+  }
+  // Calls use(begin, places) for one batch of keys after another, the first being keys[begin], with
+  // the places of their rows, null where there is none; `bytes` of each have been asked for.
+  // kWrite: they will be written.
+  template <int kWrite, typename Use>
+  void FindAll(absl::Span<const uint64_t> keys, size_t bytes, Use use) const;
+  std::byte* AddRow(uint64_t key);
+  void Read(const std::byte* row, uint64_t key, v1::DType dtype, std::byte* out) const;
+
+  const TableLayout* layout_;
+  std::vector<uint32_t> virtual_shards_;
+  std::vector<uint16_t> index_of_;  // by virtual shard of the table: in indices_
+  std::vector<RowIndex> indices_;
+  RowSlab slab_;
+  PagePool pool_;
+  size_t num_rows_ = 0;
+};
+
+}  // namespace parley
+
+#endif  // PARLEY_PS_TABLE_TABLE_PART_H_
