@@ -217,6 +217,15 @@ std::string HelpText(const CommandLine& command_line, int width) {
   return help;
 }
 
+std::vector<FlagValue> ValuesOf(const FlagGroup& group) {
+  std::vector<FlagValue> values;
+  for (const std::string& name : group.flags) {
+    const gflags::CommandLineFlagInfo info = Info(name);
+    values.push_back({name, info.current_value, info.is_default});
+  }
+  return values;
+}
+
 void ExitWithFlagError(const CommandLine& command_line, const std::string& error) {
   // One write, so that the line stays whole beside other tasks' output.
   const std::string line =

@@ -47,6 +47,15 @@ absl::StatusOr<ParsedCommandLine> ParseCommandLine(const CommandLine& command_li
 // Lines are at most `width` characters wide, where words allow.
 std::string HelpText(const CommandLine& command_line, int width);
 
+struct FlagValue {
+  std::string name;
+  std::string value;
+  bool is_default = false;  // nobody said it
+};
+
+// The present values of a group's flags, in its order.
+std::vector<FlagValue> ValuesOf(const FlagGroup& group);
+
 // For main(): parses `args` and returns; or, after --help or --version, prints to stdout and exits
 // with 0; or, on an error, prints one line, "<program>: <error>; --help lists the flags", to stderr
 // and exits with 2.

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <iostream>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -29,6 +30,7 @@
 #include "net/discovery.h"
 #include "net/wire_dtype.h"
 #include "worker/client.h"
+#include "worker/event_log.h"
 #include "worker/model_flags.h"
 #include "worker/optimizer_flags.h"
 #include "worker/policy_flags.h"
@@ -67,6 +69,15 @@ DEFINE_string(
     drain_timeout, "10s",
     "After SIGTERM: how long a worker other than the chief goes on until the chief has "
     "ended the job, before it leaves by itself. What takes twice as long is interrupted.");
+DEFINE_string(logdir, "",
+              "The chief writes event files for TensorBoard into this folder. When it cannot, it "
+              "warns and training goes on.");
+DEFINE_int64(scalars_every, 20,
+             "Steps from one event with scalars (loss, speed) to the next. Needs --logdir.");
+DEFINE_int64(
+    histograms_every, 500,
+    "Steps from one event with histograms of all parameters and gradients to the next, each "
+    "a pass over both; 0: none. Needs --logdir.");
 DEFINE_string(summary_json, "", "The chief writes the final table to this file, as JSON.");
 
 namespace parley {
@@ -89,7 +100,8 @@ const CommandLine& GetCommandLine() {
     line->groups.push_back(
         {"Waiting and reporting",
          {"timeout", "startup_timeout", "finish_timeout", "drain_timeout", "summary_json"}});
-    line->groups.push_back({"Watching it", {"metrics_port"}});
+    line->groups.push_back(
+        {"Watching it", {"metrics_port", "logdir", "scalars_every", "histograms_every"}});
     return line;
   }();
   return *command_line;
@@ -137,6 +149,13 @@ absl::Status CheckFlags(Durations* durations) {
       if (WasGiven(flag)) return Invalid(absl::StrCat("--", flag, " needs --checkpoint_dir"));
     }
   }
+  if (FLAGS_logdir.empty()) {
+    for (const char* flag : {"scalars_every", "histograms_every"}) {
+      if (WasGiven(flag)) return Invalid(absl::StrCat("--", flag, " needs --logdir"));
+    }
+  }
+  if (FLAGS_scalars_every < 1) return Invalid("--scalars_every is not positive");
+  if (FLAGS_histograms_every < 0) return Invalid("--histograms_every is negative");
   if (FLAGS_checkpoint_every < 0) return Invalid("--checkpoint_every is negative");
   if (FLAGS_keep_checkpoints < 2) return Invalid("--keep_checkpoints is less than 2");
   for (const auto& [flag, value] : {std::make_pair("push_dtype", FLAGS_push_dtype),
@@ -203,6 +222,46 @@ absl::StatusOr<std::vector<std::shared_ptr<ParameterServer>>> OpenChannels(
         NewChannel(absl::StrCat("ps:", i), addresses[static_cast<size_t>(i)], options));
   }
   return shards;
+}
+
+// What --logdir asks for; null when nothing, or, with a warning, when it cannot be had.
+std::unique_ptr<EventLog> OpenEventLog(const Client& client) {
+  if (FLAGS_logdir.empty() || client.worker() != 0) return nullptr;
+  EventLogOptions options;
+  options.folder = FLAGS_logdir;
+  options.scalars_every = FLAGS_scalars_every;
+  options.histograms_every = FLAGS_histograms_every;
+  for (const Job::Parameter& parameter : client.job().parameters()) {
+    options.parameters.push_back(parameter.name);
+  }
+  // Runs are compared by these, and by what else was said.
+  const std::set<std::string> always = {"model", "batch_size", "optimizer", "policy", "seed"};
+  const std::set<std::string> never = {"data_dir", "device", "learning_rate"};
+  std::vector<FlagGroup> what = ModelFlagGroups();
+  what.push_back({"", {"epochs", "steps", "seed", "push_dtype", "pull_dtype"}});
+  what.push_back(PolicyFlagGroup());
+  what.push_back(OptimizerFlagGroup());
+  for (const FlagGroup& group : what) {
+    for (const FlagValue& flag : ValuesOf(group)) {
+      const bool compared = always.count(flag.name) > 0 || !flag.is_default;
+      if (!compared || never.count(flag.name) > 0) continue;
+      options.hyper_parameters.emplace_back(flag.name, flag.value);
+    }
+  }
+  // The flag's default is the optimizer's.
+  options.hyper_parameters.emplace_back(
+      "learning_rate", absl::StrCat(client.job().spec().optimizer().learning_rate()));
+  options.hyper_parameters.emplace_back("workers", absl::StrCat(client.job().spec().num_workers()));
+  options.hyper_parameters.emplace_back("shards", absl::StrCat(client.job().spec().num_shards()));
+  for (const FlagGroup& group : GetCommandLine().groups) {
+    for (const FlagValue& flag : ValuesOf(group)) {
+      if (!flag.is_default) options.flags.emplace_back(flag.name, flag.value);
+    }
+  }
+  absl::StatusOr<std::unique_ptr<EventLog>> log = EventLog::Create(std::move(options));
+  if (log.ok()) return *std::move(log);
+  LOG(WARNING) << "worker:0: nothing for TensorBoard: " << log.status().message();
+  return nullptr;
 }
 
 absl::Status Train(const Cluster& cluster, const std::shared_ptr<EtcdClient>& etcd,
@@ -273,6 +332,8 @@ absl::Status Train(const Cluster& cluster, const std::shared_ptr<EtcdClient>& et
   Report report(run, task->has_accuracy(), isatty(STDOUT_FILENO) != 0, &std::cout);
   TrainingMetrics training_metrics(metrics, client.get());
   options.observers = {&training_metrics};
+  const std::unique_ptr<EventLog> events = OpenEventLog(*client);
+  if (events != nullptr) options.observers.push_back(events.get());
   if (worker == 0) options.observers.push_back(&report);
 
   // SIGTERM ends the training in order, SIGINT after telling the others, a second signal at once.
@@ -284,6 +345,7 @@ absl::Status Train(const Cluster& cluster, const std::shared_ptr<EtcdClient>& et
   }
   Trainer trainer(client.get(), task.get(), std::move(options));
   PARLEY_ASSIGN_OR_RETURN(const TrainingSummary summary, trainer.Run());
+  if (events != nullptr) events->SetSucceeded();
   if (summary.drained && g_signal == 0) {
     return absl::AbortedError(absl::StrCat("stopped before step ", summary.next_step,
                                            ", for a ps task was asked to stop"));
