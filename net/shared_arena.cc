@@ -58,10 +58,14 @@ void* MapAligned(int fd, size_t size, int protection) {
   return data;
 }
 
-// Makes one huge page of the small ones at `data`, where the kernel knows how.
+// Makes one huge page of the small ones at `data`, where the kernel knows how. It does not while
+// another thread's first touch of one of them is under way.
 void MakeHuge(std::byte* data) {
   constexpr int kCollapse = 25;  // MADV_COLLAPSE, which older headers lack
-  [[maybe_unused]] const int made = madvise(data, kHugePage, kCollapse);
+  constexpr int kTries = 4;
+  for (int i = 0; i < kTries && madvise(data, kHugePage, kCollapse) != 0; ++i) {
+    if (errno != EAGAIN && errno != EBUSY) return;
+  }
 }
 
 }  // namespace

@@ -36,8 +36,7 @@ Shard::Shard(ShardOptions options)
       task_(absl::StrCat("ps:", options_.shard_index)),
       metrics_(options_.metrics, [this] { return Numbers(); }),
       background_(std::make_unique<TaskThread>()) {
-  const int threads = ThreadCount(options_.threads);
-  for (int i = 0; i < threads; ++i) owners_.push_back(std::make_unique<TaskThread>());
+  owners_ = std::make_unique<TaskPool>(ThreadCount(options_.threads));
   timer_ = std::thread([this] { RunTimer(); });
 }
 
@@ -60,7 +59,7 @@ Shard::~Shard() {
   for (AnswerDone& done : waiting) done({0, stopped, {}, 0});
   for (EarlyJoin& join : early) join.done(stopped);
   for (SumsWaiter& waiter : sums) waiter.done(stopped);
-  owners_.clear();  // their last tasks may post to the background thread
+  owners_.reset();  // their last tasks may post to the background thread
   CloseSinks();     // what they keep last is reported here
   background_.reset();
   CloseSinks();  // of what it has published since
@@ -219,6 +218,7 @@ absl::StatusOr<std::unique_ptr<Shard::Declared>> Shard::MakeDeclared(const v1::J
     for (const std::unique_ptr<Block>& block : declared->blocks) block->WriteAroundCaches();
   }
   declared->turns = std::vector<Turn>(declared->blocks.size());
+  MakeQueues(declared.get());
   // Blocks under other policies may be at other versions.
   int64_t version = -1;
   for (size_t i = 0; i < clocks.size(); ++i) {

@@ -38,6 +38,7 @@
 #include "ps/shard_metrics.h"
 #include "ps/shard_numbers.h"
 #include "ps/shard_state.h"
+#include "ps/task_pool.h"
 #include "ps/task_thread.h"
 
 namespace parley {
@@ -83,10 +84,10 @@ struct ShardOptions {
 // that waited for it, with snapshots of blocks, uncopied.
 //
 // Thread safety: safe from any thread.
-// Threads: each block belongs to one of the owner threads, which write it one round after another
-// (the thread that closed them may run some for them); one background thread
-// declares, restores and writes checkpoints; one timer thread ends what is overdue. The destructor
-// refuses what waits and joins all.
+// Threads: each block belongs to one queue of tasks, which writes its blocks one round after
+// another on the owner threads (the thread that closed them may run some for these); one background
+// thread declares, restores and writes checkpoints; one timer thread ends what is overdue. The
+// destructor refuses what waits and joins all.
 class Shard final : public ParameterServer {
  public:
   explicit Shard(ShardOptions options);
@@ -140,7 +141,7 @@ class Shard final : public ParameterServer {
   void SetDraining() { draining_ = true; }
 
  private:
-  // What a block's owner has to do when a round that is in its middle is finished.
+  // What there is to do with a block when a round that is in its middle is finished.
   struct Turn {
     int64_t halved = 0;  // the round of which the first half is done; 0: none
     ShardRecord record;  // of that round, where there is a log
@@ -159,11 +160,14 @@ class Shard final : public ParameterServer {
     std::vector<int> average_slots;                      // by parameter; -1: it keeps none
     std::vector<uint32_t> numbers;                       // of the shard's blocks in the job
     std::vector<int> local;                              // by number: index in blocks, or -1
-    std::vector<std::unique_ptr<Block>> blocks;          // written by their owner threads only
-    std::vector<Turn> turns;                             // by block; of their owner threads
-    std::unique_ptr<NormRounds> norms;                   // guarded by mutex_
-    std::unique_ptr<PulledValues> pulled;                // of blocks whose delay is compensated
-    bool recovered = false;                              // from a log
+    std::vector<std::unique_ptr<Block>> blocks;          // written by their queues only
+    // What is to be done with blocks, one thing after another for those of one queue.
+    std::vector<std::unique_ptr<TaskQueue>> queues;
+    std::vector<size_t> queue_of;          // by block: index in queues
+    std::vector<Turn> turns;               // by block; of their queues
+    std::unique_ptr<NormRounds> norms;     // guarded by mutex_
+    std::unique_ptr<PulledValues> pulled;  // of blocks whose delay is compensated
+    bool recovered = false;                // from a log
     // Of the checkpoints written since this task's start, by step: the segment that has what they
     // have not. Of the background thread.
     std::map<int64_t, uint64_t> log_segments;
@@ -173,6 +177,7 @@ class Shard final : public ParameterServer {
     std::unique_ptr<BothSinks> both;       // where there are both
     std::unique_ptr<ShardState> state;     // guarded by mutex_
 
+    TaskQueue& QueueOf(size_t block) const { return *queues[queue_of[block]]; }
     const Optimizer& OptimizerOf(uint32_t number) const {
       return *optimizers[job.blocks()[number].parameter];
     }
@@ -203,11 +208,11 @@ class Shard final : public ParameterServer {
     AnswerDone done;
     ShardState::Answer answer;
   };
-  // What is left to do when the mutex is free: answers to give, and owners whose short tasks are to
+  // What is left to do when the mutex is free: answers to give, and queues whose tasks are to
   // be run here.
   struct Outcome {
     std::vector<Ready> ready;
-    std::vector<TaskThread*> help;
+    std::vector<TaskQueue*> help;
   };
   struct EarlyJoin {
     v1::JoinRequest request;
@@ -220,7 +225,7 @@ class Shard final : public ParameterServer {
     int64_t round;
     std::vector<double> sums;
   };
-  // What an owner thread has done and not reported yet.
+  // What a queue has done and not reported yet.
   struct RoundsDone {
     std::vector<size_t> applied;       // blocks, one for each round
     std::vector<ShardRecord> records;  // likewise, where there is a log
@@ -281,7 +286,7 @@ class Shard final : public ParameterServer {
   // Runs `then` when the record is kept: at once where there is no log. UNAVAILABLE: it is not.
   void Keep(Declared* declared, ShardRecord record,
             absl::AnyInvocable<void(const absl::Status&)> then);
-  // Runs `then` when all that the owner threads were given so far is kept; likewise.
+  // Runs `then` when all that the queues were given so far is kept; likewise.
   void KeepWhatIsPosted(Declared* declared, absl::AnyInvocable<void(const absl::Status&)> then);
   void KeepMember(Declared* declared, const v1::Sender& sender, v1::Books::Presence presence,
                   absl::AnyInvocable<void(const absl::Status&)> then);
@@ -289,6 +294,7 @@ class Shard final : public ParameterServer {
   // gradient, which belongs where `mean` then points.
   ShardRecord RecordOf(const Declared& declared, const ShardState::Round& round, int64_t version,
                        float** mean) const;
+  void MakeQueues(Declared* declared) const;
   // The blocks, from their initializers or from a checkpoint, and where they continue.
   absl::Status MakeBlocks(const std::string& checkpoint, Declared* declared,
                           std::vector<ShardState::BlockClocks>* clocks) const;
@@ -323,7 +329,7 @@ class Shard final : public ParameterServer {
   // `posted`: when they were complete.
   void ApplyRounds(Declared* declared, const std::vector<ShardState::Round>& rounds,
                    absl::Time posted);
-  // These three by owner threads; `task` belongs behind the round in which the block may be.
+  // These three by queues; `task` belongs behind the round in which the block may be.
   void RunInTurn(Declared* declared, size_t block, absl::AnyInvocable<void()> task);
   void RunRound(Declared* declared, const ShardState::Round& round, RoundsDone* done);
   // Those with records when these are kept.
@@ -338,7 +344,6 @@ class Shard final : public ParameterServer {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void WriteCut(Declared* declared, CheckpointCut* cut);
   void RemoveOldSegments(Declared* declared);
-  TaskThread& OwnerOf(size_t block) const;
   void RunTimer();
 
   // Where time is only measured for metrics_; InfinitePast where these are not wanted.
@@ -365,7 +370,7 @@ class Shard final : public ParameterServer {
   std::atomic<int64_t> bytes_pulled_{0};
   ShardMetrics metrics_;
 
-  std::vector<std::unique_ptr<TaskThread>> owners_;  // constant after construction
+  std::unique_ptr<TaskPool> owners_;  // constant after construction; runs the blocks' queues
   std::unique_ptr<TaskThread> background_;
   std::thread timer_;
 };

@@ -51,7 +51,7 @@ void Shard::AnswerAverages(Declared* declared, const ShardState::Answer& answer,
                               std::memory_order_relaxed);
       std::exchange(gathered->done, nullptr)(std::move(gathered->reply));
     };
-    OwnerOf(pulls[i]).Post(
+    declared->QueueOf(pulls[i]).Post(
         [this, declared, copy, block = pulls[i]] { RunInTurn(declared, block, copy); });
   }
 }

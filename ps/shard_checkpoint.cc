@@ -93,7 +93,7 @@ void Shard::PostCut(Declared* declared, const std::shared_ptr<CheckpointCut>& cu
     SavedBlock& block = cut->blocks[i];
     block.number = declared->numbers[i];
     block.clocks = declared->state->ClocksOf(i).clocks;
-    OwnerOf(i).Post([this, declared, cut, i] {
+    declared->QueueOf(i).Post([this, declared, cut, i] {
       RunInTurn(declared, i, [this, declared, cut, i] {
         cut->blocks[i].cut = declared->blocks[i]->Cut();
         if (cut->missing.fetch_sub(1, std::memory_order_acq_rel) > 1) return;

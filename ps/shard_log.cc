@@ -126,7 +126,7 @@ void Shard::FillReplica(Declared* declared) {
   MutexLock lock(&mutex_);
   if (stopping_) return;  // an owner may be gone
   for (size_t i = 0; i < declared->blocks.size(); ++i) {
-    OwnerOf(i).Post([this, declared, i] {
+    declared->QueueOf(i).Post([this, declared, i] {
       RunInTurn(declared, i, [declared, i] {
         std::vector<ShardRecord> records(1);
         *records[0].record.mutable_block_state() =
@@ -180,11 +180,11 @@ void Shard::KeepWhatIsPosted(Declared* declared,
                              absl::AnyInvocable<void(const absl::Status&)> then) {
   if (declared->sink == nullptr) return then(absl::OkStatus());
   const auto kept = std::make_shared<WhenKept>(std::move(then));
-  const auto missing = std::make_shared<std::atomic<size_t>>(owners_.size());
+  const auto missing = std::make_shared<std::atomic<size_t>>(declared->queues.size());
   MutexLock lock(&mutex_);
   if (stopping_) return;  // an owner may be gone
-  for (const std::unique_ptr<TaskThread>& owner : owners_) {
-    owner->Post([declared, kept, missing] {
+  for (const std::unique_ptr<TaskQueue>& queue : declared->queues) {
+    queue->Post([declared, kept, missing] {
       declared->sink->Append({}, [kept, missing] {
         if (missing->fetch_sub(1, std::memory_order_acq_rel) == 1) kept->IsKept();
       });

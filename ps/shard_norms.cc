@@ -98,12 +98,12 @@ void Shard::FinishRound(Declared* declared, int64_t round, std::vector<double> t
   if (declared->norms->StateOf(round) != NormRounds::State::kSummed) return;
   declared->norms->Finish(round);
   const auto shared = std::make_shared<const std::vector<double>>(std::move(totals));
-  for (size_t owner = 0; owner < owners_.size(); ++owner) {
-    owners_[owner]->Post([this, declared, round, shared, owner] {
+  for (size_t queue = 0; queue < declared->queues.size(); ++queue) {
+    declared->queues[queue]->Post([this, declared, round, shared, queue] {
       RoundsDone done;
       std::vector<size_t> finished;
-      for (size_t block = owner; block < declared->blocks.size(); block += owners_.size()) {
-        if (declared->turns[block].halved != round) continue;
+      for (size_t block = 0; block < declared->blocks.size(); ++block) {
+        if (declared->queue_of[block] != queue || declared->turns[block].halved != round) continue;
         const uint32_t number = declared->numbers[block];
         const int parameter = declared->job.blocks()[number].parameter;
         const std::vector<double> norms = declared->norm_plan.NormsOf(parameter, round, *shared);

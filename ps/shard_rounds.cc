@@ -29,47 +29,58 @@ Shard::Outcome Shard::CarryOut(Declared* declared, ShardState::Actions actions, 
   return outcome;
 }
 
-// Small blocks go to their owner together, since telling it costs as much as updating one.
+// Small blocks that follow each other are in one queue, since to tell somebody costs as much as to
+// update one; large ones alone, so that threads which bring gradients of different blocks do not
+// meet.
+void Shard::MakeQueues(Declared* declared) const {
+  constexpr size_t kLeastElements = 1 << 16;
+  constexpr size_t kMostQueues = 64;
+  declared->queues.push_back(std::make_unique<TaskQueue>(owners_.get()));
+  size_t group = 0;
+  size_t elements = 0;
+  for (const std::unique_ptr<Block>& block : declared->blocks) {
+    const size_t queue = group % kMostQueues;
+    if (queue == declared->queues.size()) {
+      declared->queues.push_back(std::make_unique<TaskQueue>(owners_.get()));
+    }
+    declared->queue_of.push_back(queue);
+    elements += block->size();
+    if (elements < kLeastElements) continue;
+    ++group;
+    elements = 0;
+  }
+}
+
 void Shard::PostRounds(Declared* declared, std::vector<ShardState::Round> rounds, int64_t help,
                        Outcome* outcome) {
-  constexpr int64_t kBatchElements = 1 << 16;
-  const auto size_of = [&](const ShardState::Round& round) {
-    return static_cast<int64_t>(declared->blocks[round.block]->size());
-  };
   int64_t all = 0;
-  for (const ShardState::Round& round : rounds) all += size_of(round);
+  for (const ShardState::Round& round : rounds) {
+    all += static_cast<int64_t>(declared->blocks[round.block]->size());
+  }
   const bool helps = all <= help;
 
-  struct Batch {
-    std::vector<ShardState::Round> rounds;
-    int64_t elements = 0;
-  };
-  std::vector<Batch> batches(owners_.size());
   const absl::Time now = MeasuredNow();
-  const auto post = [&](size_t owner) {
-    TaskThread::Task task = [this, declared, now, batch = std::move(batches[owner].rounds)] {
+  for (size_t begin = 0, end = 0; begin < rounds.size(); begin = end) {
+    TaskQueue* const queue = &declared->QueueOf(rounds[begin].block);
+    std::vector<ShardState::Round> batch;
+    for (; end < rounds.size() && &declared->QueueOf(rounds[end].block) == queue; ++end) {
+      batch.push_back(std::move(rounds[end]));
+    }
+    TaskQueue::Task task = [this, declared, now, batch = std::move(batch)] {
       ApplyRounds(declared, batch, now);
     };
-    batches[owner] = {};
-    if (!helps) return owners_[owner]->Post(std::move(task));
-    owners_[owner]->PostToHelp(std::move(task));
-    outcome->help.push_back(owners_[owner].get());
-  };
-  for (ShardState::Round& round : rounds) {
-    const size_t owner = round.block % owners_.size();
-    Batch& batch = batches[owner];
-    batch.elements += size_of(round);
-    batch.rounds.push_back(std::move(round));
-    if (batch.elements >= kBatchElements) post(owner);
-  }
-  for (size_t owner = 0; owner < batches.size(); ++owner) {
-    if (!batches[owner].rounds.empty()) post(owner);
+    if (helps) {
+      queue->PostToHelp(std::move(task));
+      outcome->help.push_back(queue);
+    } else {
+      queue->Post(std::move(task));
+    }
   }
 }
 
 void Shard::Conclude(Outcome outcome) {
   for (Ready& each : outcome.ready) each.done(std::move(each.answer));
-  for (TaskThread* const owner : outcome.help) owner->Help();
+  for (TaskQueue* const queue : outcome.help) queue->Help();
 }
 
 void Shard::ApplyRounds(Declared* declared, const std::vector<ShardState::Round>& rounds,
@@ -108,16 +119,20 @@ void Shard::ReportApplied(Declared* declared, const std::vector<size_t>& blocks)
   for (Outcome& outcome : outcomes) Conclude(std::move(outcome));
 }
 
-// An owner runs one task at a time, answers included, in their order.
+// A queue runs one task at a time, answers included, in their order.
 void Shard::Settle() {
-  for (const std::unique_ptr<TaskThread>& owner : owners_) {
+  Declared* declared;
+  {
+    MutexLock lock(&mutex_);
+    declared = declared_.get();
+  }
+  if (declared == nullptr) return;
+  for (const std::unique_ptr<TaskQueue>& queue : declared->queues) {
     std::promise<void> settled;
     std::future<void> done = settled.get_future();
-    owner->Post([&settled] { settled.set_value(); });
+    queue->Post([&settled] { settled.set_value(); });
     done.wait();
   }
 }
-
-TaskThread& Shard::OwnerOf(size_t block) const { return *owners_[block % owners_.size()]; }
 
 }  // namespace parley

@@ -3,13 +3,6 @@
 #include <utility>
 
 namespace parley {
-namespace {
-
-// So that nobody helps for ever while others post.
-constexpr int kMostHelped = 4;
-
-}  // namespace
-
 TaskThread::TaskThread() : thread_([this] { Run(); }) {}
 
 TaskThread::~TaskThread() {
@@ -22,31 +15,11 @@ TaskThread::~TaskThread() {
 }
 
 void TaskThread::Post(Task task) {
-  PostToHelp(std::move(task));
-  changed_.NotifyOne();
-}
-
-void TaskThread::PostToHelp(Task task) {
-  MutexLock lock(&mutex_);
-  tasks_.push_back(std::move(task));
-}
-
-void TaskThread::Help() {
-  for (int i = 0; i < kMostHelped; ++i) {
-    Task task;
-    {
-      MutexLock lock(&mutex_);
-      if (running_ || tasks_.empty()) return;  // who runs one takes the next
-      task = std::move(tasks_.front());
-      tasks_.pop_front();
-      running_ = true;
-    }
-    task();
-    task = nullptr;
+  {
     MutexLock lock(&mutex_);
-    running_ = false;
-    if (!tasks_.empty() || stopping_) changed_.NotifyOne();
+    tasks_.push_back(std::move(task));
   }
+  changed_.NotifyOne();
 }
 
 void TaskThread::Run() {
@@ -54,16 +27,12 @@ void TaskThread::Run() {
     Task task;
     {
       MutexLock lock(&mutex_);
-      while (running_ || (tasks_.empty() && !stopping_)) changed_.Wait(&mutex_);
+      while (tasks_.empty() && !stopping_) changed_.Wait(&mutex_);
       if (tasks_.empty()) return;
       task = std::move(tasks_.front());
       tasks_.pop_front();
-      running_ = true;
     }
     task();
-    task = nullptr;
-    MutexLock lock(&mutex_);
-    running_ = false;
   }
 }
 
