@@ -6,16 +6,21 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <deque>
 #include <map>
+#include <thread>
 #include <utility>
 #include <vector>
 
+#include "absl/functional/any_invocable.h"
 #include "absl/strings/str_cat.h"
+#include "absl/types/optional.h"
 #include "base/env.h"
 #include "base/mutex.h"
 #include "base/status.h"
 #include "glog/logging.h"
 #include "net/forwarding_parameter_server.h"
+#include "net/link_choice.h"
 #include "net/local_connection.h"
 #include "net/local_payload.h"
 
@@ -24,6 +29,8 @@ namespace {
 
 // How long a task that has closed its socket may take to end.
 constexpr int kEndMs = 1000;
+// With one link a shard checks and applies gradients on one core, while others wait for memory.
+constexpr int kMostLinks = 2;
 
 // The process at the other end, or nothing where the kernel has no such descriptors.
 UniqueFd PeerProcess(int socket) {
@@ -47,20 +54,33 @@ class Link : public LocalConnection::Handler {
  public:
   using PushPullReply = ParameterServer::PushPullReply;
   using Done = ParameterServer::Done<PushPullReply>;
+  // Hears of each request just before its `done`.
+  using OnEnd = absl::AnyInvocable<void(const LinkChoice::Load& load)>;
 
-  Link(std::string who, UniqueFd socket, std::shared_ptr<SharedArena> arena, absl::Duration grace)
+  Link(std::string who, UniqueFd socket, std::shared_ptr<SharedArena> arena, absl::Duration grace,
+       OnEnd on_end)
       : who_(std::move(who)),
         arena_(std::move(arena)),
         grace_(grace),
+        on_end_(std::move(on_end)),
         peer_(PeerProcess(socket.get())),
         releaser_(std::make_shared<Releaser>()),
         connection_(LocalConnection::Role::kConnecting, std::move(socket), this) {
     MutexLock lock(&releaser_->mutex);
     releaser_->connection = &connection_;
   }
-  ~Link() override { connection_.Close(); }
 
   void Start() { connection_.Start(); }
+  // Ends what waits with CANCELLED, and returns when nobody is called any more; not from a `done`.
+  void Stop() { connection_.Stop(); }
+  // What waits ends as when the task had gone: UNAVAILABLE.
+  void Lose() {
+    {
+      MutexLock lock(&mutex_);
+      lost_ = true;
+    }
+    connection_.Close();
+  }
 
   bool ended() {
     MutexLock lock(&mutex_);
@@ -68,13 +88,15 @@ class Link : public LocalConnection::Handler {
   }
 
   // False, with nothing taken, when the connection has ended.
-  bool PushPull(v1::PushPullRequest* request, const Payload& payload, Done* done) {
+  bool PushPull(v1::PushPullRequest* request, const Payload& payload, const LinkChoice::Load& load,
+                Done* done) {
     {
       MutexLock lock(&mutex_);
       if (ended_) return false;
     }
     absl::StatusOr<LocalPayload> placed = PlacePayload(arena_.get(), payload);
     if (!placed.ok()) {
+      on_end_(load);
       (*done)(Annotate(placed.status(), who_));
       return true;
     }
@@ -88,7 +110,7 @@ class Link : public LocalConnection::Handler {
     *local->mutable_request() = std::move(*request);
     for (const v1::LocalPiece& piece : placed->pieces) *local->add_payload() = piece;
     if (!placed->pieces.empty()) held_.emplace(id, std::move(placed->held));
-    waiting_.emplace(id, Waiting{std::move(*done), Env::Posix()->Now() + wait + grace_});
+    waiting_.emplace(id, Waiting{load, std::move(*done), Env::Posix()->Now() + wait + grace_});
     segments_.Announce(*arena_, placed->pieces, &connection_);
     connection_.Send(frame);
     return true;
@@ -110,7 +132,7 @@ class Link : public LocalConnection::Handler {
 
   void OnTick() override {
     const absl::Time now = Env::Posix()->Now();
-    std::vector<Done> late;
+    std::vector<Waiting> late;
     {
       MutexLock lock(&mutex_);
       for (auto it = waiting_.begin(); it != waiting_.end();) {
@@ -118,12 +140,13 @@ class Link : public LocalConnection::Handler {
           ++it;
           continue;
         }
-        late.push_back(std::move(it->second.done));
+        late.push_back(std::move(it->second));
         it = waiting_.erase(it);
       }
     }
-    for (Done& done : late) {
-      done(absl::DeadlineExceededError(absl::StrCat(who_, ": PushPull: no answer in time")));
+    for (Waiting& each : late) {
+      on_end_(each.load);
+      each.done(absl::DeadlineExceededError(absl::StrCat(who_, ": PushPull: no answer in time")));
     }
   }
 
@@ -133,6 +156,7 @@ class Link : public LocalConnection::Handler {
     }
     std::map<uint64_t, Waiting> waiting;
     std::map<uint64_t, Payload> held;
+    bool ours;  // our end was closed
     {
       MutexLock lock(&releaser_->mutex);
       releaser_->connection = nullptr;
@@ -140,23 +164,27 @@ class Link : public LocalConnection::Handler {
     {
       MutexLock lock(&mutex_);
       ended_ = true;
+      ours = absl::IsCancelled(reason) && !lost_;
       waiting.swap(waiting_);
       held.swap(held_);
     }
     if (!held.empty()) {
       pollfd end = {peer_.get(), POLLIN, 0};
-      const bool gone = peer_.valid() && !absl::IsCancelled(reason) && poll(&end, 1, kEndMs) == 1;
+      const bool gone = peer_.valid() && !ours && poll(&end, 1, kEndMs) == 1;
       if (!gone) KeepForEver(std::move(held));
     }
     const absl::Status status =
-        absl::IsCancelled(reason)
-            ? absl::CancelledError(absl::StrCat(who_, ": PushPull: the channel is gone"))
-            : absl::UnavailableError(absl::StrCat(who_, ": PushPull: lost: ", reason.message()));
-    for (auto& [id, each] : waiting) each.done(status);
+        ours ? absl::CancelledError(absl::StrCat(who_, ": PushPull: the channel is gone"))
+             : absl::UnavailableError(absl::StrCat(who_, ": PushPull: lost: ", reason.message()));
+    for (auto& [id, each] : waiting) {
+      on_end_(each.load);
+      each.done(status);
+    }
   }
 
  private:
   struct Waiting {
+    LinkChoice::Load load;
     Done done;
     absl::Time deadline;
   };
@@ -180,20 +208,21 @@ class Link : public LocalConnection::Handler {
           this, [releaser = releaser_, id](const void*) { releaser->Release(id); });
       PARLEY_ASSIGN_OR_RETURN(reply.payload, ResolvePayload(theirs_, answer->payload(), read));
     }
-    Done done;
+    absl::optional<Waiting> waiting;
     {
       MutexLock lock(&mutex_);
       const auto it = waiting_.find(id);
       if (it == waiting_.end()) return absl::OkStatus();  // it came too late
-      done = std::move(it->second.done);
+      waiting = std::move(it->second);
       waiting_.erase(it);
     }
+    on_end_(waiting->load);
     if (answer->code() != 0) {
-      done(absl::Status(static_cast<absl::StatusCode>(answer->code()), answer->message()));
+      waiting->done(absl::Status(static_cast<absl::StatusCode>(answer->code()), answer->message()));
       return absl::OkStatus();
     }
     reply.response = std::move(*answer->mutable_response());
-    done(std::move(reply));
+    waiting->done(std::move(reply));
     return absl::OkStatus();
   }
 
@@ -209,17 +238,142 @@ class Link : public LocalConnection::Handler {
   const std::string who_;
   const std::shared_ptr<SharedArena> arena_;
   const absl::Duration grace_;
+  OnEnd on_end_;
   const UniqueFd peer_;
   PeerSegments theirs_;  // the connection's thread's
   const std::shared_ptr<Releaser> releaser_;
 
   Mutex mutex_;
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
+  bool lost_ ABSL_GUARDED_BY(mutex_) = false;
   uint64_t next_id_ ABSL_GUARDED_BY(mutex_) = 1;
   AnnouncedSegments segments_ ABSL_GUARDED_BY(mutex_);
   std::map<uint64_t, Waiting> waiting_ ABSL_GUARDED_BY(mutex_);
   std::map<uint64_t, Payload> held_ ABSL_GUARDED_BY(mutex_);  // lent, and not released
   LocalConnection connection_;                                // last: its thread uses the others
+};
+
+// The links to one task, which have one end: when one of them has ended, none takes any more.
+class Links {
+ public:
+  using Done = Link::Done;
+
+  // At least one socket.
+  Links(const std::string& who, std::vector<UniqueFd> sockets,
+        const std::shared_ptr<SharedArena>& arena, absl::Duration grace)
+      : who_(who), choice_(static_cast<int>(sockets.size())) {
+    for (size_t i = 0; i < sockets.size(); ++i) {
+      links_.push_back(std::make_unique<Link>(
+          who, std::move(sockets[i]), arena, grace,
+          [this, i](const LinkChoice::Load& load) { OnEnd(static_cast<int>(i), load); }));
+    }
+    for (const std::unique_ptr<Link>& link : links_) link->Start();
+  }
+  ~Links() {
+    {
+      MutexLock lock(&mutex_);
+      closing_ = true;
+    }
+    // They still call OnEnd, which ends what is held.
+    for (const std::unique_ptr<Link>& link : links_) link->Stop();
+  }
+
+  bool ended() const {
+    return std::any_of(links_.begin(), links_.end(),
+                       [](const std::unique_ptr<Link>& link) { return link->ended(); });
+  }
+  void Lose() {
+    {
+      MutexLock lock(&mutex_);
+      lost_ = true;
+    }
+    for (const std::unique_ptr<Link>& link : links_) link->Lose();
+  }
+
+  // False, with nothing taken, when a link has ended.
+  bool PushPull(v1::PushPullRequest* request, const Payload& payload, Done* done) {
+    if (ended()) return false;
+    const LinkChoice::Load load(*request, payload.size());
+    int chosen;
+    {
+      MutexLock lock(&mutex_);
+      absl::optional<int> link;
+      if (!load.pushes || held_.empty()) link = choice_.Choose(load);
+      if (!link.has_value()) {
+        held_.push_back({std::move(*request), payload, load, std::move(*done)});
+        return true;
+      }
+      choice_.Begin(*link, load);
+      chosen = *link;
+    }
+    if (links_[chosen]->PushPull(request, payload, load, done)) return true;
+    OnEnd(chosen, load);
+    return false;
+  }
+
+ private:
+  // A push that waits for others of its blocks.
+  struct Held {
+    v1::PushPullRequest request;
+    Payload payload;
+    LinkChoice::Load load;
+    Done done;
+  };
+
+  void OnEnd(int link, const LinkChoice::Load& load) {
+    {
+      MutexLock lock(&mutex_);
+      choice_.End(link, load);
+    }
+    while (SendHeld()) {
+    }
+  }
+
+  // Sends the first of those that wait, if it may go now and no other thread is about to send it.
+  bool SendHeld() {
+    Held* first;  // stays in its place until it is sent, and the others behind it
+    int chosen;
+    {
+      MutexLock lock(&mutex_);
+      if (sending_ || held_.empty()) return false;
+      first = &held_.front();
+      const absl::optional<int> link = choice_.Choose(first->load);
+      if (!link.has_value()) return false;
+      choice_.Begin(*link, first->load);
+      chosen = *link;
+      sending_ = true;
+    }
+    const bool sent =
+        links_[chosen]->PushPull(&first->request, first->payload, first->load, &first->done);
+    absl::optional<Held> refused;
+    bool cancelled;
+    {
+      MutexLock lock(&mutex_);
+      sending_ = false;
+      cancelled = closing_ && !lost_;
+      if (!sent) {
+        choice_.End(chosen, first->load);
+        refused = std::move(*first);
+      }
+      held_.pop_front();
+    }
+    if (refused.has_value()) {
+      refused->done(
+          cancelled
+              ? absl::CancelledError(absl::StrCat(who_, ": PushPull: the channel is gone"))
+              : absl::UnavailableError(absl::StrCat(who_, ": PushPull: lost before it was sent")));
+    }
+    return true;
+  }
+
+  const std::string who_;
+  Mutex mutex_;
+  LinkChoice choice_ ABSL_GUARDED_BY(mutex_);
+  std::deque<Held> held_ ABSL_GUARDED_BY(mutex_);
+  bool sending_ ABSL_GUARDED_BY(mutex_) = false;  // the first of them
+  bool lost_ ABSL_GUARDED_BY(mutex_) = false;
+  bool closing_ ABSL_GUARDED_BY(mutex_) = false;
+  std::vector<std::unique_ptr<Link>> links_;  // constant after construction
 };
 
 class LocalChannel final : public ForwardingParameterServer {
@@ -234,7 +388,7 @@ class LocalChannel final : public ForwardingParameterServer {
 
   ~LocalChannel() override {
     remote_.reset();  // its last `done` may be a Join's
-    SetLink(nullptr);
+    SetLinks(nullptr);
   }
 
   void Join(v1::JoinRequest request, Done<v1::JoinResponse> done) override {
@@ -252,7 +406,7 @@ class LocalChannel final : public ForwardingParameterServer {
     remote_->Heartbeat(
         std::move(request),
         [this, done = std::move(done)](absl::StatusOr<v1::HeartbeatResponse> response) mutable {
-          if (response.ok() && HasEndedLink()) {
+          if (response.ok() && HaveEnded()) {
             const absl::Status connected = ConnectTo(response->local_socket());
             LOG_IF(INFO, connected.ok()) << who_ << ": shared memory again";
           }
@@ -260,12 +414,8 @@ class LocalChannel final : public ForwardingParameterServer {
         });
   }
   void PushPull(v1::PushPullRequest request, Payload payload, Done<PushPullReply> done) override {
-    std::shared_ptr<Link> link;
-    {
-      MutexLock lock(&mutex_);
-      link = link_;
-    }
-    if (link != nullptr && link->PushPull(&request, payload, &done)) return;
+    const std::shared_ptr<Links> links = CurrentLinks();
+    if (links != nullptr && links->PushPull(&request, payload, &done)) return;
     remote_->PushPull(std::move(request), std::move(payload), std::move(done));
   }
 
@@ -278,19 +428,33 @@ class LocalChannel final : public ForwardingParameterServer {
       return absl::FailedPreconditionError(absl::StrCat(
           who_, ": it cannot be reached through shared memory: ", socket.status().message()));
     }
-    auto link = std::make_shared<Link>(who_, *std::move(socket), arena_, options_.grace);
-    link->Start();
-    SetLink(std::move(link));
+    const int wanted =
+        std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kMostLinks);
+    std::vector<UniqueFd> sockets;
+    do {
+      sockets.push_back(*std::move(socket));
+      if (static_cast<int>(sockets.size()) < wanted) socket = LocalConnection::Connect(name);
+    } while (static_cast<int>(sockets.size()) < wanted && socket.ok());
+    SetLinks(std::make_shared<Links>(who_, std::move(sockets), arena_, options_.grace));
     return absl::OkStatus();
   }
-  bool HasEndedLink() {
-    MutexLock lock(&mutex_);
-    return link_ != nullptr && link_->ended();
+  bool HaveEnded() {
+    const std::shared_ptr<Links> links = CurrentLinks();
+    return links != nullptr && links->ended();
   }
-  // The one before ends outside the lock, for it waits for its thread.
-  void SetLink(std::shared_ptr<Link> link) {
+  std::shared_ptr<Links> CurrentLinks() {
     MutexLock lock(&mutex_);
-    link_.swap(link);
+    return links_;
+  }
+  // Those before end outside the lock, for they wait for their threads. Of those that are replaced
+  // one has ended, so that what waits for the others is lost.
+  void SetLinks(std::shared_ptr<Links> links) {
+    const bool replaced = links != nullptr;
+    {
+      MutexLock lock(&mutex_);
+      links_.swap(links);
+    }
+    if (replaced && links != nullptr) links->Lose();
   }
 
   const std::string who_;
@@ -298,7 +462,7 @@ class LocalChannel final : public ForwardingParameterServer {
   const std::shared_ptr<SharedArena> arena_;
   std::unique_ptr<ParameterServer> remote_;
   Mutex mutex_;
-  std::shared_ptr<Link> link_ ABSL_GUARDED_BY(mutex_);
+  std::shared_ptr<Links> links_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace

@@ -8,13 +8,19 @@
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <random>
+#include <set>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
+#include "absl/time/clock.h"
+#include "base/mutex.h"
 #include "net/forwarding_parameter_server.h"
 #include "net/local_connection.h"
 #include "net/local_server.h"
@@ -224,6 +230,148 @@ TEST(LocalChannelTest, ATaskThatIsStartedAgainIsReachedThroughSharedMemoryAgain)
   the_other_way = local.control->remote_push_pulls;
   EXPECT_TRUE(local.PushPull(payload).ok());
   EXPECT_EQ(local.control->remote_push_pulls, the_other_way);
+}
+
+// Answers each PushPull at a random time, and remembers who brought the pushes of each block, and
+// in which order.
+class LateParameterServer : public PuppetParameterServer {
+ public:
+  explicit LateParameterServer(uint32_t seed) : random_(seed), thread_([this] { Answer(); }) {}
+  ~LateParameterServer() override {
+    {
+      MutexLock lock(&mutex_);
+      stopping_ = true;
+    }
+    changed_.NotifyAll();
+    thread_.join();
+  }
+
+  void PushPull(v1::PushPullRequest request, Payload, Done<PushPullReply> done) override {
+    MutexLock lock(&mutex_);
+    for (const uint32_t block : request.push()) steps_[block].push_back(request.step());
+    threads_.insert(std::this_thread::get_id());
+    ++count_;
+    waiting_.push_back(std::move(done));
+    changed_.NotifyAll();
+  }
+
+  // Nothing is answered from Hold to Release.
+  void Hold() {
+    MutexLock lock(&mutex_);
+    holding_ = true;
+  }
+  void Release() {
+    MutexLock lock(&mutex_);
+    holding_ = false;
+    changed_.NotifyAll();
+  }
+  // Who has brought PushPulls, once so many have come; after a minute anyway.
+  std::set<std::thread::id> ThreadsOf(int count) {
+    const absl::Time end = absl::Now() + absl::Minutes(1);
+    MutexLock lock(&mutex_);
+    while (count_ < count && absl::Now() < end) changed_.WaitFor(&mutex_, end - absl::Now());
+    return threads_;
+  }
+  std::map<uint32_t, std::vector<int64_t>> steps() {
+    MutexLock lock(&mutex_);
+    return steps_;
+  }
+
+ private:
+  void Answer() {
+    for (;;) {
+      Done<PushPullReply> done;
+      {
+        MutexLock lock(&mutex_);
+        while ((waiting_.empty() || holding_) && !stopping_) changed_.Wait(&mutex_);
+        if (waiting_.empty()) return;
+        std::swap(waiting_[random_() % waiting_.size()], waiting_.back());
+        done = std::move(waiting_.back());
+        waiting_.pop_back();
+      }
+      done(PushPullReply());
+    }
+  }
+
+  Mutex mutex_;
+  CondVar changed_;
+  std::mt19937 random_ ABSL_GUARDED_BY(mutex_);
+  std::map<uint32_t, std::vector<int64_t>> steps_ ABSL_GUARDED_BY(mutex_);
+  std::set<std::thread::id> threads_ ABSL_GUARDED_BY(mutex_);
+  std::vector<Done<PushPullReply>> waiting_ ABSL_GUARDED_BY(mutex_);
+  int count_ ABSL_GUARDED_BY(mutex_) = 0;  // PushPulls
+  bool holding_ ABSL_GUARDED_BY(mutex_) = false;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  std::thread thread_;
+};
+
+TEST(LocalChannelTest, PushesOfDifferentBlocksAreTakenByDifferentThreads) {
+  LateParameterServer server(1);
+  server.Hold();
+  Local local(&server);
+  std::deque<PendingAnswer<PushPullReply>> answers;
+  for (uint32_t block = 0; block < 6; ++block) {
+    v1::PushPullRequest request;
+    request.set_wait_ms(60'000);
+    request.add_push(block);
+    answers.emplace_back();
+    local.client()->PushPull(request, MakePayload(RandomBytes(1, 1000)), answers.back().Done());
+  }
+  const size_t links = std::thread::hardware_concurrency() > 1 ? 2 : 1;
+  EXPECT_EQ(server.ThreadsOf(6).size(), links);
+  server.Release();
+  for (PendingAnswer<PushPullReply>& answer : answers) EXPECT_TRUE(answer.Wait().ok());
+}
+
+TEST(LocalChannelTest, PushesOfABlockArriveInTheirOrderOnWhicheverLink) {
+  const uint32_t seed = std::random_device()();
+  SCOPED_TRACE(seed);
+  std::mt19937 random(seed);
+  constexpr int kPushes = 3000;
+  constexpr uint32_t kBlocks = 12;
+  LateParameterServer server(seed);
+  Local local(&server);
+  const std::shared_ptr<std::byte> memory = local.ours->Allocate(1000).value();
+  std::map<uint32_t, std::vector<int64_t>> sent;
+  std::deque<PendingAnswer<PushPullReply>> answers;
+  for (int64_t step = 0; step < kPushes; ++step) {
+    v1::PushPullRequest request;
+    request.set_wait_ms(30'000);
+    request.set_step(step);
+    const uint32_t first = static_cast<uint32_t>(random() % kBlocks);
+    const uint32_t last = std::min(kBlocks, first + 1 + static_cast<uint32_t>(random() % 3));
+    for (uint32_t block = first; block < last; ++block) {
+      request.add_push(block);
+      sent[block].push_back(step);
+    }
+    Payload payload;
+    payload.Append(memory.get(), 1 + random() % 1000, memory);
+    answers.emplace_back();
+    local.client()->PushPull(request, payload, answers.back().Done());
+  }
+  for (PendingAnswer<PushPullReply>& answer : answers) EXPECT_TRUE(answer.Wait().ok());
+  EXPECT_EQ(server.steps(), sent);
+  EXPECT_EQ(local.control->remote_push_pulls, 0);
+}
+
+TEST(LocalChannelTest, WhatWaitsForAnotherPushEndsWithTheTask) {
+  PuppetParameterServer server;
+  server.Hold();
+  Local local(&server);
+  std::deque<PendingAnswer<PushPullReply>> answers;
+  for (const std::vector<uint32_t>& blocks :
+       std::vector<std::vector<uint32_t>>{{0, 1}, {2, 3}, {1, 2}, {2}}) {
+    v1::PushPullRequest request;
+    request.set_wait_ms(30'000);
+    for (const uint32_t block : blocks) request.add_push(block);
+    answers.emplace_back();
+    local.client()->PushPull(request, MakePayload(RandomBytes(1, 1000)), answers.back().Done());
+  }
+  local.StopServer();
+  for (PendingAnswer<PushPullReply>& answer : answers) {
+    EXPECT_EQ(answer.Wait().status().code(), absl::StatusCode::kUnavailable);
+  }
+  server.Release();
 }
 
 TEST(LocalChannelTest, ASilentTaskIsAnErrorAfterTheWaitAndTheGrace) {

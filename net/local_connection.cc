@@ -77,7 +77,9 @@ LocalConnection::LocalConnection(Role role, UniqueFd socket, Handler* handler)
   fcntl(socket_.get(), F_SETFL, fcntl(socket_.get(), F_GETFL) | O_NONBLOCK);
 }
 
-LocalConnection::~LocalConnection() {
+LocalConnection::~LocalConnection() { Stop(); }
+
+void LocalConnection::Stop() {
   Close();
   if (thread_.joinable()) thread_.join();
 }

@@ -45,7 +45,7 @@ class LocalConnection {
 
   // `socket` is connected; `handler` must outlive the connection.
   LocalConnection(Role role, UniqueFd socket, Handler* handler);
-  // Close, and waits for the thread; so not from the handler.
+  // Stop.
   ~LocalConnection();
   LocalConnection(const LocalConnection&) = delete;
   LocalConnection& operator=(const LocalConnection&) = delete;
@@ -56,6 +56,8 @@ class LocalConnection {
   // when the connection has ended.
   void Send(const v1::LocalFrame& frame, int fd = -1);
   void Close();
+  // Close, and waits for the thread; so not from the handler.
+  void Stop();
 
   // A process of our own user listens at the abstract address `name` on this host: connects to it.
   static absl::StatusOr<UniqueFd> Connect(const std::string& name);
