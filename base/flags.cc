@@ -13,8 +13,10 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "base/version.h"
 
 namespace parley {
@@ -117,6 +119,16 @@ std::string ShortDefault(const gflags::CommandLineFlagInfo& info) {
   return absl::StrCat(value);
 }
 
+std::string KindOf(const gflags::CommandLineFlagInfo& info) {
+  if (info.type == "bool") return "yes or no";
+  if (info.type == "double") return "number";
+  if (info.type != "string") return "whole number";
+  absl::Duration duration;
+  const bool is_duration = !info.default_value.empty() && info.default_value != "0" &&
+                           absl::ParseDuration(info.default_value, &duration);
+  return is_duration ? "duration" : "text";
+}
+
 }  // namespace
 
 absl::StatusOr<ParsedCommandLine> ParseCommandLine(const CommandLine& command_line,
@@ -145,8 +157,10 @@ absl::StatusOr<ParsedCommandLine> ParseCommandLine(const CommandLine& command_li
     const size_t equals = body.find('=');
     std::string name = body.substr(0, equals);
     const std::string flag = absl::StrCat("--", name);
-    if (equals == std::string::npos && (name == "help" || name == "h")) {
+    const bool markdown = body == "help=markdown";
+    if (markdown || (equals == std::string::npos && (name == "help" || name == "h"))) {
       parsed.help = true;
+      parsed.markdown = markdown;
       return parsed;
     }
     if (equals == std::string::npos && name == "version") {
@@ -217,6 +231,29 @@ std::string HelpText(const CommandLine& command_line, int width) {
   return help;
 }
 
+std::string MarkdownHelp(const CommandLine& command_line) {
+  // The synopsis, what the program does.
+  const std::vector<std::string> usage =
+      absl::StrSplit(command_line.usage, absl::MaxSplits("\n\n", 1));
+  std::string text = absl::StrCat("## ", command_line.program, "\n    ",
+                                  absl::StrReplaceAll(usage[0], {{"\n", "\n    "}}), "\n");
+  if (usage.size() > 1) absl::StrAppend(&text, "\n", usage[1], "\n");
+  for (const FlagGroup& group : command_line.groups) {
+    absl::StrAppend(&text, "\n### ", group.title,
+                    "\n| flag | value | default | |\n|---|---|---|---|\n");
+    for (const std::string& name : group.flags) {
+      const gflags::CommandLineFlagInfo info = Info(name);
+      const std::string value = ShortDefault(info);
+      absl::StrAppend(
+          &text, "| `--", name, "` | ", KindOf(info), " | ",
+          value.empty() ? "" : absl::StrCat("`", value, "`"), " | ",
+          absl::StrReplaceAll(info.description, {{"|", "\\|"}, {"<", "\\<"}, {"*", "\\*"}}),
+          " |\n");
+    }
+  }
+  return text;
+}
+
 std::vector<FlagValue> ValuesOf(const FlagGroup& group) {
   std::vector<FlagValue> values;
   for (const std::string& name : group.flags) {
@@ -241,8 +278,10 @@ ParsedCommandLine ParseFlags(const CommandLine& command_line,
   absl::StatusOr<ParsedCommandLine> parsed = ParseCommandLine(command_line, args);
   if (!parsed.ok()) ExitWithFlagError(command_line, std::string(parsed.status().message()));
   if (parsed->help || parsed->version) {
-    const std::string text = parsed->help ? HelpText(command_line, kHelpWidth)
-                                          : absl::StrCat(command_line.program, " ", kVersion, "\n");
+    const std::string text = parsed->markdown ? MarkdownHelp(command_line)
+                             : parsed->help
+                                 ? HelpText(command_line, kHelpWidth)
+                                 : absl::StrCat(command_line.program, " ", kVersion, "\n");
     const bool written =
         std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
     std::exit(written ? 0 : 1);

@@ -31,6 +31,7 @@ struct ParsedCommandLine {
   std::vector<std::string> arguments;
   std::vector<std::string> rest;  // what follows "--", when takes_rest
   bool help = false;              // --help was there: nothing after it was looked at
+  bool markdown = false;          // it was --help=markdown
   bool version = false;           // the same of --version
 };
 
@@ -47,6 +48,9 @@ absl::StatusOr<ParsedCommandLine> ParseCommandLine(const CommandLine& command_li
 // Lines are at most `width` characters wide, where words allow.
 std::string HelpText(const CommandLine& command_line, int width);
 
+// The same for docs/flags.md: a chapter for the program, a table for each group.
+std::string MarkdownHelp(const CommandLine& command_line);
+
 struct FlagValue {
   std::string name;
   std::string value;
@@ -56,7 +60,8 @@ struct FlagValue {
 // The present values of a group's flags, in its order.
 std::vector<FlagValue> ValuesOf(const FlagGroup& group);
 
-// For main(): parses `args` and returns; or, after --help or --version, prints to stdout and exits
+// For main(): parses `args` and returns; or, after --help, --help=markdown (MarkdownHelp) or
+// --version, prints to stdout and exits
 // with 0; or, on an error, prints one line, "<program>: <error>; --help lists the flags", to stderr
 // and exits with 2.
 ParsedCommandLine ParseFlags(const CommandLine& command_line, const std::vector<std::string>& args);

@@ -116,5 +116,15 @@ TEST(FlagsTest, PrintsItsVersion) {
   EXPECT_THAT(ran.output, ::testing::MatchesRegex("flags_program [0-9]+\\.[0-9]+\\.[0-9]+\n"));
 }
 
+TEST(FlagsTest, HelpIsMarkdownForTheDocumentation) {
+  const Ran ran = RunProgram("--help=markdown");
+  EXPECT_EQ(ran.exit_code, 0);
+  EXPECT_THAT(ran.output, HasSubstr("## flags_program\n    usage: flags_program"));
+  EXPECT_THAT(ran.output, HasSubstr("| flag | value | default | |\n|---|---|---|---|\n"));
+  EXPECT_THAT(ran.output, HasSubstr("| `--learning_rate` | number | `0.01` | "));
+  EXPECT_THAT(ran.output, HasSubstr("| `--resume` | yes or no | `false` | "));
+  EXPECT_THAT(RunProgram("--help=html").output, HasSubstr("unknown flag --help"));
+}
+
 }  // namespace
 }  // namespace parley

@@ -15,6 +15,7 @@
 #include "base/flags.h"
 #include "base/keep_freed_memory.h"
 #include "base/metrics_flags.h"
+#include "base/task_log.h"
 #include "gflags/gflags.h"
 #include "glog/logging.h"
 #include "net/cluster.h"
@@ -63,7 +64,7 @@ CommandLine MakeCommandLine(const std::string& path) {
            {"The shard",
             {"checkpoint_dir", "durability", "durable_dir", "replicas", "replica_patience",
              "keep_serving", "lease", "drain_timeout", "threads", "max_message_mib"}},
-           {"Watching it", {"metrics_port"}}}};
+           {"Watching it", {"metrics_port", "log_json"}}}};
 }
 
 std::string HostName() {
@@ -177,6 +178,7 @@ int Serve(int argc, char** argv, ServerOptions options) {
   options.address = WhereToListen(*cluster);
   options.grpc.max_message_bytes = FLAGS_max_message_mib << 20;
   const std::string task = absl::StrCat("ps:", cluster->task_index);
+  SetLogTask(task);
   options.shard.metrics = NewTaskMetrics(task);
   const std::unique_ptr<MetricsEndpoint> endpoint =
       ServeMetricsOfFlags(task, options.shard.metrics);
@@ -190,7 +192,7 @@ int Serve(int argc, char** argv, ServerOptions options) {
   }
   absl::StatusOr<std::unique_ptr<Server>> server = Server::Start(options);
   const auto fail = [&](const absl::Status& status) {
-    std::cerr << command_line.program << ": " << status.message() << std::endl;
+    LogFailure(command_line.program, std::string(status.message()));
     return 1;
   };
   if (!server.ok()) return fail(server.status());  // its message names the task
@@ -208,6 +210,7 @@ int Serve(int argc, char** argv, ServerOptions options) {
   std::cout << task << " listening on " << host << ":" << (*server)->port() << std::endl;
 
   bool done = false;
+  absl::Time next_look = absl::InfinitePast();
   while (g_signal == 0 && !(done && !FLAGS_keep_serving)) {
     if (registration != nullptr && !registration->status().ok()) {
       return fail(registration->status());
@@ -217,10 +220,15 @@ int Serve(int argc, char** argv, ServerOptions options) {
       continue;
     }
     done = (*server)->WaitUntilDone(absl::Milliseconds(100));
+    if (const absl::Time now = Env::Posix()->Now(); done || now >= next_look) {
+      next_look = now + absl::Seconds(1);  // it looks at every block
+      if (const auto numbers = (*server)->Numbers(); numbers.has_value()) {
+        SetLogStep(numbers->min_version);
+      }
+    }
     if (const absl::Status log = (*server)->durability_status(); !log.ok()) {
       (*server)->Stop(absl::Seconds(1));  // who waits hears why
-      std::cerr << command_line.program << ": " << log.message() << std::endl;
-      return 1;
+      return fail(log);
     }
     if (!done) continue;
     if (!(*server)->IsStandbyDone()) {
@@ -243,8 +251,7 @@ int Serve(int argc, char** argv, ServerOptions options) {
 }  // namespace
 
 int RunPsProgram(int argc, char** argv, ServerOptions options) {
-  google::InitGoogleLogging(argv[0]);
-  FLAGS_logtostderr = true;
+  StartLog(argv[0]);
   KeepFreedMemory();
   return Serve(argc, argv, std::move(options));
 }

@@ -55,6 +55,9 @@ class Server {
   // Whether any worker is in the job: has joined and not left.
   bool HasWorkers() const { return shard_->HasWorkers(); }
 
+  // Where the shard stands; nothing before a job is declared.
+  absl::optional<ShardNumbers> Numbers() const { return shard_->Numbers(); }
+
   // Shard::durability_status, and Shard::RemoveLog.
   absl::Status durability_status() const { return shard_->durability_status(); }
   void RemoveLog() { shard_->RemoveLog(); }

@@ -19,6 +19,7 @@
 #include "base/keep_freed_memory.h"
 #include "base/metrics_flags.h"
 #include "base/status.h"
+#include "base/task_log.h"
 #include "cuda/gpu_metrics.h"
 #include "gflags/gflags.h"
 #include "glog/logging.h"
@@ -101,7 +102,8 @@ const CommandLine& GetCommandLine() {
         {"Waiting and reporting",
          {"timeout", "startup_timeout", "finish_timeout", "drain_timeout", "summary_json"}});
     line->groups.push_back(
-        {"Watching it", {"metrics_port", "logdir", "scalars_every", "histograms_every"}});
+        {"Watching it",
+         {"metrics_port", "logdir", "scalars_every", "histograms_every", "log_json"}});
     return line;
   }();
   return *command_line;
@@ -224,6 +226,10 @@ absl::StatusOr<std::vector<std::shared_ptr<ParameterServer>>> OpenChannels(
   return shards;
 }
 
+struct StepInLog final : TrainingObserver {
+  void OnStep(const Progress& progress) override { SetLogStep(progress.step); }
+};
+
 // What --logdir asks for; null when nothing, or, with a warning, when it cannot be had.
 std::unique_ptr<EventLog> OpenEventLog(const Client& client) {
   if (FLAGS_logdir.empty() || client.worker() != 0) return nullptr;
@@ -331,7 +337,8 @@ absl::Status Train(const Cluster& cluster, const std::shared_ptr<EtcdClient>& et
   run.epochs = (options.steps + options.steps_per_epoch - 1) / options.steps_per_epoch;
   Report report(run, task->has_accuracy(), isatty(STDOUT_FILENO) != 0, &std::cout);
   TrainingMetrics training_metrics(metrics, client.get());
-  options.observers = {&training_metrics};
+  StepInLog step_in_log;
+  options.observers = {&step_in_log, &training_metrics};
   const std::unique_ptr<EventLog> events = OpenEventLog(*client);
   if (events != nullptr) options.observers.push_back(events.get());
   if (worker == 0) options.observers.push_back(&report);
@@ -378,6 +385,7 @@ int Main(int argc, char** argv) {
   }
 
   const std::string task = absl::StrCat("worker:", cluster->task_index);
+  SetLogTask(task);
   const std::shared_ptr<Metrics> metrics = NewTaskMetrics(task);
   const absl::StatusOr<std::unique_ptr<GpuMetrics>> gpus = GpuMetrics::Open();
   std::unique_ptr<Metrics::Source> gpu_source;  // none where there is no driver
@@ -387,7 +395,7 @@ int Main(int argc, char** argv) {
   const std::unique_ptr<MetricsEndpoint> endpoint = ServeMetricsOfFlags(task, metrics);
   const absl::Status status = Train(*cluster, *etcd, *optimizer, *policy, durations, metrics);
   if (status.ok()) return 0;
-  std::cerr << "parley_worker: " << task << ": " << status.message() << std::endl;
+  LogFailure("parley_worker", absl::StrCat(task, ": ", status.message()));
   return g_signal != 0 ? 128 + g_signal : 1;
 }
 
@@ -395,8 +403,7 @@ int Main(int argc, char** argv) {
 }  // namespace parley
 
 int main(int argc, char** argv) {
-  google::InitGoogleLogging(argv[0]);
-  FLAGS_logtostderr = true;
+  parley::StartLog(argv[0]);
   parley::KeepFreedMemory();
   return parley::Main(argc, argv);
 }
