@@ -46,7 +46,8 @@ ClientMetric* MetricSamples::Add(const std::string& name, const std::string& hel
     family->type = type;
   }
   ClientMetric& metric = family->metric.emplace_back();
-  for (const MetricLabels* part : {&labels_, &labels}) {
+  const MetricLabels* const parts[] = {&labels_, &labels};
+  for (const MetricLabels* part : parts) {
     for (const auto& [label, value] : *part) metric.label.push_back({label, value});
   }
   return &metric;
@@ -101,10 +102,11 @@ prometheus::Histogram* Metrics::NewHistogram(const std::string& name, const std:
               .Add(labels, bounds);
 }
 
-std::unique_ptr<Metrics::Source> Metrics::AddSource(Collector collector) {
+std::unique_ptr<Metrics::Source> Metrics::AddSource(Collector collector, MetricLabels labels) {
   MutexLock lock(&mutex_);
   const int64_t id = next_source_++;
-  sources_.emplace(id, std::move(collector));
+  labels.insert(labels_.begin(), labels_.end());
+  sources_.emplace(id, Asked{std::move(collector), std::move(labels)});
   return std::unique_ptr<Source>(new Source(this, id));
 }
 
@@ -117,7 +119,10 @@ MetricFamilies Metrics::Collect() const {
   MetricSamples samples(labels_);
   {
     MutexLock lock(&mutex_);
-    for (const auto& [id, collector] : sources_) collector(&samples);
+    for (const auto& [id, asked] : sources_) {
+      samples.SetLabels(asked.labels);
+      asked.collector(&samples);
+    }
   }
   MetricFamilies families = registry_.Collect();
   for (MetricFamily& family : samples.TakeFamilies()) families.push_back(std::move(family));

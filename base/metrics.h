@@ -33,6 +33,9 @@ class MetricSamples {
   // Every sample gets `labels` too.
   explicit MetricSamples(MetricLabels labels) : labels_(std::move(labels)) {}
 
+  // What is added from now on gets these.
+  void SetLabels(MetricLabels labels) { labels_ = std::move(labels); }
+
   void AddCounter(const std::string& name, const std::string& help, double value,
                   const MetricLabels& labels = {});
   void AddGauge(const std::string& name, const std::string& help, double value,
@@ -49,7 +52,7 @@ class MetricSamples {
   prometheus::ClientMetric* Add(const std::string& name, const std::string& help,
                                 prometheus::MetricType type, const MetricLabels& labels);
 
-  const MetricLabels labels_;
+  MetricLabels labels_;
   MetricFamilies families_;
 };
 
@@ -89,7 +92,8 @@ class Metrics final : public prometheus::Collectable {
                                       const std::vector<double>& bounds,
                                       const MetricLabels& labels = {});
 
-  std::unique_ptr<Source> AddSource(Collector collector);
+  // Its samples get `labels` too.
+  std::unique_ptr<Source> AddSource(Collector collector, MetricLabels labels = {});
 
   // All numbers as they are now, by name.
   MetricFamilies Collect() const override;
@@ -100,7 +104,11 @@ class Metrics final : public prometheus::Collectable {
   const MetricLabels labels_;
   prometheus::Registry registry_;
   mutable Mutex mutex_;  // held while sources are asked
-  std::map<int64_t, Collector> sources_ ABSL_GUARDED_BY(mutex_);
+  struct Asked {
+    Collector collector;
+    MetricLabels labels;
+  };
+  std::map<int64_t, Asked> sources_ ABSL_GUARDED_BY(mutex_);
   int64_t next_source_ ABSL_GUARDED_BY(mutex_) = 1;
 };
 

@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/env.h"
 #include "base/status.h"
 #include "glog/logging.h"
+#include "net/shard_records.h"
 
 namespace parley {
 namespace {
@@ -20,7 +22,35 @@ constexpr absl::Duration kSlack = absl::Milliseconds(1500);
 
 absl::Time Now() { return Env::Posix()->Now(); }
 
-std::string Folder(const std::string& job) { return absl::StrCat("/parley/", job, "/ps/"); }
+std::string JobFolder(const std::string& job) { return absl::StrCat("/parley/", job, "/"); }
+std::string Folder(const std::string& job) { return absl::StrCat(JobFolder(job), "ps/"); }
+
+// The addresses of ps tasks in `range`, by index.
+std::vector<std::string> TasksIn(const EtcdRange& range, const std::string& folder, int count) {
+  std::vector<std::string> addresses(static_cast<size_t>(count));
+  for (const EtcdEntry& entry : range.entries) {
+    int index;
+    if (absl::StartsWith(entry.key, folder) &&
+        absl::SimpleAtoi(entry.key.substr(folder.size()), &index) && index >= 0 && index < count) {
+      addresses[static_cast<size_t>(index)] = entry.value;
+    }
+  }
+  return addresses;
+}
+
+// The address of shard `index` in `range`, of which `tasks` are the tasks: that of its leader. One
+// that had a leader and has none now is nowhere. Empty: not there.
+std::string PlaceOf(const EtcdRange& range, const std::string& job, int index,
+                    const std::vector<std::string>& tasks) {
+  bool led = false;
+  for (const EtcdEntry& entry : range.entries) {
+    if (entry.key == CopiesKey(job, index)) led = true;
+    if (entry.key != LeaderKey(job, index)) continue;
+    const absl::StatusOr<ShardLeader> leader = ParseLeader(entry.value);
+    if (leader.ok()) return leader->address;
+  }
+  return led ? std::string() : tasks[static_cast<size_t>(index)];
+}
 
 bool IsOfTheWay(const absl::Status& status) {
   return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status);
@@ -37,25 +67,20 @@ absl::Status CheckJobKey(const std::string& job) {
 absl::StatusOr<std::vector<std::string>> FindShards(EtcdClient* etcd, const std::string& job,
                                                     int count, absl::Duration timeout) {
   const absl::Time deadline = Now() + timeout;
-  const std::string folder = Folder(job);
+  const std::string folder = JobFolder(job);
   bool reached = false;
   Mutex mutex;
   CondVar never;
   for (;;) {
     const absl::StatusOr<EtcdRange> range = etcd->List(folder);
-    std::vector<std::string> addresses(static_cast<size_t>(count));
+    std::vector<std::string> addresses;
     std::vector<std::string> missing;
     if (range.ok()) {
       reached = true;
-      for (const EtcdEntry& entry : range->entries) {
-        int index;
-        if (absl::SimpleAtoi(entry.key.substr(folder.size()), &index) && index >= 0 &&
-            index < count) {
-          addresses[static_cast<size_t>(index)] = entry.value;
-        }
-      }
+      const std::vector<std::string> tasks = TasksIn(*range, Folder(job), count);
       for (int i = 0; i < count; ++i) {
-        if (addresses[static_cast<size_t>(i)].empty()) missing.push_back(absl::StrCat("ps:", i));
+        addresses.push_back(PlaceOf(*range, job, i, tasks));
+        if (addresses.back().empty()) missing.push_back(absl::StrCat("ps:", i));
       }
       if (missing.empty()) return addresses;
     } else if (!reached || !IsOfTheWay(range.status())) {
@@ -74,11 +99,28 @@ absl::StatusOr<std::vector<std::string>> FindShards(EtcdClient* etcd, const std:
   }
 }
 
-absl::StatusOr<std::string> FindShard(EtcdClient* etcd, const std::string& job, int index) {
-  const std::string key = absl::StrCat(Folder(job), index);
-  PARLEY_ASSIGN_OR_RETURN(const EtcdRange range, etcd->Get(key));
-  if (range.entries.empty()) return absl::NotFoundError(absl::StrCat("etcd has no ", key));
-  return range.entries[0].value;
+absl::StatusOr<std::string> FindShard(EtcdClient* etcd, const std::string& job, int index,
+                                      const std::string& known, absl::Duration wait) {
+  const absl::Time deadline = Now() + wait;
+  for (;;) {
+    PARLEY_ASSIGN_OR_RETURN(const EtcdRange range, etcd->List(JobFolder(job)));
+    const std::string place = PlaceOf(range, job, index, TasksIn(range, Folder(job), index + 1));
+    const absl::Duration left = deadline - Now();
+    if (left > absl::ZeroDuration() && (place.empty() || place == known)) {
+      if (etcd->AwaitChange(JobFolder(job), range.revision, left).ok()) continue;
+    }
+    if (place.empty()) {
+      return absl::NotFoundError(
+          absl::StrCat("etcd has no ", Folder(job), index, " nor ", LeaderKey(job, index)));
+    }
+    return place;
+  }
+}
+
+absl::StatusOr<std::vector<std::string>> ListTasks(EtcdClient* etcd, const std::string& job,
+                                                   int count) {
+  PARLEY_ASSIGN_OR_RETURN(const EtcdRange range, etcd->List(Folder(job)));
+  return TasksIn(range, Folder(job), count);
 }
 
 absl::StatusOr<std::unique_ptr<ShardRegistration>> ShardRegistration::Register(

@@ -17,19 +17,27 @@ namespace parley {
 
 // How tasks find each other in etcd: a ps task keeps its address under the key
 //   /parley/<job>/ps/<index>
-// as long as it lives, and the others look there.
+// as long as it lives, and the others look there; for shard <index>, where tasks may speak for
+// others' shards, under that of its leader (net/shard_records.h).
 
 // INVALID_ARGUMENT for a job's name that cannot be part of a key: empty, or with a slash.
 absl::Status CheckJobKey(const std::string& job);
 
-// Where the ps tasks 0 to `count` - 1 of `job` are, "host:port", by index: waits until all have
-// said so, for at most `timeout`. DEADLINE_EXCEEDED names those that have not; UNAVAILABLE when
-// etcd was not reached at first, or to the end.
+// Where the shards 0 to `count` - 1 of `job` are, "host:port", by index: waits until a task of each
+// has said so, for at most `timeout`. DEADLINE_EXCEEDED names those of which none has; UNAVAILABLE
+// when etcd was not reached at first, or to the end.
 absl::StatusOr<std::vector<std::string>> FindShards(EtcdClient* etcd, const std::string& job,
                                                     int count, absl::Duration timeout);
 
-// Where ps task `index` is now; NOT_FOUND when it has not said so, or is gone.
-absl::StatusOr<std::string> FindShard(EtcdClient* etcd, const std::string& job, int index);
+// Where shard `index` is now; NOT_FOUND when its task has not said so, or is gone. With `known`, an
+// address, waits up to `wait` for another one.
+absl::StatusOr<std::string> FindShard(EtcdClient* etcd, const std::string& job, int index,
+                                      const std::string& known = "",
+                                      absl::Duration wait = absl::ZeroDuration());
+
+// The ps tasks that are there: "host:port" by index, empty where there is none.
+absl::StatusOr<std::vector<std::string>> ListTasks(EtcdClient* etcd, const std::string& job,
+                                                   int count);
 
 // A ShardRegistration keeps a ps task's address in etcd, from Register until it is destroyed: under
 // a lease, so that the address goes soon after the task does. When the lease is lost, because etcd

@@ -16,7 +16,7 @@ namespace parley {
 namespace {
 
 constexpr absl::Duration kFirstPause = absl::Milliseconds(50);
-constexpr absl::Duration kLongestPause = absl::Seconds(1);
+constexpr absl::Duration kLongestPause = absl::Milliseconds(200);
 
 class ResolvingChannel final : public ParameterServer {
  public:

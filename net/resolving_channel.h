@@ -18,7 +18,7 @@ using AddressResolver = std::function<absl::StatusOr<std::string>()>;
 using ChannelFactory = std::function<std::unique_ptr<ParameterServer>(const std::string& address)>;
 
 // The ParameterServer that a task offers which may move: first at `address`, and after a call has
-// ended UNAVAILABLE wherever `resolver` says, asked again and again, with pauses of up to a second,
+// ended UNAVAILABLE wherever `resolver` says, asked again and again, with short pauses,
 // until it names another address or a call succeeds. `task` ("ps:1") is for the log.
 //
 // Calls are not repeated here: one that was lost with its connection ends UNAVAILABLE, and so do

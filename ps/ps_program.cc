@@ -39,9 +39,16 @@ DEFINE_string(durable_dir, "",
 DEFINE_int32(replicas, 0,
              "1: another ps task, the next one, keeps a copy of this one's shard, which has every "
              "change before it is acknowledged; a task that is started again takes its state from "
-             "there. The same for all ps tasks.");
+             "there. With --etcd the one that has the copy takes over. The same for all ps tasks.");
 DEFINE_string(replica_patience, "10s",
-              "How long changes wait for a copy whose task is not there; then it goes on without.");
+              "How long changes wait for a copy whose task is not there; then it goes on without. "
+              "With --etcd: also how long a shard waits for a task that has its state.");
+DEFINE_string(
+    leader_lease, "2s",
+    "With --replicas=1 and --etcd: about how long after a ps task's host has gone another "
+    "task takes over its shards; one that can reach etcd no more is silent sooner. Where "
+    "only the task has died, another takes over at once. In whole seconds, etcd's own "
+    "limit is 2s.");
 DEFINE_bool(keep_serving, false, "Stay when the job is done, instead of exiting.");
 DEFINE_string(lease, "10s",
               "After this silence a worker's place may be taken by a newer task with its index.");
@@ -56,15 +63,16 @@ namespace {
 
 CommandLine MakeCommandLine(const std::string& path) {
   const std::string program = path.substr(path.rfind('/') + 1);
-  return {program,
-          absl::StrCat("usage: ", program,
-                       " --ps_hosts=a:1,b:2 --worker_hosts=c:3,d:4 --task_index=0 [flags]\n\n"
-                       "Serves one shard of a job's parameters until every worker has left."),
-          {ClusterFlagGroup({"listen"}),
-           {"The shard",
-            {"checkpoint_dir", "durability", "durable_dir", "replicas", "replica_patience",
-             "keep_serving", "lease", "drain_timeout", "threads", "max_message_mib"}},
-           {"Watching it", {"metrics_port", "log_json"}}}};
+  return {
+      program,
+      absl::StrCat("usage: ", program,
+                   " --ps_hosts=a:1,b:2 --worker_hosts=c:3,d:4 --task_index=0 [flags]\n\n"
+                   "Serves one shard of a job's parameters until every worker has left."),
+      {ClusterFlagGroup({"listen"}),
+       {"The shard",
+        {"checkpoint_dir", "durability", "durable_dir", "replicas", "replica_patience",
+         "leader_lease", "keep_serving", "lease", "drain_timeout", "threads", "max_message_mib"}},
+       {"Watching it", {"metrics_port", "log_json"}}}};
 }
 
 std::string HostName() {
@@ -156,13 +164,26 @@ int Serve(int argc, char** argv, ServerOptions options) {
                                                  " is not a duration, like 10s"));
   }
   if (FLAGS_replicas == 1) {
-    if (cluster->ps.empty()) {
-      ExitWithFlagError(command_line,
-                        "--replicas=1 needs --ps_hosts: --etcd does not say where the others are");
-    }
-    if (cluster->ps.size() < 2) {
+    if (cluster->num_ps < 2) {
       ExitWithFlagError(command_line, "--replicas=1 needs at least two ps tasks");
     }
+  }
+  if (!absl::ParseDuration(FLAGS_leader_lease, &options.leader_lease) ||
+      options.leader_lease < absl::Seconds(1)) {
+    ExitWithFlagError(command_line, absl::StrCat("--leader_lease=", FLAGS_leader_lease,
+                                                 " is not a duration of 1s or more, like 2s"));
+  }
+  if (FLAGS_replicas == 1 && *etcd != nullptr) {
+    if (writes) {
+      ExitWithFlagError(
+          command_line,
+          "--replicas=1 with --etcd takes no --durability=disk: the log of a task that "
+          "another has taken over from says nothing");
+    }
+    options.etcd = *etcd;
+    options.job = FLAGS_job;
+    options.num_shards = cluster->num_ps;
+  } else if (FLAGS_replicas == 1) {
     const size_t next = (static_cast<size_t>(cluster->task_index) + 1) % cluster->ps.size();
     options.standby_task = absl::StrCat("ps:", next);
     options.standby_address = cluster->ps[next];
@@ -199,12 +220,13 @@ int Serve(int argc, char** argv, ServerOptions options) {
   const std::string host = options.address.substr(0, options.address.rfind(':'));
   std::unique_ptr<ShardRegistration> registration;
   if (*etcd != nullptr) {
-    absl::StatusOr<std::unique_ptr<ShardRegistration>> registered = ShardRegistration::Register(
-        *etcd, FLAGS_job, cluster->task_index,
-        absl::StrCat(host == "0.0.0.0" || host == "[::]" ? HostName() : host, ":",
-                     (*server)->port()));
+    const std::string address = absl::StrCat(
+        host == "0.0.0.0" || host == "[::]" ? HostName() : host, ":", (*server)->port());
+    absl::StatusOr<std::unique_ptr<ShardRegistration>> registered =
+        ShardRegistration::Register(*etcd, FLAGS_job, cluster->task_index, address);
     if (!registered.ok()) return fail(registered.status());
     registration = *std::move(registered);
+    if (options.etcd != nullptr) (*server)->Lead(address);
   }
   // The line that `parley launch`, and a person, waits for.
   std::cout << task << " listening on " << host << ":" << (*server)->port() << std::endl;

@@ -35,7 +35,10 @@ ReplicaSink::ReplicaSink(Options options, v1::Books identity, ShardBooks books)
     : options_(std::move(options)),
       identity_(std::move(identity)),
       books_(std::move(books)),
-      last_good_(options_.env->Now()) {}
+      term_(options_.place->term()),
+      last_good_(options_.env->Now()) {
+  if (options_.place->TookOver()) HurryOn();
+}
 
 void ReplicaSink::Start() {
   thread_ = std::thread([this] { Run(); });
@@ -108,7 +111,9 @@ void ReplicaSink::Run() {
     absl::Status status;
     if (stream_ == 0) status = Begin();
     if (status.ok()) {
-      if (items.empty()) items = TakeItems(absl::Seconds(1));
+      // Nothing may come that a shard in a hurry waits with.
+      const bool hurries = waits_ && !whole_ && hurries_from_ != absl::InfiniteFuture();
+      if (items.empty()) items = TakeItems(hurries ? kTryAgainAfter : absl::Seconds(1));
       if (items.empty() && stopping()) return;
       if (!items.empty()) status = Send(items);
     }
@@ -116,36 +121,36 @@ void ReplicaSink::Run() {
       last_good_ = options_.env->Now();
       Take(&items);
       items.clear();
-      if (whole_) waits_ = true;
-      if (whole_ || !waits_) RunHeld();
-      continue;
-    }
-    if (absl::IsAborted(status)) {
-      std::deque<Item> dropped;
-      {
-        MutexLock lock(&mutex_);
-        superseded_ = true;
-        dropped.swap(items_);
+      if (whole_) {
+        status = BecomeInSync();
+      } else if (waits_ && hurries_from_ != absl::InfiniteFuture() && IsOverdue()) {
+        status = StopWaiting(absl::UnavailableError("its next copy takes a while"));
       }
-      options_.superseded(status);  // before those who wait hear that nothing is kept
-      held_.clear();
-      return;
+      if (status.ok()) {
+        if (in_sync_ || !waits_) RunHeld();
+        continue;
+      }
     }
+    if (absl::IsAborted(status)) return BeSuperseded(status);
     if (stopping()) return;
-    const bool lost =
-        stream_ != 0 && !absl::IsUnavailable(status) && !absl::IsDeadlineExceeded(status);
+    const bool away = absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status);
+    const bool gone = stream_ != 0 && away && options_.place->IsGone();
+    const bool lost = stream_ != 0 && (!away || gone);
     if (lost) {
       LOG(WARNING) << options_.task << ": its copy is to be filled anew: " << status.message();
+      if (gone) HurryOn();
       EndStream();
       Take(&items);  // the books of the next stream have them
       items.clear();
     }
     next_attempt = options_.env->Now() + kTryAgainAfter;
-    if (!alone_ && options_.env->Now() >= last_good_ + options_.patience) {
-      LOG(ERROR) << options_.task << ": it goes on without a copy: " << status.message();
-      alone_ = true;
-      waits_ = false;
-      EndStream();
+    if (!alone_ && IsOverdue()) {
+      const absl::Status stopped = StopWaiting(status);
+      if (absl::IsAborted(stopped)) return BeSuperseded(stopped);
+      if (stopped.ok()) {
+        alone_ = true;
+        EndStream();
+      }
     }
     if (alone_) {
       Take(&items);
@@ -161,20 +166,63 @@ void ReplicaSink::Run() {
 void ReplicaSink::EndStream() {
   stream_ = 0;
   whole_ = false;
+  in_sync_ = false;
+}
+
+absl::Status ReplicaSink::BecomeInSync() {
+  if (in_sync_) return absl::OkStatus();
+  waits_ = true;
+  may_be_known_ = true;
+  PARLEY_RETURN_IF_ERROR(options_.place->SetInSync(keeper_));
+  in_sync_ = true;
+  hurries_from_ = absl::InfiniteFuture();
+  LOG(INFO) << options_.task << ": its copy is whole";
+  return absl::OkStatus();
+}
+
+absl::Status ReplicaSink::StopWaiting(const absl::Status& because) {
+  if (!waits_) return absl::OkStatus();
+  if (may_be_known_) PARLEY_RETURN_IF_ERROR(options_.place->SetInSync(0));
+  LOG(ERROR) << options_.task << ": it goes on without a copy: " << because.message();
+  may_be_known_ = false;
+  in_sync_ = false;
+  waits_ = false;
+  return absl::OkStatus();
+}
+
+bool ReplicaSink::IsOverdue() const {
+  const absl::Time now = options_.env->Now();
+  return now >= last_good_ + options_.patience || now >= hurries_from_ + kHurry;
+}
+
+void ReplicaSink::HurryOn() {
+  if (hurries_from_ == absl::InfiniteFuture()) hurries_from_ = options_.env->Now();
+}
+
+void ReplicaSink::BeSuperseded(const absl::Status& by) {
+  std::deque<Item> dropped;
+  {
+    MutexLock lock(&mutex_);
+    superseded_ = true;
+    dropped.swap(items_);
+  }
+  options_.superseded(by);  // before those who wait hear that nothing is kept
+  held_.clear();
 }
 
 absl::Status ReplicaSink::Begin() {
-  if (options_.term == 0) {
+  PARLEY_ASSIGN_OR_RETURN(standby_, options_.place->Choose());
+  if (term_ == 0) {
     v1::FetchReplicaRequest request;
     request.set_shard(options_.shard);
     const auto fetched = Wait<ParameterServer::FetchReplicaReply>(
-        [&](auto done) { options_.standby->FetchReplica(std::move(request), std::move(done)); });
+        [&](auto done) { standby_->FetchReplica(std::move(request), std::move(done)); });
     if (!fetched.ok()) return fetched.status();
     if (options_.begins_anew && fetched->response.has_books()) {
       return absl::AbortedError(
           "there is a copy of this shard, which did not begin with it: start it again");
     }
-    options_.term = fetched->response.term();
+    term_ = fetched->response.term();
   }
   ShardRecord begin;
   *begin.record.mutable_begin()->mutable_books() = books_.ToProto();
@@ -207,7 +255,7 @@ absl::Status ReplicaSink::SendRecords(std::vector<const ShardRecord*> records, u
   v1::ReplicateRequest request;
   Payload payload;
   request.set_shard(options_.shard);
-  request.set_term(options_.term);
+  request.set_term(term_);
   request.set_stream(stream_);
   request.set_first(first);
   for (const ShardRecord* const record : records) {
@@ -216,13 +264,11 @@ absl::Status ReplicaSink::SendRecords(std::vector<const ShardRecord*> records, u
     payload.Append(record->payload);
   }
   const auto answer = Wait<v1::ReplicateResponse>([&](auto done) {
-    options_.standby->Replicate(std::move(request), std::move(payload), std::move(done));
+    standby_->Replicate(std::move(request), std::move(payload), std::move(done));
   });
   if (!answer.ok()) return answer.status();
-  if (answer->complete() && !whole_) {
-    LOG(INFO) << options_.task << ": its copy is whole";
-    whole_ = true;
-  }
+  keeper_ = answer->keeper();
+  if (answer->complete()) whole_ = true;
   return absl::OkStatus();
 }
 

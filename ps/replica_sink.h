@@ -15,6 +15,7 @@
 #include "base/env.h"
 #include "base/mutex.h"
 #include "net/parameter_server.h"
+#include "ps/copy_place.h"
 #include "ps/record_sink.h"
 #include "ps/shard_books.h"
 #include "ps/shard_numbers.h"
@@ -23,11 +24,15 @@ namespace parley {
 
 // A ReplicaSink sends a shard's changes to the task that keeps its copy (ps/standby.h): what has
 // come while one message was under way travels together in the next. A change is kept when the copy
-// has it, and has every block.
+// has it, and has every block, and the job knows of it (CopyPlace::SetInSync).
 //
 // When the copy is not there, or was lost, it is filled anew: the books, then, as `fill` brings
-// them, the blocks, among the changes. A copy that cannot be had for `patience` is done without:
-// then changes count as kept at once, and it is tried again and again in the background.
+// them, the blocks, among the changes. A copy that cannot be had for `patience`, or for kHurry when
+// its task is gone or the shard was taken over, is done without: then changes count as kept at
+// once, and it is tried again and again in the background.
+//
+// Invariant: from before the job may know of the copy until it is known that it does not, nothing
+// is kept that the copy does not have.
 //
 // Thread safety: safe from any thread; not the destructor, which sends what has come, unless that
 // fails, and joins. Threads: one, which owns the books and calls back.
@@ -35,9 +40,8 @@ class ReplicaSink final : public RecordSink {
  public:
   struct Options {
     std::string task;  // that the shard is in, for messages
-    std::shared_ptr<ParameterServer> standby;
+    std::shared_ptr<CopyPlace> place;
     int shard = 0;
-    uint64_t term = 0;  // from FetchReplica; 0: it asks for one
     // The shard has its first values. A copy of a shard that had more is then not replaced.
     bool begins_anew = false;
     absl::Duration patience = absl::Seconds(10);
@@ -47,6 +51,9 @@ class ReplicaSink final : public RecordSink {
     // Another task speaks for the shard now. Nothing is kept any more.
     absl::AnyInvocable<void(const absl::Status&)> superseded;
   };
+
+  // How long changes wait for a copy to be filled whose task before is gone.
+  static constexpr absl::Duration kHurry = absl::Milliseconds(500);
 
   ReplicaSink(Options options, v1::Books identity, ShardBooks books);
   ~ReplicaSink() override;
@@ -78,6 +85,12 @@ class ReplicaSink final : public RecordSink {
   void Take(std::vector<Item>* items);
   void RunHeld();
   void EndStream();
+  // The job is to know that the copy is in sync; or that there is none, and changes need not wait.
+  absl::Status BecomeInSync();
+  absl::Status StopWaiting(const absl::Status& because);
+  bool IsOverdue() const;
+  void HurryOn();
+  void BeSuperseded(const absl::Status& by);
   // What is next to be sent; waits for it, at most `wait`.
   std::vector<Item> TakeItems(absl::Duration wait);
   bool stopping();
@@ -87,13 +100,19 @@ class ReplicaSink final : public RecordSink {
 
   // The thread's.
   ShardBooks books_;
-  uint64_t stream_ = 0;             // 0: none is begun
-  uint64_t next_ = 0;               // the number of its next record
-  std::atomic<bool> whole_{false};  // the copy has every block; others read it
-  bool alone_ = false;              // it is done without, for now
+  uint64_t term_;                             // 0: not known yet
+  std::shared_ptr<ParameterServer> standby_;  // of the stream
+  uint64_t keeper_ = 0;                       // the standby's start
+  uint64_t stream_ = 0;                       // 0: none is begun
+  uint64_t next_ = 0;                         // the number of its next record
+  std::atomic<bool> whole_{false};            // the copy has every block; others read it
+  bool alone_ = false;                        // it is done without, for now
   bool waits_ = true;  // for the copy to be whole: not where it was done without since it last was
+  bool may_be_known_ = false;  // the job may know of a copy that is in sync
+  bool in_sync_ = false;       // it does, and it is the stream's
   absl::Time last_good_;
-  std::vector<Kept> held_;  // until the copy is whole
+  absl::Time hurries_from_ = absl::InfiniteFuture();  // when the copy's task was found gone
+  std::vector<Kept> held_;                            // until the copy is whole
 
   mutable Mutex mutex_;
   CondVar changed_;

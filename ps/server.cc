@@ -1,11 +1,16 @@
 #include "ps/server.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/env.h"
+#include "base/random_id.h"
 #include "base/status.h"
 #include "net/forwarding_parameter_server.h"
 #include "net/grpc_channel.h"
+#include "net/probe_address.h"
 #include "ps/transport_metrics.h"
 
 namespace parley {
@@ -33,18 +38,55 @@ bool Server::IsStandbyDone() const {
   return standby_ == nullptr || standby_->IsDone(kSilence);
 }
 
-Server::Server(ShardOptions options)
-    : metrics_(options.metrics), shard_(std::make_shared<Shard>(std::move(options))) {}
-
-// The transports go first: they answer what they hold while the shard still lives.
+// The transports go first: they answer what they hold while the shards still live.
 Server::~Server() {
   grpc_.reset();
   local_.reset();
+  succession_.reset();
 }
 
 void Server::Stop(absl::Duration grace) {
+  if (succession_ != nullptr) succession_->Close();
   if (grpc_ != nullptr) grpc_->Shutdown(grace);
 }
+
+std::vector<std::shared_ptr<Shard>> Server::Shards() const {
+  return host_ != nullptr ? host_->shards() : std::vector<std::shared_ptr<Shard>>{shard_};
+}
+
+bool Server::WaitUntilDone(absl::Duration timeout) const {
+  const absl::Time deadline = Env::Posix()->Now() + timeout;
+  const std::vector<std::shared_ptr<Shard>> shards = Shards();
+  if (shards.empty()) {
+    absl::SleepFor(timeout);
+    return succession_ != nullptr && succession_->IsOver();
+  }
+  return std::all_of(shards.begin(), shards.end(), [&](const std::shared_ptr<Shard>& shard) {
+    return shard->WaitUntilDone(deadline - Env::Posix()->Now());
+  });
+}
+
+bool Server::HasWorkers() const {
+  const std::vector<std::shared_ptr<Shard>> shards = Shards();
+  return std::any_of(shards.begin(), shards.end(),
+                     [](const std::shared_ptr<Shard>& shard) { return shard->HasWorkers(); });
+}
+
+// With etcd a shard that fails is dropped, and the task goes on.
+absl::Status Server::durability_status() const {
+  return shard_ != nullptr ? shard_->durability_status() : absl::OkStatus();
+}
+
+void Server::RemoveLog() {
+  for (const std::shared_ptr<Shard>& shard : Shards()) shard->RemoveLog();
+}
+
+void Server::StartDraining() {
+  if (grpc_ != nullptr) grpc_->SetReady(false);
+  for (const std::shared_ptr<Shard>& shard : Shards()) shard->SetDraining();
+}
+
+void Server::Lead(const std::string& address) { lead_(this, address); }
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options) {
   const std::string task = absl::StrCat("ps:", options.shard.shard_index);
@@ -55,18 +97,16 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options) {
   }
   const std::shared_ptr<SharedArena> arena = options.shard.arena;
   const std::string local_socket = options.shard.local_socket;
+  GrpcChannelOptions channel;
+  channel.max_message_bytes = options.grpc.max_message_bytes;
   std::shared_ptr<TransportCounts> local_counts;  // null: nobody counts
   Standby::Options standby;
   standby.task = task;
+  standby.start = RandomId();
   standby.optimizers = options.shard.optimizers;
   standby.env = options.shard.env;
-  const bool replicates = !options.standby_address.empty();
-  if (replicates) {
-    GrpcChannelOptions channel;
-    channel.max_message_bytes = options.grpc.max_message_bytes;
-    options.shard.standby = NewGrpcChannel(options.standby_task, options.standby_address, channel);
-  }
-  std::unique_ptr<Server> server(new Server(std::move(options.shard)));
+  std::unique_ptr<Server> server(new Server());
+  server->metrics_ = options.shard.metrics;
   if (server->metrics_ != nullptr && !options.address.empty()) {
     const auto grpc = std::make_shared<TransportCounts>();
     const auto shm = std::make_shared<TransportCounts>();
@@ -77,18 +117,58 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options) {
       AddTransport("shm", *shm, samples);
     });
   }
-  // Before anybody can ask: its errors name the task.
-  PARLEY_ASSIGN_OR_RETURN(const bool recovered, server->shard_->Recover());
-  ParameterServer* service = server->shard_->for_transports();
-  if (replicates) {
+  ParameterServer* service;
+  ParameterServer* local_service;
+  if (options.etcd != nullptr) {
+    standby.arena = arena;
+    Succession::Options succession;
+    succession.etcd = options.etcd;
+    succession.job = options.job;
+    succession.self = {options.shard.shard_index, standby.start};
+    succession.num_shards = options.num_shards;
+    succession.lease = options.leader_lease;
+    succession.patience = options.shard.standby_patience;
+    succession.channel = [channel](const std::string& task, const std::string& address) {
+      return NewGrpcChannel(task, address, channel);
+    };
+    succession.is_refused = [](const std::string& address) {
+      return IsRefused(address, absl::Milliseconds(200));
+    };
+    succession.new_shard = [shard = options.shard](int index, std::shared_ptr<CopyPlace> place) {
+      ShardOptions made = shard;
+      made.shard_index = index;
+      made.copy_place = std::move(place);
+      return std::make_shared<Shard>(std::move(made));
+    };
     server->standby_ = std::make_unique<Standby>(std::move(standby));
-    server->service_ = std::make_unique<Service>(service, server->standby_.get());
-    service = server->service_.get();
-    if (!recovered) server->shard_->RecoverFromStandby();
+    server->host_ = std::make_unique<ShardHost>(options.shard.shard_index, server->standby_.get());
+    server->lead_ = [succession](Server* self, const std::string& address) {
+      Succession::Options begun = succession;
+      begun.address = address;
+      self->succession_ =
+          std::make_unique<Succession>(std::move(begun), self->standby_.get(), self->host_.get());
+    };
+    service = local_service = server->host_.get();
+  } else {
+    const bool replicates = !options.standby_address.empty();
+    if (replicates) {
+      options.shard.standby =
+          NewGrpcChannel(options.standby_task, options.standby_address, channel);
+    }
+    server->shard_ = std::make_shared<Shard>(std::move(options.shard));
+    // Before anybody can ask: its errors name the task.
+    PARLEY_ASSIGN_OR_RETURN(const bool recovered, server->shard_->Recover());
+    service = local_service = server->shard_->for_transports();
+    if (replicates) {
+      server->standby_ = std::make_unique<Standby>(std::move(standby));
+      server->service_ = std::make_unique<Service>(service, server->standby_.get());
+      service = server->service_.get();
+      if (!recovered) server->shard_->RecoverFromStandby();
+    }
   }
   if (shares) {
     absl::StatusOr<std::unique_ptr<LocalServer>> local =
-        LocalServer::Start(local_socket, server->shard_->for_transports(), arena, local_counts);
+        LocalServer::Start(local_socket, local_service, arena, local_counts);
     if (!local.ok()) return Annotate(local.status(), task);
     server->local_ = *std::move(local);
   }

@@ -1,18 +1,23 @@
 #ifndef PARLEY_PS_SERVER_H_
 #define PARLEY_PS_SERVER_H_
 
+#include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "base/metrics.h"
+#include "net/etcd_client.h"
 #include "net/grpc_server.h"
 #include "net/local_server.h"
 #include "net/parameter_server.h"
 #include "net/transport_counts.h"
 #include "ps/shard.h"
+#include "ps/shard_host.h"
 #include "ps/standby.h"
+#include "ps/succession.h"
 
 namespace parley {
 
@@ -28,6 +33,13 @@ struct ServerOptions {
   // copies too. Empty: neither.
   std::string standby_address;
   std::string standby_task;  // "ps:1", for messages
+  // Instead: the etcd where the job's ps tasks settle who speaks for which shard, and take over
+  // from each other (ps/succession.h); Server::Lead begins it. Null: this task has its own shard
+  // alone.
+  std::shared_ptr<EtcdClient> etcd;
+  std::string job;
+  int num_shards = 0;
+  absl::Duration leader_lease = absl::Seconds(2);
 };
 
 // A Server is one ps task as a value: a shard and, with an address, the way to it from other
@@ -43,42 +55,50 @@ class Server {
   // Stops listening, refuses what waits, and joins the shard's threads.
   ~Server();
 
-  // For clients in this process, who must be gone before the server is.
+  // With etcd: from now on this task may lead shards, and keep copies; `address` is where others
+  // reach it. Until then calls are UNAVAILABLE.
+  void Lead(const std::string& address);
+
+  // For clients in this process, who must be gone before the server is. Null with etcd.
   std::shared_ptr<ParameterServer> parameter_server() const { return shard_; }
   // The port it listens on; 0 without an address.
   int port() const { return grpc_ == nullptr ? 0 : grpc_->port(); }
   // True when nobody will come any more (ShardState::IsDone); waits for it up to `timeout`.
-  bool WaitUntilDone(absl::Duration timeout) const { return shard_->WaitUntilDone(timeout); }
+  // With etcd, for all shards that this task leads; where it leads none, for all of the job.
+  bool WaitUntilDone(absl::Duration timeout) const;
   // Whether no other task needs the copies here any more.
   bool IsStandbyDone() const;
 
   // Whether any worker is in the job: has joined and not left.
-  bool HasWorkers() const { return shard_->HasWorkers(); }
+  bool HasWorkers() const;
 
   // Where the shard stands; nothing before a job is declared.
   absl::optional<ShardNumbers> Numbers() const { return shard_->Numbers(); }
 
   // Shard::durability_status, and Shard::RemoveLog.
-  absl::Status durability_status() const { return shard_->durability_status(); }
-  void RemoveLog() { shard_->RemoveLog(); }
+  absl::Status durability_status() const;
+  void RemoveLog();
 
   // Asks the workers to end the job: by their next heartbeat, and by health checks that say that
   // nothing should be sent here any more.
-  void StartDraining() {
-    if (grpc_ != nullptr) grpc_->SetReady(false);
-    shard_->SetDraining();
-  }
-  // Takes no new calls and lets those in progress end, for at most `grace`.
+  void StartDraining();
+  // Takes no new calls and lets those in progress end, for at most `grace`. With etcd other tasks
+  // take over what this one leads, unless its job is done.
   void Stop(absl::Duration grace);
 
  private:
   class Service;
 
-  explicit Server(ShardOptions options);
+  Server() = default;
+  // Those that this task speaks for.
+  std::vector<std::shared_ptr<Shard>> Shards() const;
 
-  const std::shared_ptr<Metrics> metrics_;  // null: nobody wants to know
-  const std::shared_ptr<Shard> shard_;
+  std::shared_ptr<Metrics> metrics_;  // null: nobody wants to know
+  std::function<void(Server* server, const std::string& address)> lead_;  // with etcd
+  std::shared_ptr<Shard> shard_;                                          // null with etcd
   std::unique_ptr<Standby> standby_;  // null: it keeps no copies
+  std::unique_ptr<ShardHost> host_;   // null without etcd, as the next
+  std::unique_ptr<Succession> succession_;
   std::unique_ptr<Service> service_;
   std::unique_ptr<GrpcServer> grpc_;
   std::unique_ptr<LocalServer> local_;

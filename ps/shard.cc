@@ -34,7 +34,11 @@ absl::Time Shard::DeadlineIn(int64_t wait_ms) const {
 Shard::Shard(ShardOptions options)
     : options_(std::move(options)),
       task_(absl::StrCat("ps:", options_.shard_index)),
-      metrics_(options_.metrics, [this] { return Numbers(); }),
+      metrics_(
+          options_.metrics, [this] { return Numbers(); },
+          options_.copy_place == nullptr
+              ? MetricLabels()
+              : MetricLabels{{"shard", absl::StrCat(options_.shard_index)}}),
       background_(std::make_unique<TaskThread>()) {
   owners_ = std::make_unique<TaskPool>(ThreadCount(options_.threads));
   timer_ = std::thread([this] { RunTimer(); });
@@ -243,7 +247,7 @@ absl::StatusOr<std::unique_ptr<Shard::Declared>> Shard::MakeDeclared(const v1::J
   ShardState::Options state_options;
   state_options.task = task_;
   state_options.lease = options_.lease;
-  state_options.acknowledges_applied = !options_.log_folder.empty() || options_.standby != nullptr;
+  state_options.acknowledges_applied = HasSink();
   declared->state = std::make_unique<ShardState>(std::move(state_options), &kept, declared->numbers,
                                                  std::move(policies), std::move(clocks));
   if (recovery != nullptr) declared->state->Restore(recovery->books, Now());

@@ -26,6 +26,7 @@
 #include "net/shared_arena.h"
 #include "ps/block.h"
 #include "ps/both_sinks.h"
+#include "ps/copy_place.h"
 #include "ps/log_reader.h"
 #include "ps/log_writer.h"
 #include "ps/norm_rounds.h"
@@ -35,6 +36,7 @@
 #include "ps/policy_registry.h"
 #include "ps/pulled_values.h"
 #include "ps/replica_sink.h"
+#include "ps/shard_copy.h"
 #include "ps/shard_metrics.h"
 #include "ps/shard_numbers.h"
 #include "ps/shard_state.h"
@@ -56,6 +58,9 @@ struct ShardOptions {
   // there, too. Null: none. One that is silent for `standby_patience` is done without until it is
   // back.
   std::shared_ptr<ParameterServer> standby;
+  // Instead of `standby`: where the copy is kept, in a job whose tasks take over from each other
+  // (ps/succession.h).
+  std::shared_ptr<CopyPlace> copy_place;
   absl::Duration standby_patience = absl::Seconds(10);
   // Threads that own the blocks; 0: one for each core, at most 4.
   int threads = 0;
@@ -100,6 +105,8 @@ class Shard final : public ParameterServer {
   // Likewise: takes its state back from the standby, if that has a copy. Returns at once; calls
   // wait or are UNAVAILABLE meanwhile, for at most `standby_patience` if the standby is not there.
   void RecoverFromStandby();
+  // Likewise: goes on with the copy that this task kept. Errors: it is not one of this shard's.
+  absl::Status TakeOver(ShardCopy copy);
 
   // Why nothing can be written down any more, or another task speaks for this shard; OK while it
   // does. Otherwise it serves nobody.
@@ -280,6 +287,9 @@ class Shard final : public ParameterServer {
   // Nobody is served any more, for `reason`.
   void Fail(Declared* declared, const absl::Status& reason);
   void Publish(std::unique_ptr<Declared> made);
+  // Whether changes go elsewhere before they are acknowledged.
+  bool HasCopy() const { return options_.standby != nullptr || options_.copy_place != nullptr; }
+  bool HasSink() const { return HasCopy() || !options_.log_folder.empty(); }
   // Has the state of every block appended to the replica, each in its turn.
   void FillReplica(Declared* declared);
   absl::StatusOr<std::unique_ptr<Declared>> FetchFromStandby();

@@ -40,7 +40,7 @@ class WhenKept {
 }  // namespace
 
 absl::Status Shard::BeginSinks(Declared* declared, const std::string& checkpoint) {
-  if (options_.log_folder.empty() && options_.standby == nullptr) return absl::OkStatus();
+  if (!HasSink()) return absl::OkStatus();
   v1::Books identity;
   *identity.mutable_spec() = declared->job.spec();
   identity.set_checkpoint(checkpoint);
@@ -84,18 +84,23 @@ absl::Status Shard::StartSinks(Declared* declared, v1::Books identity, ShardBook
                                                              start.segment, start.previous_bytes));
     declared->sink = declared->log.get();
   }
-  if (options_.standby != nullptr) {
+  if (HasCopy()) {
     ReplicaSink::Options options;
     options.task = task_;
-    options.standby = options_.standby;
+    options.place = options_.copy_place != nullptr
+                        ? options_.copy_place
+                        : std::make_shared<FixedCopyPlace>(options_.standby, start.term);
     options.shard = options_.shard_index;
-    options.term = start.term;
     options.begins_anew = start.begins_anew;
     options.patience = options_.standby_patience;
     options.env = options_.env;
     options.fill = [this, declared] { FillReplica(declared); };
     options.superseded = [this, declared](const absl::Status& status) {
-      Fail(declared, Annotate(status, task_));
+      // Where another task took over, who asks finds it.
+      Fail(declared,
+           Annotate(
+               options_.copy_place == nullptr ? status : absl::UnavailableError(status.message()),
+               task_));
     };
     declared->replica =
         std::make_unique<ReplicaSink>(std::move(options), std::move(identity), std::move(books));

@@ -106,7 +106,7 @@ void AddNumbers(const ShardNumbers& numbers, MetricSamples* samples) {
 }  // namespace
 
 ShardMetrics::ShardMetrics(std::shared_ptr<Metrics> metrics,
-                           std::function<absl::optional<ShardNumbers>()> read)
+                           std::function<absl::optional<ShardNumbers>()> read, MetricLabels labels)
     : metrics_(std::move(metrics)) {
   if (metrics_ == nullptr) return;
   const char* const causes[] = {"queue", "apply", "keep"};
@@ -133,10 +133,12 @@ ShardMetrics::ShardMetrics(std::shared_ptr<Metrics> metrics,
         absl::StatusCode::kResourceExhausted, absl::StatusCode::kUnavailable}) {
     FailedRequests(code);
   }
-  source_ = metrics_->AddSource([read = std::move(read)](MetricSamples* samples) {
-    const absl::optional<ShardNumbers> numbers = read();
-    if (numbers.has_value()) AddNumbers(*numbers, samples);
-  });
+  source_ = metrics_->AddSource(
+      [read = std::move(read)](MetricSamples* samples) {
+        const absl::optional<ShardNumbers> numbers = read();
+        if (numbers.has_value()) AddNumbers(*numbers, samples);
+      },
+      std::move(labels));
 }
 
 void ShardMetrics::RoundsTook(Cause cause, int64_t rounds, absl::Duration each) {

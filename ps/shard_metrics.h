@@ -26,9 +26,10 @@ class ShardMetrics {
   };
 
   // `read` is asked where the shard stands; nothing while there is no job. It is not called any
-  // more when StopReading has returned.
-  ShardMetrics(std::shared_ptr<Metrics> metrics,
-               std::function<absl::optional<ShardNumbers>()> read);
+  // more when StopReading has returned. Its numbers get `labels`, where a task has several shards;
+  // what is counted here is of all of them.
+  ShardMetrics(std::shared_ptr<Metrics> metrics, std::function<absl::optional<ShardNumbers>()> read,
+               MetricLabels labels = {});
 
   void StopReading() { source_.reset(); }
 

@@ -165,6 +165,24 @@ absl::StatusOr<std::unique_ptr<Shard::Declared>> Shard::FetchFromStandby() {
   return made;
 }
 
+absl::Status Shard::TakeOver(ShardCopy copy) {
+  for (size_t i = 0; i < copy.blocks.size(); ++i) {
+    if (copy.blocks[i] == nullptr ||
+        copy.blocks[i]->Snapshot().version != copy.books.blocks()[i].version) {
+      return absl::DataLossError(absl::StrCat(task_, ": its copy is not whole"));
+    }
+  }
+  Recovery recovery{nullptr, 0, std::move(copy.books), std::move(copy.blocks)};
+  absl::StatusOr<std::unique_ptr<Declared>> made =
+      MakeDeclared(copy.identity.spec(), copy.identity.checkpoint(), &recovery);
+  if (!made.ok()) return Annotate(made.status(), task_);
+  PARLEY_RETURN_IF_ERROR(Annotate(
+      StartSinks(made->get(), std::move(copy.identity), std::move(recovery.books), SinkStart()),
+      task_));
+  Publish(*std::move(made));
+  return absl::OkStatus();
+}
+
 std::vector<std::pair<std::string, uint64_t>> Shard::StartsOf(const LogReader& log) const {
   std::vector<std::pair<std::string, uint64_t>> starts;
   const v1::Books& books = log.BeginOf(log.first_segment()).books();

@@ -1,6 +1,7 @@
 #include "ps/standby.h"
 
 #include <algorithm>
+#include <future>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -8,10 +9,8 @@
 #include "base/status.h"
 #include "net/job.h"
 #include "net/norm_plan.h"
-#include "ps/block.h"
 #include "ps/optimizer.h"
 #include "ps/replay.h"
-#include "ps/shard_books.h"
 
 namespace parley {
 namespace {
@@ -44,6 +43,7 @@ struct Standby::Copy {
   ShardBooks books;
   std::vector<std::unique_ptr<Optimizer>> optimizers;  // by parameter
   std::vector<std::unique_ptr<Block>> blocks;          // null: not there yet
+  uint64_t term = 0;
   uint64_t stream = 0;
   uint64_t next = 1;  // the number of its next record
 };
@@ -69,6 +69,48 @@ void Standby::FetchReplica(v1::FetchReplicaRequest request,
   });
 }
 
+void Standby::RunOnThread(absl::AnyInvocable<void()> task) {
+  std::promise<void> done;
+  thread_->Post([&] {
+    task();
+    done.set_value();
+  });
+  done.get_future().wait();
+}
+
+bool Standby::Freeze(int shard, uint64_t term) {
+  bool frozen = false;
+  RunOnThread([&] {
+    Kept& kept = kept_[shard];
+    if (kept.whole == nullptr || kept.whole->term != term) return;
+    kept.frozen = true;
+    frozen = true;
+  });
+  return frozen;
+}
+
+void Standby::Thaw(int shard) {
+  RunOnThread([&] { kept_[shard].frozen = false; });
+}
+
+absl::optional<ShardCopy> Standby::Release(int shard, uint64_t term) {
+  absl::optional<ShardCopy> taken;
+  RunOnThread([&] {
+    Kept& kept = kept_[shard];
+    kept.term = std::max(kept.term, term);
+    kept.frozen = false;
+    kept.filling = nullptr;
+    if (kept.whole != nullptr) {
+      taken.emplace(ShardCopy{std::move(kept.whole->identity), std::move(kept.whole->books),
+                              std::move(kept.whole->blocks)});
+      kept.whole = nullptr;
+    }
+    MutexLock lock(&mutex_);
+    seen_.erase(shard);
+  });
+  return taken;
+}
+
 bool Standby::IsDone(absl::Duration silence) const {
   MutexLock lock(&mutex_);
   const absl::Time now = options_.env->Now();
@@ -87,6 +129,9 @@ absl::StatusOr<v1::ReplicateResponse> Standby::Take(const v1::ReplicateRequest& 
   if (request.term() < kept.term) {
     return absl::AbortedError(
         absl::StrCat(who, ": another task has taken over, of term ", kept.term));
+  }
+  if (kept.frozen) {
+    return absl::UnavailableError(absl::StrCat(who, ": this task is about to take over"));
   }
   kept.term = request.term();
   const bool begins =
@@ -116,6 +161,7 @@ absl::StatusOr<v1::ReplicateResponse> Standby::Take(const v1::ReplicateRequest& 
   if (&copy == &kept.filling && copy->IsWhole()) kept.whole = std::move(kept.filling);
   v1::ReplicateResponse response;
   response.set_complete(of_stream(kept.whole));
+  response.set_keeper(options_.start);
   MutexLock lock(&mutex_);
   seen_[request.shard()] = seen;
   return response;
@@ -136,6 +182,7 @@ absl::StatusOr<std::unique_ptr<Standby::Copy>> Standby::BeginCopy(
   copy->identity.mutable_spec()->CopyFrom(books.spec());
   copy->identity.set_checkpoint(books.checkpoint());
   copy->identity.set_log_id(books.log_id());
+  copy->term = request.term();
   copy->stream = request.stream();
   for (size_t i = 0; i < copy->job.parameters().size(); ++i) {
     PARLEY_ASSIGN_OR_RETURN(
@@ -176,8 +223,9 @@ absl::Status Standby::TakeRecords(const v1::ReplicateRequest& request, const Pay
           record.block_state().version() != copy->books.blocks()[index].version) {
         return absl::DataLossError("the state of a block does not follow");
       }
-      PARLEY_ASSIGN_OR_RETURN(copy->blocks[index], BlockOf(copy->job, copy->OptimizerOf(index),
-                                                           record.block_state(), part));
+      PARLEY_ASSIGN_OR_RETURN(
+          copy->blocks[index],
+          BlockOf(copy->job, copy->OptimizerOf(index), record.block_state(), part, options_.arena));
     } else {
       PARLEY_RETURN_IF_ERROR(copy->books.Take(record));
     }

@@ -7,12 +7,16 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "absl/types/optional.h"
 #include "base/env.h"
 #include "base/mutex.h"
 #include "net/parameter_server.h"
+#include "net/shared_arena.h"
 #include "ps/optimizer_registry.h"
+#include "ps/shard_copy.h"
 #include "ps/task_thread.h"
 
 namespace parley {
@@ -21,15 +25,18 @@ namespace parley {
 // before acknowledging them (ps/replica_sink.h), and gives the copy back when the task is started
 // again. While a copy is filled anew, the one before it stays, so that there is one at any moment.
 //
-// Who speaks for a shard is known by a term: FetchReplica makes a higher one, and nobody with a
-// lower one is heard from then on.
+// Who speaks for a shard is known by a term: FetchReplica and Release make a higher one, and nobody
+// with a lower one is heard from then on.
 //
 // Thread safety: safe from any thread. Threads: one, which owns the copies and answers.
 class Standby {
  public:
   struct Options {
-    std::string task;  // "ps:1", for messages
+    std::string task;    // "ps:1", for messages
+    uint64_t start = 0;  // random: which start of the task; see ReplicateResponse
     OptimizerRegistry optimizers;
+    // Where the values of the copies stand, for who takes them over. Null: anywhere.
+    std::shared_ptr<SharedArena> arena;
     int64_t memory_limit = 0;  // bytes of copies; 0: the machine's memory
     Env* env = Env::Posix();   // the clock
   };
@@ -42,6 +49,14 @@ class Standby {
   void FetchReplica(v1::FetchReplicaRequest request,
                     ParameterServer::Done<ParameterServer::FetchReplicaReply> done);
 
+  // From now on no record of `shard` is taken, until Thaw or Release. False, and no change: there
+  // is no whole copy of `term`.
+  bool Freeze(int shard, uint64_t term);
+  void Thaw(int shard);
+  // Gives the copy away, if there is a whole one; nobody with a term below `term` is heard any
+  // more.
+  absl::optional<ShardCopy> Release(int shard, uint64_t term);
+
   // Whether no shard needs it any more: of each whose copy it has, every worker has left, or
   // nothing was heard for `silence`.
   bool IsDone(absl::Duration silence) const;
@@ -52,10 +67,13 @@ class Standby {
     Kept();
     ~Kept();
     uint64_t term = 0;
+    bool frozen = false;
     std::unique_ptr<Copy> whole;
     std::unique_ptr<Copy> filling;
   };
 
+  // Runs `task` on the thread, and waits.
+  void RunOnThread(absl::AnyInvocable<void()> task);
   absl::StatusOr<v1::ReplicateResponse> Take(const v1::ReplicateRequest& request,
                                              const Payload& payload);
   absl::Status TakeRecords(const v1::ReplicateRequest& request, const Payload& payload,

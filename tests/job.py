@@ -15,6 +15,8 @@ import threading
 import time
 import unittest
 
+import grpc
+
 RUNFILES = os.environ.get("TEST_SRCDIR", "") + "/" + os.environ.get("TEST_WORKSPACE", "parley")
 DATA = "/usr/share/datasets/fashion-mnist"
 DEADLINE = 120 * (10 if os.environ.get("PARLEY_SLOW_BUILD") else 1)  # seconds, for things that take a second or two
@@ -61,6 +63,46 @@ def wait_until(condition, failure, deadline=DEADLINE):
         if time.monotonic() > end:
             raise AssertionError(failure)
         time.sleep(0.01)
+
+
+def etcd_keys(etcd, prefix):
+    """What an etcd at this address has under keys that begin with `prefix`: a dictionary, from key to value."""
+
+    def fields(data):
+        """The fields of a protobuf message, each a number and an int or bytes."""
+        at = 0
+
+        def varint():
+            nonlocal at
+            value = shift = 0
+            while True:
+                byte = data[at]
+                at += 1
+                value |= (byte & 0x7F) << shift
+                shift += 7
+                if byte < 0x80:
+                    return value
+
+        while at < len(data):
+            tag = varint()
+            value = varint()
+            if tag & 7 == 2:
+                value, at = data[at : at + value], at + value
+            yield tag >> 3, value
+
+    def field(number, data):
+        return bytes([number << 3 | 2, len(data)]) + data
+
+    first = prefix.encode()
+    request = field(1, first) + field(2, first[:-1] + bytes([first[-1] + 1]))
+    with grpc.insecure_channel(etcd) as channel:
+        answer = channel.unary_unary("/etcdserverpb.KV/Range")(request, timeout=DEADLINE)
+    found = {}
+    for number, value in fields(answer):
+        if number == 2:
+            entry = dict(fields(value))
+            found[entry[1].decode()] = entry.get(5, b"").decode()
+    return found
 
 
 class Task:

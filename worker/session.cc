@@ -236,6 +236,7 @@ v1::Sender Session::Sender() const {
   sender.set_job(options_.job);
   sender.set_worker(options_.worker);
   sender.set_incarnation(options_.incarnation);
+  sender.set_shard(options_.shard);
   return sender;
 }
 
@@ -414,6 +415,7 @@ void Session::Join(v1::JoinRequest request, Timer::Time deadline, Done<v1::JoinR
 void Session::DescribeBlocks(Timer::Time deadline, Done<v1::DescribeBlocksResponse> done) {
   v1::DescribeBlocksRequest request;
   request.set_job(options_.job);
+  request.set_shard(options_.shard);
   Run<v1::DescribeBlocksResponse>(Info("DescribeBlocks", deadline),
                                   Sending(&ParameterServer::DescribeBlocks, std::move(request)),
                                   std::move(done));
@@ -460,6 +462,7 @@ void Session::SetNormTotals(int64_t round, const std::vector<double>& totals, Ti
 void Session::GetStatus(Timer::Time deadline, Done<v1::GetStatusResponse> done) {
   v1::GetStatusRequest request;
   request.set_job(options_.job);
+  request.set_shard(options_.shard);
   Run<v1::GetStatusResponse>(Info("GetStatus", deadline),
                              Sending(&ParameterServer::GetStatus, std::move(request)),
                              std::move(done));

@@ -110,6 +110,8 @@ const CommandLine& GetCommandLine() {
 }
 
 constexpr absl::Duration kLongestWait = absl::Hours(24 * 365);
+// For etcd to say that a shard that was lost is elsewhere; then it is looked for again.
+constexpr absl::Duration kMoveWait = absl::Milliseconds(500);
 
 volatile std::sig_atomic_t g_signal = 0;
 
@@ -218,7 +220,11 @@ absl::StatusOr<std::vector<std::shared_ptr<ParameterServer>>> OpenChannels(
   std::vector<std::shared_ptr<ParameterServer>> shards;
   for (int i = 0; i < cluster.num_ps; ++i) {
     if (etcd != nullptr) {
-      options.resolver = [etcd, i] { return FindShard(etcd.get(), FLAGS_job, i); };
+      options.resolver = [etcd, i, last = addresses[static_cast<size_t>(i)]]() mutable {
+        absl::StatusOr<std::string> place = FindShard(etcd.get(), FLAGS_job, i, last, kMoveWait);
+        if (place.ok()) last = *place;
+        return place;
+      };
     }
     shards.push_back(
         NewChannel(absl::StrCat("ps:", i), addresses[static_cast<size_t>(i)], options));

@@ -1,0 +1,129 @@
+#include "net/shard_records.h"
+
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "base/status.h"
+
+namespace parley {
+namespace {
+
+constexpr absl::string_view kLeader = "leader";
+constexpr absl::string_view kCopies = "copies";
+
+bool ParseStart(absl::string_view task, absl::string_view start, TaskStart* result) {
+  return absl::SimpleAtoi(task, &result->task) && result->task >= 0 &&
+         absl::SimpleHexAtoi(start, &result->start);
+}
+
+void AppendStart(const TaskStart& start, std::string* text) {
+  absl::StrAppend(text, " ", start.task, " ", absl::Hex(start.start));
+}
+
+absl::Status NoRecord(absl::string_view text) {
+  return absl::DataLossError(absl::StrCat("\"", text, "\" is not what a ps task writes there"));
+}
+
+// Puts an entry of a shard's folder, under `name`, where it belongs.
+absl::Status Take(const EtcdEntry& entry, absl::string_view name, ShardRecords* records) {
+  if (name == kLeader) {
+    absl::StatusOr<ShardLeader> leader = ParseLeader(entry.value);
+    if (!leader.ok()) return Annotate(leader.status(), absl::StrCat("etcd's ", entry.key));
+    leader->mod_revision = entry.mod_revision;
+    leader->lease = entry.lease;
+    records->leader = *std::move(leader);
+  } else if (name == kCopies) {
+    absl::StatusOr<ShardCopies> copies = ParseCopies(entry.value);
+    if (!copies.ok()) return Annotate(copies.status(), absl::StrCat("etcd's ", entry.key));
+    copies->mod_revision = entry.mod_revision;
+    records->copies = *std::move(copies);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+std::string ShardFolder(const std::string& job) { return absl::StrCat("/parley/", job, "/shard/"); }
+
+std::string ShardFolder(const std::string& job, int shard) {
+  return absl::StrCat(ShardFolder(job), shard, "/");
+}
+
+std::string LeaderKey(const std::string& job, int shard) {
+  return absl::StrCat(ShardFolder(job, shard), kLeader);
+}
+
+std::string CopiesKey(const std::string& job, int shard) {
+  return absl::StrCat(ShardFolder(job, shard), kCopies);
+}
+
+std::string FormatLeader(const ShardLeader& leader) {
+  std::string text = absl::StrCat(leader.address, " ", leader.term);
+  AppendStart(leader.who, &text);
+  return text;
+}
+
+std::string FormatCopies(const ShardCopies& copies) {
+  std::string text = absl::StrCat(copies.term);
+  AppendStart(copies.leader, &text);
+  if (copies.copy.has_value()) AppendStart(*copies.copy, &text);
+  return text;
+}
+
+absl::StatusOr<ShardLeader> ParseLeader(absl::string_view text) {
+  const std::vector<absl::string_view> words = absl::StrSplit(text, ' ');
+  ShardLeader leader;
+  if (words.size() != 4 || words[0].empty() || !absl::SimpleAtoi(words[1], &leader.term) ||
+      !ParseStart(words[2], words[3], &leader.who)) {
+    return NoRecord(text);
+  }
+  leader.address = std::string(words[0]);
+  return leader;
+}
+
+absl::StatusOr<ShardCopies> ParseCopies(absl::string_view text) {
+  const std::vector<absl::string_view> words = absl::StrSplit(text, ' ');
+  ShardCopies copies;
+  if ((words.size() != 3 && words.size() != 5) || !absl::SimpleAtoi(words[0], &copies.term) ||
+      !ParseStart(words[1], words[2], &copies.leader)) {
+    return NoRecord(text);
+  }
+  if (words.size() == 5) {
+    copies.copy.emplace();
+    if (!ParseStart(words[3], words[4], &*copies.copy)) return NoRecord(text);
+  }
+  return copies;
+}
+
+absl::StatusOr<AllShardRecords> ReadShardRecords(EtcdClient* etcd, const std::string& job,
+                                                 int count) {
+  const std::string folder = ShardFolder(job);
+  PARLEY_ASSIGN_OR_RETURN(const EtcdRange range, etcd->List(folder));
+  AllShardRecords all;
+  all.shards.resize(static_cast<size_t>(count));
+  all.revision = range.revision;
+  for (const EtcdEntry& entry : range.entries) {
+    const std::vector<std::string> path = absl::StrSplit(entry.key.substr(folder.size()), '/');
+    int shard;
+    if (path.size() != 2 || !absl::SimpleAtoi(path[0], &shard) || shard < 0 || shard >= count) {
+      continue;
+    }
+    PARLEY_RETURN_IF_ERROR(Take(entry, path[1], &all.shards[static_cast<size_t>(shard)]));
+  }
+  return all;
+}
+
+absl::StatusOr<ShardRecords> ReadShardRecordsOf(EtcdClient* etcd, const std::string& job,
+                                                int shard) {
+  const std::string folder = ShardFolder(job, shard);
+  PARLEY_ASSIGN_OR_RETURN(const EtcdRange range, etcd->List(folder));
+  ShardRecords records;
+  for (const EtcdEntry& entry : range.entries) {
+    PARLEY_RETURN_IF_ERROR(Take(entry, entry.key.substr(folder.size()), &records));
+  }
+  return records;
+}
+
+}  // namespace parley

@@ -1,0 +1,78 @@
+#ifndef PARLEY_NET_SHARD_RECORDS_H_
+#define PARLEY_NET_SHARD_RECORDS_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/optional.h"
+#include "net/etcd_client.h"
+
+namespace parley {
+
+// What etcd knows of who speaks for a job's shards ("Who speaks for a shard" in
+// docs/architecture.md): for each shard two keys,
+//   /parley/<job>/shard/<index>/leader   ShardLeader, under the leader's lease
+//   /parley/<job>/shard/<index>/copies   ShardCopies
+
+// One start of a ps task.
+struct TaskStart {
+  int task = -1;
+  uint64_t start = 0;  // random
+  bool operator==(const TaskStart& other) const {
+    return task == other.task && start == other.start;
+  }
+  bool operator!=(const TaskStart& other) const { return !(*this == other); }
+};
+
+// Where workers find the shard.
+struct ShardLeader {
+  std::string address;  // "host:port"
+  uint64_t term = 0;
+  TaskStart who;
+  int64_t mod_revision = 0;  // of the key
+  int64_t lease = 0;
+};
+
+// Who may change it, and who goes on when he dies.
+struct ShardCopies {
+  uint64_t term = 0;  // one higher for each leader
+  TaskStart leader;
+  absl::optional<TaskStart> copy;  // that is in sync
+  int64_t mod_revision = 0;        // of the key: the fence
+};
+
+struct ShardRecords {
+  absl::optional<ShardLeader> leader;
+  absl::optional<ShardCopies> copies;
+};
+
+std::string ShardFolder(const std::string& job);  // of all shards
+std::string ShardFolder(const std::string& job, int shard);
+std::string LeaderKey(const std::string& job, int shard);
+std::string CopiesKey(const std::string& job, int shard);
+
+// The keys' values: words with a space between.
+std::string FormatLeader(const ShardLeader& leader);  // host:port term task start
+std::string FormatCopies(const ShardCopies& copies);  // term task start [task start]
+// DATA_LOSS for what is none; the message has the text.
+absl::StatusOr<ShardLeader> ParseLeader(absl::string_view text);
+absl::StatusOr<ShardCopies> ParseCopies(absl::string_view text);
+
+struct AllShardRecords {
+  std::vector<ShardRecords> shards;  // by index
+  int64_t revision = 0;              // of etcd's store: see EtcdClient::AwaitChange
+};
+
+// Those of shards 0 to `count` - 1, at one moment. Errors: of EtcdClient::List; DATA_LOSS, which
+// names the key, where somebody else has written.
+absl::StatusOr<AllShardRecords> ReadShardRecords(EtcdClient* etcd, const std::string& job,
+                                                 int count);
+absl::StatusOr<ShardRecords> ReadShardRecordsOf(EtcdClient* etcd, const std::string& job,
+                                                int shard);
+
+}  // namespace parley
+
+#endif  // PARLEY_NET_SHARD_RECORDS_H_

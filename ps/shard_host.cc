@@ -1,0 +1,144 @@
+#include "ps/shard_host.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace parley {
+namespace {
+
+// The shard that a request means, of a task of index `task`.
+template <typename Request>
+int ShardOf(const Request& request, int task) {
+  return request.has_shard() ? request.shard() : task;
+}
+
+}  // namespace
+
+ShardHost::ShardHost(int task, Standby* standby) : task_(task), standby_(standby) {}
+
+void ShardHost::Add(int shard, std::shared_ptr<Shard> served, std::function<bool()> may_speak) {
+  Hosted hosted{std::move(served),
+                std::make_shared<const std::function<bool()>>(std::move(may_speak))};
+  MutexLock lock(&mutex_);
+  hosted_[shard] = std::move(hosted);
+}
+
+void ShardHost::Remove(int shard) {
+  Hosted removed;  // let go of without the lock
+  MutexLock lock(&mutex_);
+  const auto it = hosted_.find(shard);
+  if (it == hosted_.end()) return;
+  removed = std::move(it->second);
+  hosted_.erase(it);
+}
+
+std::vector<std::shared_ptr<Shard>> ShardHost::shards() const {
+  std::vector<std::shared_ptr<Shard>> shards;
+  MutexLock lock(&mutex_);
+  for (const auto& [index, hosted] : hosted_) shards.push_back(hosted.shard);
+  return shards;
+}
+
+ShardHost::Hosted ShardHost::Find(int shard) const {
+  Hosted hosted;
+  {
+    MutexLock lock(&mutex_);
+    const auto it = hosted_.find(shard);
+    if (it == hosted_.end()) return {};
+    hosted = it->second;
+  }
+  return (*hosted.may_speak)() ? hosted : Hosted();
+}
+
+absl::Status ShardHost::NotHere(int shard) const {
+  return absl::UnavailableError(
+      absl::StrCat("ps:", shard, ": task ps:", task_, " does not speak for it now"));
+}
+
+template <typename Response>
+ParameterServer::Done<Response> ShardHost::Guarded(const Hosted& hosted, int shard,
+                                                   Done<Response> done) const {
+  // Not the shard: it has the callback.
+  return [this, shard, may_speak = hosted.may_speak,
+          done = std::move(done)](absl::StatusOr<Response> answer) mutable {
+    if (!(*may_speak)()) return done(NotHere(shard));
+    done(std::move(answer));
+  };
+}
+
+template <typename Request, typename Response>
+void ShardHost::Give(void (ParameterServer::*method)(Request, Done<Response>), int shard,
+                     Request request, Done<Response> done) {
+  const Hosted hosted = Find(shard);
+  if (hosted.shard == nullptr) return done(NotHere(shard));
+  (hosted.shard->for_transports()->*method)(std::move(request),
+                                            Guarded(hosted, shard, std::move(done)));
+}
+
+void ShardHost::Declare(v1::DeclareRequest request, Done<v1::DeclareResponse> done) {
+  const int shard = request.shard_index();
+  Give(&ParameterServer::Declare, shard, std::move(request), std::move(done));
+}
+
+void ShardHost::Join(v1::JoinRequest request, Done<v1::JoinResponse> done) {
+  const int shard = ShardOf(request.sender(), task_);
+  Give(&ParameterServer::Join, shard, std::move(request), std::move(done));
+}
+
+void ShardHost::Heartbeat(v1::HeartbeatRequest request, Done<v1::HeartbeatResponse> done) {
+  const int shard = ShardOf(request.sender(), task_);
+  Give(&ParameterServer::Heartbeat, shard, std::move(request), std::move(done));
+}
+
+void ShardHost::PushPull(v1::PushPullRequest request, Payload payload, Done<PushPullReply> done) {
+  const int shard = ShardOf(request.sender(), task_);
+  const Hosted hosted = Find(shard);
+  if (hosted.shard == nullptr) return done(NotHere(shard));
+  hosted.shard->for_transports()->PushPull(std::move(request), std::move(payload),
+                                           Guarded(hosted, shard, std::move(done)));
+}
+
+void ShardHost::Leave(v1::LeaveRequest request, Done<v1::LeaveResponse> done) {
+  const int shard = ShardOf(request.sender(), task_);
+  Give(&ParameterServer::Leave, shard, std::move(request), std::move(done));
+}
+
+void ShardHost::Barrier(v1::BarrierRequest request, Done<v1::BarrierResponse> done) {
+  const int shard = ShardOf(request.sender(), task_);
+  Give(&ParameterServer::Barrier, shard, std::move(request), std::move(done));
+}
+
+void ShardHost::Checkpoint(v1::CheckpointRequest request, Done<v1::CheckpointResponse> done) {
+  const int shard = ShardOf(request.sender(), task_);
+  Give(&ParameterServer::Checkpoint, shard, std::move(request), std::move(done));
+}
+
+void ShardHost::DescribeBlocks(v1::DescribeBlocksRequest request,
+                               Done<v1::DescribeBlocksResponse> done) {
+  const int shard = ShardOf(request, task_);
+  Give(&ParameterServer::DescribeBlocks, shard, std::move(request), std::move(done));
+}
+
+void ShardHost::GetNormSums(v1::GetNormSumsRequest request, Done<v1::GetNormSumsResponse> done) {
+  const int shard = ShardOf(request.sender(), task_);
+  Give(&ParameterServer::GetNormSums, shard, std::move(request), std::move(done));
+}
+
+void ShardHost::SetNormTotals(v1::SetNormTotalsRequest request,
+                              Done<v1::SetNormTotalsResponse> done) {
+  const int shard = ShardOf(request.sender(), task_);
+  Give(&ParameterServer::SetNormTotals, shard, std::move(request), std::move(done));
+}
+
+void ShardHost::GetStatus(v1::GetStatusRequest request, Done<v1::GetStatusResponse> done) {
+  const int shard = ShardOf(request, task_);
+  Give(&ParameterServer::GetStatus, shard, std::move(request), std::move(done));
+}
+
+void ShardHost::Replicate(v1::ReplicateRequest request, Payload payload,
+                          Done<v1::ReplicateResponse> done) {
+  standby_->Replicate(std::move(request), std::move(payload), std::move(done));
+}
+
+}  // namespace parley

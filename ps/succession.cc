@@ -1,0 +1,244 @@
+#include "ps/succession.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/env.h"
+#include "glog/logging.h"
+
+namespace parley {
+namespace {
+
+// How often it looks whether a leader whose copy is here is there, and whether a shard is dropped
+// by all.
+constexpr absl::Duration kTick = absl::Milliseconds(100);
+
+absl::Time Now() { return Env::Posix()->Now(); }
+
+}  // namespace
+
+Succession::Succession(Options options, Standby* standby, ShardHost* host)
+    : options_(std::move(options)),
+      task_(absl::StrCat("ps:", options_.self.task)),
+      standby_(standby),
+      host_(host),
+      known_(static_cast<size_t>(options_.num_shards)),
+      thread_([this] { Run(); }) {}
+
+Succession::~Succession() {
+  Close();
+  for (auto& [shard, led] : led_) {
+    host_->Remove(shard);
+    led.leadership->End();
+  }
+  lease_.reset();
+}
+
+void Succession::Close() {
+  {
+    MutexLock lock(&mutex_);
+    closing_ = true;
+  }
+  changed_.NotifyAll();
+  if (!thread_.joinable()) return;
+  thread_.join();
+  for (const auto& [shard, led] : led_) {
+    if (!led.shard->WaitUntilDone(absl::ZeroDuration())) continue;
+    const absl::Status removed = led.leadership->Remove();
+    LOG_IF(WARNING, !removed.ok()) << task_ << ": ps:" << shard << ": " << removed.message();
+  }
+}
+
+bool Succession::IsOver() const {
+  MutexLock lock(&mutex_);
+  return over_;
+}
+
+void Succession::Run() {
+  for (;;) {
+    {
+      MutexLock lock(&mutex_);
+      if (closing_) return;
+    }
+    const absl::StatusOr<AllShardRecords> records =
+        ReadShardRecords(options_.etcd.get(), options_.job, options_.num_shards);
+    if (records.ok() && HasLease()) {
+      revision_ = records->revision;
+      for (int i = 0; i < options_.num_shards; ++i) {
+        Review(i, records->shards[static_cast<size_t>(i)]);
+      }
+      MutexLock lock(&mutex_);
+      over_ =
+          std::all_of(known_.begin(), known_.end(), [](const Known& known) { return known.over; });
+    }
+    dropped_.remove_if([](const std::shared_ptr<Shard>& shard) { return shard.use_count() == 1; });
+    if (records.ok()) {
+      // Read anew all the same: of what happened before it began to watch, etcd tells later.
+      const absl::Status watched =
+          options_.etcd->AwaitChange(ShardFolder(options_.job), records->revision, kTick).status();
+      if (watched.ok() || absl::IsDeadlineExceeded(watched)) continue;
+    }
+    LOG_IF_EVERY_N(WARNING, !records.ok(), 20) << task_ << ": " << records.status().message();
+    MutexLock lock(&mutex_);
+    if (!closing_) changed_.WaitFor(&mutex_, kTick);
+  }
+}
+
+bool Succession::HasLease() {
+  if (lease_ != nullptr && lease_->IsHeld()) return true;
+  LOG_IF(WARNING, lease_ != nullptr) << task_ << ": " << lease_->status().message();
+  absl::StatusOr<std::unique_ptr<EtcdLease>> lease =
+      EtcdLease::Grant(options_.etcd, options_.lease);
+  if (!lease.ok()) {
+    LOG_EVERY_N(WARNING, 20) << task_ << ": " << lease.status().message();
+    return false;
+  }
+  lease_ = *std::move(lease);
+  return true;
+}
+
+void Succession::Review(int shard, const ShardRecords& now) {
+  Known& known = known_[static_cast<size_t>(shard)];
+  known.over = known.was_led && !now.copies.has_value();
+  known.was_led = known.was_led || now.copies.has_value();
+  if (now.leader.has_value()) {
+    known.leaderless_since = absl::InfiniteFuture();
+  } else {
+    known.leaderless_since = std::min(known.leaderless_since, Now());
+  }
+  if (led_.count(shard) > 0) return ReviewLed(shard, now);
+  if (now.copies.has_value() && now.copies->leader == options_.self) {
+    // It was taken, and the answer was lost.
+    auto leadership = ShardLeadership::Found(LeadershipOptions(shard), now, lease_);
+    if (leadership.ok()) return Serve(shard, *std::move(leadership));
+    LOG(WARNING) << task_ << ": " << leadership.status().message();
+    return;
+  }
+  if (ShouldTakeOver(shard, now)) {
+    if (!standby_->Freeze(shard, now.copies->term)) return;
+    known.frozen = true;
+    known.takes_copy = true;
+    return Lead(shard, now);
+  }
+  if (known.frozen) {
+    standby_->Thaw(shard);
+    known.frozen = false;
+  }
+  if (ShouldBeginAnew(shard, now)) {
+    known.takes_copy = false;
+    return Lead(shard, now);
+  }
+  RemoveEarlierStart(shard, now);
+}
+
+void Succession::ReviewLed(int shard, const ShardRecords& now) {
+  const Led& led = led_.at(shard);
+  if (revision_ < led.leadership->revision()) return;  // it has written since that was read
+  if (!now.copies.has_value()) return Drop(shard, "etcd has nothing of it any more");
+  if (now.copies->leader != options_.self || now.copies->term != led.leadership->term()) {
+    return Drop(shard, absl::StrCat("ps:", now.copies->leader.task, " speaks for it now"));
+  }
+  if (const absl::Status status = led.shard->durability_status(); !status.ok()) {
+    return Drop(shard, std::string(status.message()));
+  }
+  if (now.leader.has_value() && now.leader->who == options_.self &&
+      now.leader->lease == lease_->id()) {
+    return;
+  }
+  const absl::Status held = led.leadership->Hold(lease_);
+  if (absl::IsAborted(held)) return Drop(shard, std::string(held.message()));
+  if (held.ok()) {
+    LOG(INFO) << task_ << ": it speaks for ps:" << shard << " again";
+  } else {
+    LOG(WARNING) << task_ << ": " << held.message();
+  }
+}
+
+bool Succession::ShouldTakeOver(int, const ShardRecords& now) {
+  if (!now.copies.has_value() || now.copies->copy != options_.self) return false;
+  return !now.leader.has_value() || options_.is_refused(now.leader->address);
+}
+
+bool Succession::ShouldBeginAnew(int shard, const ShardRecords& now) {
+  const Known& known = known_[static_cast<size_t>(shard)];
+  if (shard != options_.self.task || now.leader.has_value()) return false;
+  if (!now.copies.has_value()) return !known.was_led;
+  // An earlier start of this task, which had it in its memory alone.
+  if (now.copies->leader.task == options_.self.task && !now.copies->copy.has_value()) return true;
+  return Now() >= known.leaderless_since + options_.patience;
+}
+
+// This task was started again, so who led as it before is dead, and who has the copy may know.
+void Succession::RemoveEarlierStart(int shard, const ShardRecords& now) {
+  if (!now.leader.has_value() || now.leader->who.task != options_.self.task ||
+      now.leader->who == options_.self || !now.copies.has_value() ||
+      !now.copies->copy.has_value()) {
+    return;
+  }
+  const std::string key = LeaderKey(options_.job, shard);
+  EtcdTransaction remove;
+  remove.conditions = {{key, EtcdCondition::Of::kModRevision, now.leader->mod_revision}};
+  remove.deletes = {key};
+  const auto removed = options_.etcd->Transact(remove);
+  LOG_IF(WARNING, !removed.ok()) << task_ << ": " << removed.status().message();
+}
+
+ShardLeadership::Options Succession::LeadershipOptions(int shard) const {
+  return {options_.etcd, options_.job, shard, options_.self, options_.address};
+}
+
+void Succession::Lead(int shard, const ShardRecords& seen) {
+  auto leadership = ShardLeadership::Take(LeadershipOptions(shard), seen, lease_);
+  if (leadership.ok()) return Serve(shard, *std::move(leadership));
+  // What etcd says next decides.
+  LOG(WARNING) << task_ << ": it does not lead ps:" << shard << ": "
+               << leadership.status().message();
+}
+
+void Succession::Serve(int shard, std::shared_ptr<ShardLeadership> leadership) {
+  Known& known = known_[static_cast<size_t>(shard)];
+  const uint64_t term = leadership->term();
+  absl::optional<ShardCopy> copy = standby_->Release(shard, term);
+  known.frozen = false;
+  if (!known.takes_copy) copy.reset();  // a copy of long ago
+  EtcdCopyPlace::Options place;
+  place.etcd = options_.etcd;
+  place.job = options_.job;
+  place.shard = shard;
+  place.task = options_.self.task;
+  place.num_tasks = options_.num_shards;
+  place.took_over = copy.has_value();
+  place.channel = options_.channel;
+  place.is_refused = options_.is_refused;
+  Led led;
+  led.shard =
+      options_.new_shard(shard, std::make_shared<EtcdCopyPlace>(std::move(place), leadership));
+  if (copy.has_value()) {
+    const absl::Status taken = led.shard->TakeOver(*std::move(copy));
+    if (taken.ok()) {
+      LOG(INFO) << task_ << ": it has taken over ps:" << shard << ", of term " << term;
+    } else {
+      LOG(ERROR) << task_ << ": it cannot go on with its copy of ps:" << shard << ": "
+                 << taken.message();
+    }
+  } else {
+    LOG_IF(ERROR, term > 1) << task_ << ": nobody has what ps:" << shard
+                            << " had: it begins anew, without a job";
+    LOG(INFO) << task_ << ": it speaks for ps:" << shard << ", of term " << term;
+  }
+  host_->Add(shard, led.shard, [leadership] { return leadership->MaySpeak(); });
+  led.leadership = std::move(leadership);
+  led_[shard] = std::move(led);
+}
+
+void Succession::Drop(int shard, const std::string& why) {
+  LOG(WARNING) << task_ << ": it speaks for ps:" << shard << " no more: " << why;
+  Led led = std::move(led_.at(shard));
+  led_.erase(shard);
+  led.leadership->End();
+  host_->Remove(shard);
+  dropped_.push_back(std::move(led.shard));
+}
+
+}  // namespace parley

@@ -1,0 +1,113 @@
+#ifndef PARLEY_PS_SUCCESSION_H_
+#define PARLEY_PS_SUCCESSION_H_
+
+#include <functional>
+#include <list>
+#include <map>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "base/mutex.h"
+#include "net/etcd_client.h"
+#include "net/etcd_lease.h"
+#include "net/shard_leadership.h"
+#include "net/shard_records.h"
+#include "ps/etcd_copy_place.h"
+#include "ps/shard.h"
+#include "ps/shard_host.h"
+#include "ps/standby.h"
+
+namespace parley {
+
+// A Succession is a ps task's part in who speaks for which shard ("Who speaks for a shard" in
+// docs/architecture.md): it leads the task's own shard when nobody has led it, takes over shards
+// whose copies are here when their leaders are gone, and lets go of those that others have taken.
+//
+// It looks at what etcd says and does what follows from that and from what is here; so it does not
+// matter what was seen of the way there, or whether an answer was lost.
+//
+// Thread safety: safe from any thread. Threads: one, which does all that and blocks for etcd.
+class Succession {
+ public:
+  struct Options {
+    std::shared_ptr<EtcdClient> etcd;
+    std::string job;
+    TaskStart self;
+    std::string address;  // where others reach this task, "host:port"
+    int num_shards = 0;   // as many as tasks
+    // After this, at most and about, others know that a task whose host is gone is dead.
+    absl::Duration lease = absl::Seconds(2);
+    // How long a shard's task waits for somebody who has its state.
+    absl::Duration patience = absl::Seconds(10);
+    // As EtcdCopyPlace::Options.
+    std::function<std::shared_ptr<ParameterServer>(const std::string& task,
+                                                   const std::string& address)>
+        channel;
+    std::function<bool(const std::string& address)> is_refused;
+    // A shard without a job, whose copy is kept there.
+    std::function<std::shared_ptr<Shard>(int shard, std::shared_ptr<CopyPlace> place)> new_shard;
+  };
+
+  // `standby`, of start options.self.start, and `host` must outlive it.
+  Succession(Options options, Standby* standby, ShardHost* host);
+  // Others may take over what this task leads.
+  ~Succession();
+
+  // Whether all shards' jobs are done, for all that etcd says.
+  bool IsOver() const;
+  // Does nothing from now on but to hold what it leads. Of shards whose job is done nothing is left
+  // in etcd.
+  void Close();
+
+ private:
+  struct Led {
+    std::shared_ptr<ShardLeadership> leadership;
+    std::shared_ptr<Shard> shard;
+  };
+  struct Known {
+    bool was_led = false;  // by anybody, since this task's start
+    bool over = false;     // it was led, and etcd has nothing of it now
+    absl::Time leaderless_since = absl::InfiniteFuture();
+    bool frozen = false;      // the copy here
+    bool takes_copy = false;  // the last attempt to lead it was made with the copy
+  };
+
+  void Run();
+  // Whether the lease is held; gets another where it was lost.
+  bool HasLease();
+  void Review(int shard, const ShardRecords& now);
+  void ReviewLed(int shard, const ShardRecords& now);
+  // Whether the copy here is to be taken over, or what else it takes to lead the shard.
+  bool ShouldTakeOver(int shard, const ShardRecords& now);
+  bool ShouldBeginAnew(int shard, const ShardRecords& now);
+  void RemoveEarlierStart(int shard, const ShardRecords& now);
+  void Lead(int shard, const ShardRecords& seen);
+  void Serve(int shard, std::shared_ptr<ShardLeadership> leadership);
+  void Drop(int shard, const std::string& why);
+  ShardLeadership::Options LeadershipOptions(int shard) const;
+
+  const Options options_;
+  const std::string task_;  // "ps:1"
+  Standby* const standby_;
+  ShardHost* const host_;
+
+  // The thread's, and after it has ended the owner's.
+  std::shared_ptr<EtcdLease> lease_;
+  std::map<int, Led> led_;
+  int64_t revision_ = 0;  // of etcd's store, when what is reviewed was read
+  std::vector<Known> known_;
+  std::list<std::shared_ptr<Shard>> dropped_;  // until nobody calls them any more
+
+  mutable Mutex mutex_;
+  CondVar changed_;
+  bool closing_ ABSL_GUARDED_BY(mutex_) = false;
+  bool over_ ABSL_GUARDED_BY(mutex_) = false;
+  std::thread thread_;
+};
+
+}  // namespace parley
+
+#endif  // PARLEY_PS_SUCCESSION_H_
