@@ -66,6 +66,13 @@ bool Server::WaitUntilDone(absl::Duration timeout) const {
   });
 }
 
+absl::optional<ShardNumbers> Server::Numbers() const {
+  for (const std::shared_ptr<Shard>& shard : Shards()) {
+    if (auto numbers = shard->Numbers(); numbers.has_value()) return numbers;
+  }
+  return absl::nullopt;
+}
+
 bool Server::HasWorkers() const {
   const std::vector<std::shared_ptr<Shard>> shards = Shards();
   return std::any_of(shards.begin(), shards.end(),

@@ -73,7 +73,7 @@ class Server {
   bool HasWorkers() const;
 
   // Where the shard stands; nothing before a job is declared.
-  absl::optional<ShardNumbers> Numbers() const { return shard_->Numbers(); }
+  absl::optional<ShardNumbers> Numbers() const;
 
   // Shard::durability_status, and Shard::RemoveLog.
   absl::Status durability_status() const;
