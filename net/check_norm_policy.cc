@@ -11,8 +11,7 @@ absl::Status CheckNormPolicy(const v1::JobSpec& spec) {
   // A round must be the same gradients on all shards.
   const auto is_plain = [&](const v1::Policy& policy) {
     const int replicas = policy.synchronous().replicas_to_aggregate();
-    return policy.has_synchronous() && !policy.synchronous().without_silent() &&
-           (replicas == 0 || replicas == spec.num_workers());
+    return policy.has_synchronous() && (replicas == 0 || replicas == spec.num_workers());
   };
   const auto refused = [](const std::string& who, const v1::Optimizer& optimizer) {
     return absl::InvalidArgumentError(absl::StrCat(

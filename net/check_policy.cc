@@ -66,6 +66,10 @@ absl::Status CheckOne(const std::string& name, const v1::Policy& policy,
                      absl::StrCat("whole numbers in [1, ", num_workers,
                                   "], the number of workers, and 0 for all"));
       }
+      if (policy.synchronous().await_silent() && replicas != 0 && replicas != num_workers) {
+        return Fault(absl::StrCat(name, ".synchronous.await_silent"), "true",
+                     "only rounds of all workers");
+      }
       break;
     }
     case v1::Policy::kAsynchronous:
@@ -123,15 +127,20 @@ absl::Status CheckPolicy(const v1::Policy& policy, const v1::Optimizer& optimize
 }
 
 absl::Status CheckPoliciesTogether(const v1::JobSpec& spec) {
-  std::string bounded;   // which policy is
-  std::string dropping;  // likewise
+  std::string bounded;    // which policy is
+  std::string dropping;   // likewise
+  std::string releasing;  // likewise: a round is a step, and does without silent workers
   const auto look = [&](const std::string& who, const v1::Policy& policy, bool first) {
     const v1::Synchronous& synchronous = policy.synchronous();
-    const bool plain = !synchronous.without_silent() &&
-                       (synchronous.replicas_to_aggregate() == 0 ||
-                        synchronous.replicas_to_aggregate() == spec.num_workers());
+    const bool plain = synchronous.replicas_to_aggregate() == 0 ||
+                       synchronous.replicas_to_aggregate() == spec.num_workers();
     if (policy.has_bounded_staleness()) bounded = who;
-    if (policy.has_synchronous() && !(plain && first)) dropping = who;
+    if (!policy.has_synchronous()) return;
+    if (!(plain && first)) {
+      dropping = who;
+    } else if (!synchronous.await_silent()) {
+      releasing = who;
+    }
   };
   const auto look_at_all = [&](const std::string& who, const v1::Policy& policy) {
     look(who, policy, /*first=*/true);
@@ -148,6 +157,12 @@ absl::Status CheckPoliciesTogether(const v1::JobSpec& spec) {
     if (table.has_policy()) {
       look_at_all(absl::StrCat("policy of table ", table.name()), table.policy());
     }
+  }
+  if (!releasing.empty() && !dropping.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        releasing, ".synchronous.await_silent is false and ", dropping,
+        " synchronous with late gradients that are dropped, allowed in one job is true: "
+        "a worker that comes back could wait for one, and the others for it"));
   }
   if (bounded.empty() || dropping.empty()) return absl::OkStatus();
   return absl::InvalidArgumentError(

@@ -14,7 +14,7 @@ absl::Status CheckPolicy(const v1::Policy& policy, const v1::Optimizer& optimize
 
 // OK when the policies of `spec`, each found legal, may be in one job. INVALID_ARGUMENT when one
 // parameter is under bounded_staleness, in some phase, and another, or the same in another phase,
-// under synchronous rounds that drop late gradients (replicas_to_aggregate, without_silent, or not
+// under synchronous rounds that drop late gradients (replicas_to_aggregate, or not
 // the first phase): the worker that one waits for could wait for the other.
 absl::Status CheckPoliciesTogether(const v1::JobSpec& spec);
 

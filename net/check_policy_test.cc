@@ -38,7 +38,7 @@ TEST(CheckPolicyTest, AllowsWhatTheContractAllows) {
   for (const v1::Policy& policy : {
            Make([](v1::Policy* p) { p->mutable_synchronous(); }),
            Make([](v1::Policy* p) { p->mutable_synchronous()->set_replicas_to_aggregate(4); }),
-           Make([](v1::Policy* p) { p->mutable_synchronous()->set_without_silent(true); }),
+           Make([](v1::Policy* p) { p->mutable_synchronous()->set_await_silent(true); }),
            Make([](v1::Policy* p) {
              p->mutable_asynchronous();
              p->set_rate_by_staleness(true);
@@ -181,6 +181,21 @@ TEST(CheckPolicyTest, BoundedStalenessAndDroppedGradientsAreNotInOneJob) {
   *spec.mutable_policy()->mutable_phases()->add_phase() =
       spec.policy().phases().phase(0);  // back to synchronous
   EXPECT_FALSE(CheckPoliciesTogether(spec).ok());
+}
+
+TEST(CheckPolicyTest, RoundsThatAreStepsAwaitSilentWorkersBesideThoseThatDrop) {
+  v1::JobSpec spec;
+  spec.set_num_workers(4);
+  v1::Synchronous* const whole = spec.mutable_policy()->mutable_synchronous();
+  v1::ParameterSpec* const parameter = spec.add_parameters();
+  parameter->set_name("a");
+  parameter->mutable_policy()->mutable_synchronous()->set_replicas_to_aggregate(3);
+  const absl::Status together = CheckPoliciesTogether(spec);
+  EXPECT_EQ(together.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(together.message()), HasSubstr("policy.synchronous.await_silent"));
+  EXPECT_THAT(std::string(together.message()), HasSubstr("policy of parameter a"));
+  whole->set_await_silent(true);
+  EXPECT_TRUE(CheckPoliciesTogether(spec).ok());
 }
 
 TEST(CheckPolicyTest, ARateByStalenessNeedsAnOptimizerThatHasARateInEachRound) {

@@ -91,9 +91,8 @@ absl::Status CheckRowPolicy(const v1::Policy& policy, int num_workers) {
   switch (policy.kind_case()) {
     case v1::Policy::kSynchronous: {
       const v1::Synchronous& synchronous = policy.synchronous();
-      allowed = allowed && !synchronous.without_silent() &&
-                (synchronous.replicas_to_aggregate() == 0 ||
-                 synchronous.replicas_to_aggregate() == num_workers);
+      allowed = allowed && (synchronous.replicas_to_aggregate() == 0 ||
+                            synchronous.replicas_to_aggregate() == num_workers);
       break;
     }
     case v1::Policy::kAsynchronous:

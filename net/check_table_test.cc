@@ -69,7 +69,6 @@ TEST(CheckTableTest, RefusesNamingTheField) {
       {{"optimizer { learning_rate: 0 ftrl {} }"}, "optimizer.learning_rate is 0"},
       {{"optimizer { ftrl { l1: -1 } }"}, "optimizer.ftrl.l1 is -1"},
       {{"policy { synchronous { replicas_to_aggregate: 1 } }"}, "is not for tables"},
-      {{"policy { synchronous { without_silent: true } }"}, "is not for tables"},
       {{"policy { asynchronous {} rate_by_staleness: true }"}, "is not for tables"},
       {{"policy { bounded_staleness { limit: -1 } }"}, "is not for tables"},
       {{"policy { geo { every: 1 } }"}, "is not for tables"},

@@ -30,9 +30,8 @@ absl::Status Invalid(absl::string_view job, absl::string_view message) {
 bool IsPlainSynchronous(const v1::Policy& policy, int num_workers) {
   const v1::Synchronous& synchronous = policy.synchronous();
   if (policy.has_local_sgd()) return true;  // its step is an exchange
-  return policy.has_synchronous() && !synchronous.without_silent() &&
-         (synchronous.replicas_to_aggregate() == 0 ||
-          synchronous.replicas_to_aggregate() == num_workers);
+  return policy.has_synchronous() && (synchronous.replicas_to_aggregate() == 0 ||
+                                      synchronous.replicas_to_aggregate() == num_workers);
 }
 
 // The number of elements, or an error that names the dimension.

@@ -43,7 +43,7 @@ std::string PolicyName(const v1::Policy& policy) {
       if (synchronous.replicas_to_aggregate() > 0) {
         absl::StrAppend(&name, ", ", synchronous.replicas_to_aggregate(), " replicas");
       }
-      if (synchronous.without_silent()) absl::StrAppend(&name, ", without silent workers");
+      if (synchronous.await_silent()) absl::StrAppend(&name, ", with silent workers");
       break;
     }
     case v1::Policy::kAsynchronous:

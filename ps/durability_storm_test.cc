@@ -98,7 +98,8 @@ class Storm {
     if (has_replica()) options.standby = wire_;
     options.checkpoint_folder = shard_.checkpoints();
     options.standby_patience = absl::Minutes(1);
-    options.lease = absl::Milliseconds(20);  // so that a worker that is started again is soon in
+    options.replace_after =
+        absl::Milliseconds(20);  // so that a worker that is started again is soon in
     shard_.StartWith(std::move(options));
     env_.FailAt(-1, FaultyEnv::After::kRecovers, absl::OkStatus());
     const absl::StatusOr<bool> recovered = shard_.shard().Recover();

@@ -30,29 +30,31 @@ uint64_t Seed() {
 }
 
 std::deque<SimulatedJob> Jobs() {
-  v1::Policy without_silent = SynchronousPolicy();
-  without_silent.mutable_synchronous()->set_without_silent(true);
+  v1::Policy await_silent = SynchronousPolicy();
+  await_silent.mutable_synchronous()->set_await_silent(true);
   std::deque<SimulatedJob> jobs;
-  jobs.emplace_back("synchronous", 3, 5, std::vector<v1::Policy>{SynchronousPolicy()}, false);
+  jobs.emplace_back("synchronous", 3, 5, std::vector<v1::Policy>{SynchronousPolicy()}, true);
+  jobs.emplace_back("synchronous, two blocks", 3, 5,
+                    std::vector<v1::Policy>{SynchronousPolicy(), SynchronousPolicy()}, true);
   jobs.emplace_back("backup 2 of 3", 3, 6, std::vector<v1::Policy>{BackupPolicy(2)}, true);
   jobs.emplace_back("backup 1 of 4, two blocks", 4, 5,
                     std::vector<v1::Policy>{BackupPolicy(1), BackupPolicy(3)}, true);
-  jobs.emplace_back("without silent", 3, 5, std::vector<v1::Policy>{without_silent}, true);
+  jobs.emplace_back("with silent", 3, 5, std::vector<v1::Policy>{await_silent}, false);
   jobs.emplace_back("asynchronous", 3, 5, std::vector<v1::Policy>{AsynchronousPolicy()}, true);
   for (const int limit : {0, 1, 3}) {
     jobs.emplace_back("bounded", 3, 6, std::vector<v1::Policy>{BoundedPolicy(limit)}, true);
   }
   jobs.emplace_back("groups", 3, 5,
-                    std::vector<v1::Policy>{SynchronousPolicy(), AsynchronousPolicy()}, false);
+                    std::vector<v1::Policy>{SynchronousPolicy(), AsynchronousPolicy()}, true);
   jobs.emplace_back("groups that drop", 3, 5,
-                    std::vector<v1::Policy>{SynchronousPolicy(), BackupPolicy(2)}, false);
+                    std::vector<v1::Policy>{await_silent, BackupPolicy(2)}, false);
   jobs.emplace_back("groups, bounded", 3, 5,
                     std::vector<v1::Policy>{BoundedPolicy(1), BoundedPolicy(2)}, true);
   const v1::Policy warm_up = SwitchPolicy(SynchronousPolicy(), 3, AsynchronousPolicy());
-  jobs.emplace_back("warm up", 3, 6, std::vector<v1::Policy>{warm_up, warm_up}, false);
+  jobs.emplace_back("warm up", 3, 6, std::vector<v1::Policy>{warm_up, warm_up}, true);
   const v1::Policy to_bounded = SwitchPolicy(SynchronousPolicy(), 2, BoundedPolicy(1));
   jobs.emplace_back("warm up, bounded", 3, 6, std::vector<v1::Policy>{to_bounded, to_bounded},
-                    false);
+                    true);
   jobs.emplace_back(
       "asynchronous, then bounded", 3, 7,
       std::vector<v1::Policy>{SwitchPolicy(AsynchronousPolicy(), 5, BoundedPolicy(1))}, true);
@@ -61,7 +63,7 @@ std::deque<SimulatedJob> Jobs() {
                     std::vector<v1::Policy>{to_backup, to_backup}, true);
   jobs.emplace_back(
       "asynchronous, then synchronous", 3, 7,
-      std::vector<v1::Policy>{SwitchPolicy(AsynchronousPolicy(), 5, SynchronousPolicy())}, false);
+      std::vector<v1::Policy>{SwitchPolicy(AsynchronousPolicy(), 5, SynchronousPolicy())}, true);
   return jobs;
 }
 

@@ -42,12 +42,12 @@ absl::StatusOr<std::unique_ptr<Policy>> NewSimplePolicy(const v1::Policy& spec, 
       const v1::Synchronous& synchronous = spec.synchronous();
       const int asked = synchronous.replicas_to_aggregate();
       const int replicas = asked == 0 ? num_workers : asked;
-      const bool plain = replicas == num_workers && !synchronous.without_silent();
-      if (plain && first) return NewSynchronous();
-      return NewBackupWorkers(replicas, /*needs_every_worker=*/plain);
+      if (replicas == num_workers && first) return NewSynchronous(synchronous.await_silent());
+      return NewBackupWorkers(replicas, /*needs_every_worker=*/replicas == num_workers,
+                              synchronous.await_silent());
     }
     case v1::Policy::kLocalSgd:  // rounds of differences
-      return NewSynchronous();
+      return NewSynchronous(/*awaits_silent=*/false);
     case v1::Policy::kElasticAveraging:
     case v1::Policy::kGeo:
     case v1::Policy::kAsynchronous:
@@ -70,8 +70,8 @@ int64_t Policy::RoundsFor(const RoundSnapshot& round, int64_t) const { return ro
 bool Policy::PullsNeverWait(int64_t) const { return false; }
 
 bool Policy::AwaitsSilent(int64_t) const { return true; }
-bool Policy::IsLate(const RoundSnapshot&, int64_t) const { return false; }
-int64_t Policy::NextStep(const RoundSnapshot&, int, int64_t step) const { return step; }
+bool Policy::IsLate(const RoundSnapshot&, int64_t, int64_t) const { return false; }
+absl::optional<int64_t> Policy::NextStep(const RoundSnapshot&, int, int64_t) const { return {}; }
 Correction Policy::CorrectionFor(int64_t, int64_t) const { return {}; }
 int Policy::PhaseOf(int64_t) const { return 0; }
 

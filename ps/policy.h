@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/types/optional.h"
 #include "absl/types/span.h"
 #include "proto/job.pb.h"
 #include "ps/correction.h"
@@ -43,9 +44,9 @@ class Policy {
   // open round. The error is what the worker is told.
   virtual absl::Status CheckPush(const RoundSnapshot& round, int worker, int64_t step) const = 0;
 
-  // Whether a gradient computed from `base_version` <= round.scheduled comes too late: it is
-  // dropped, and its worker is told so.
-  virtual bool IsLate(const RoundSnapshot& round, int64_t base_version) const;
+  // Whether a gradient of `step`, computed from `base_version` <= round.scheduled, comes too late:
+  // it is dropped, and its worker is told so.
+  virtual bool IsLate(const RoundSnapshot& round, int64_t step, int64_t base_version) const;
 
   // Whether the open round, which has at least one gradient, is complete, so that it is closed and
   // applied.
@@ -64,8 +65,9 @@ class Policy {
   virtual std::vector<int> Missing(const RoundSnapshot& round, int worker, int64_t step) const = 0;
 
   // The step that `worker`, whose next would be `step`, should do next: that, or a later one where
-  // the others have gone on without it.
-  virtual int64_t NextStep(const RoundSnapshot& round, int worker, int64_t step) const;
+  // the others have gone on without it. Of several blocks the least counts; none: any will do.
+  virtual absl::optional<int64_t> NextStep(const RoundSnapshot& round, int worker,
+                                           int64_t step) const;
 
   // How the gradient that closes round `round` by itself, `staleness` rounds behind, is applied.
   virtual Correction CorrectionFor(int64_t round, int64_t staleness) const;

@@ -35,14 +35,15 @@ TEST(PolicyTest, BackupWorkersCountGradientsOrAllThatAreAwaited) {
   EXPECT_TRUE(policy->IsComplete({4, workers, first}));
 }
 
-TEST(PolicyTest, OnlyBackupWorkersAreLate) {
+TEST(PolicyTest, OnlySynchronousGradientsAreLate) {
   const std::vector<WorkerInRound> workers(3);
   const RoundSnapshot round = {4, workers, kAll};
-  EXPECT_TRUE(NewBackupWorkers(2, false)->IsLate(round, 3));
-  EXPECT_FALSE(NewBackupWorkers(2, false)->IsLate(round, 4));
-  EXPECT_FALSE(NewSynchronous()->IsLate(round, 0));
-  EXPECT_FALSE(NewAsynchronous()->IsLate(round, 0));
-  EXPECT_FALSE(NewBoundedStaleness(0)->IsLate(round, 0));
+  EXPECT_TRUE(NewBackupWorkers(2)->IsLate(round, 4, 3));
+  EXPECT_FALSE(NewBackupWorkers(2)->IsLate(round, 4, 4));
+  EXPECT_TRUE(NewSynchronous()->IsLate(round, 3, 3));
+  EXPECT_FALSE(NewSynchronous()->IsLate(round, 4, 0));
+  EXPECT_FALSE(NewAsynchronous()->IsLate(round, 0, 0));
+  EXPECT_FALSE(NewBoundedStaleness(0)->IsLate(round, 0, 0));
 }
 
 TEST(PolicyTest, BoundedStalenessCountsTheAwaitedOnly) {
@@ -72,6 +73,7 @@ TEST(PolicyTest, APhaseHasTheRoundsBeforeItsEnd) {
   const auto policy = NewPhased(std::move(phases));
   const std::vector<int> expected = {0, 0, 0, 1, 1, 2, 2};
   for (int64_t round = 0; round < 7; ++round) EXPECT_EQ(policy->PhaseOf(round), expected[round]);
+  EXPECT_FALSE(policy->AwaitsSilent(2));
   EXPECT_TRUE(policy->NeedsEveryWorker(2));
   EXPECT_FALSE(policy->NeedsEveryWorker(3));
   EXPECT_TRUE(policy->AwaitsSilent(4));
@@ -94,11 +96,11 @@ TEST(PolicyTest, OnlyTheFirstPlainPhaseTakesAStepForARound) {
   }
   const auto policy = NewPolicy(spec, 3).value();
   const std::vector<WorkerInRound> workers(3);
-  EXPECT_FALSE(policy->CheckPush({1, workers, kAll}, 0, 0).ok());
+  EXPECT_FALSE(policy->CheckPush({1, workers, kAll}, 0, 2).ok());
   EXPECT_TRUE(policy->CheckPush({1, workers, kAll}, 0, 1).ok());
   EXPECT_TRUE(policy->CheckPush({7, workers, kAll}, 0, 4).ok());
   EXPECT_TRUE(policy->NeedsEveryWorker(7));
-  EXPECT_TRUE(policy->AwaitsSilent(7));
+  EXPECT_FALSE(policy->AwaitsSilent(7));
 }
 
 }  // namespace

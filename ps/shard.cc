@@ -23,6 +23,11 @@ int ThreadCount(int asked) {
   return std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, 4);
 }
 
+ShardOptions WithDefaults(ShardOptions options) {
+  if (options.replace_after <= absl::ZeroDuration()) options.replace_after = options.lease / 4;
+  return options;
+}
+
 }  // namespace
 
 absl::Time Shard::Now() const { return options_.env->Now(); }
@@ -32,7 +37,7 @@ absl::Time Shard::DeadlineIn(int64_t wait_ms) const {
 }
 
 Shard::Shard(ShardOptions options)
-    : options_(std::move(options)),
+    : options_(WithDefaults(std::move(options))),
       task_(absl::StrCat("ps:", options_.shard_index)),
       metrics_(
           options_.metrics, [this] { return Numbers(); },
@@ -247,6 +252,7 @@ absl::StatusOr<std::unique_ptr<Shard::Declared>> Shard::MakeDeclared(const v1::J
   ShardState::Options state_options;
   state_options.task = task_;
   state_options.lease = options_.lease;
+  state_options.replace_after = options_.replace_after;
   state_options.acknowledges_applied = HasSink();
   declared->state = std::make_unique<ShardState>(std::move(state_options), &kept, declared->numbers,
                                                  std::move(policies), std::move(clocks));
@@ -311,7 +317,7 @@ void Shard::JoinDeclared(Declared* declared, v1::JoinRequest request, absl::Time
         response.set_step(answer.step);
         response.set_local_socket(options_.local_socket);
         response.set_heartbeat_ms(
-            std::max<int64_t>(1, absl::ToInt64Milliseconds(options_.lease / 4)));
+            std::max<int64_t>(1, absl::ToInt64Milliseconds(options_.replace_after / 4)));
         KeepMember(declared, sender, v1::Books::LIVE,
                    [done = std::move(done),
                     response = std::move(response)](const absl::Status& kept) mutable {

@@ -64,8 +64,11 @@ struct ShardOptions {
   absl::Duration standby_patience = absl::Seconds(10);
   // Threads that own the blocks; 0: one for each core, at most 4.
   int threads = 0;
-  // A worker unheard for this long may be replaced by a newer incarnation.
+  // Rounds do not wait for a worker that is silent for this long, unless the policy awaits it.
   absl::Duration lease = absl::Seconds(10);
+  // After this silence, at most the lease, a newer incarnation of a worker may take its place;
+  // heartbeats come four times as often. Zero: a quarter of the lease.
+  absl::Duration replace_after;
   // Bytes of parameters and slots the shard may hold; 0: the machine's memory.
   int64_t memory_limit = 0;
   // What this program brings of its own, for jobs that ask for it by name.

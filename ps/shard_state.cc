@@ -68,6 +68,7 @@ absl::Status ShardState::CheckSender(int worker, uint64_t incarnation, absl::Tim
                                                    " is not in job ", job_->name(), ", which has ",
                                                    workers_.size(), " workers"));
   }
+  ForgiveOwnSilence(now);
   Worker& state = workers_[worker];
   if (incarnation < state.incarnation) {
     return absl::AbortedError(absl::StrCat(options_.task, ": worker:", worker,
@@ -98,6 +99,13 @@ bool ShardState::NeedsEveryWorker() const {
   });
 }
 
+bool ShardState::AwaitsSilent() const {
+  return std::any_of(blocks_.begin(), blocks_.end(), [](const Block& block) {
+    return block.policy->NeedsEveryWorker(block.scheduled) &&
+           block.policy->AwaitsSilent(block.scheduled);
+  });
+}
+
 absl::Status ShardState::Heartbeat(int worker, uint64_t incarnation, absl::Time now) {
   return CheckSender(worker, incarnation, now);
 }
@@ -116,30 +124,30 @@ ShardState::Actions ShardState::Join(uint64_t token, int worker, uint64_t incarn
         job_->name(), ", which has ", workers_.size(), " workers")));
   }
   if (!failure_.ok()) return refuse(failure_);
+  ForgiveOwnSilence(now);
   const Worker& state = workers_[worker];
   if (incarnation < state.incarnation) return refuse(CheckSender(worker, incarnation, now));
-  if (state.presence == Presence::kLeft && NeedsEveryWorker()) {
+  if (state.presence == Presence::kLeft && AwaitsSilent()) {
     return refuse(absl::FailedPreconditionError(
         absl::StrCat(options_.task, ": worker:", worker,
-                     " has left the job; a synchronous job cannot take it back")));
+                     " has left the job, which awaits every worker and cannot take it back")));
   }
   const bool held = state.presence == Presence::kLive && incarnation > state.incarnation &&
-                    now < state.last_heard + options_.lease;
+                    now < state.last_heard + options_.replace_after;
   if (held && joins_.size() >= kMaxWaitingJoins) {
     return refuse(absl::ResourceExhaustedError(
         absl::StrCat(options_.task, ": too many tasks wait for another's place")));
   }
   if (held) {
-    // A little more than a lease, so that a holder's silence is noticed before the newcomer is
-    // refused.
-    deadline = std::min(deadline, now + options_.lease + options_.lease / 10);
+    // A little more, so that a holder's silence is noticed before the newcomer is refused.
+    deadline = std::min(deadline, now + options_.replace_after + options_.replace_after / 10);
     Waiting waiting;
     waiting.kind = Kind::kJoin;
     waiting.worker = worker;
     waiting.deadline = deadline;
     waiting.incarnation = incarnation;
     AddWaiting(token, std::move(waiting));
-    // The place may become free before the deadline; NextDeadline looks at the lease.
+    // The place may become free before the deadline; NextDeadline looks at the holder.
     return actions;
   }
   Admit(token, worker, incarnation, now, &actions);
@@ -176,8 +184,8 @@ void ShardState::Admit(uint64_t token, int worker, uint64_t incarnation, absl::T
 
   int64_t step = std::numeric_limits<int64_t>::max();  // a shard without blocks has no say
   for (const Block& block : blocks_) {
-    step = std::min(step,
-                    block.policy->NextStep(SnapshotOf(block), worker, block.workers[worker].clock));
+    const int64_t clock = block.workers[worker].clock;
+    step = std::min(step, block.policy->NextStep(SnapshotOf(block), worker, clock).value_or(clock));
   }
   actions->answers.push_back({token, absl::OkStatus(), {}, step});
 }
@@ -197,6 +205,15 @@ void ShardState::LevelWithFurthest(Block& block) {
   int64_t furthest = 0;
   for (const WorkerInRound& worker : block.workers) furthest = std::max(furthest, worker.clock);
   for (WorkerInRound& worker : block.workers) worker.clock = furthest;
+}
+
+void ShardState::ForgiveOwnSilence(absl::Time now) {
+  const absl::Duration late = now - (last_tick_ + TickEvery());
+  if (late < TickEvery()) return;
+  if (last_tick_ > absl::InfinitePast()) {
+    for (Worker& worker : workers_) worker.last_heard = std::min(now, worker.last_heard + late);
+  }
+  last_tick_ = now;
 }
 
 void ShardState::FindSilent(absl::Time now, Actions* actions) {

@@ -55,8 +55,10 @@ class ShardState {
  public:
   struct Options {
     std::string task;  // "ps:0", for messages
-    // After this silence a worker's place may be taken by a newer incarnation.
+    // A worker that is silent for so long is not awaited any more, where policies say so.
     absl::Duration lease = absl::Seconds(10);
+    // After this silence, at most the lease, a worker's place may be taken by a newer incarnation.
+    absl::Duration replace_after = absl::Seconds(2.5);
     // A push is answered when the rounds that it is in are reported Applied, which the shard does
     // when it has written them down; and rounds say what they are made of.
     bool acknowledges_applied = false;
@@ -127,8 +129,8 @@ class ShardState {
   void Restore(const ShardBooks& books, absl::Time now);
 
   // A worker enters. A live worker of an older incarnation keeps its place while it is heard: the
-  // newcomer waits for its lease to end, at most one lease, and is then refused with
-  // ALREADY_EXISTS.
+  // newcomer waits until it has been silent for replace_after, no longer than a little more than
+  // that, and is then refused with ALREADY_EXISTS.
   Actions Join(uint64_t token, int worker, uint64_t incarnation, absl::Time now,
                absl::Time deadline);
   // Any sign of life renews the lease; this one does nothing else.
@@ -147,7 +149,7 @@ class ShardState {
   Actions Applied(size_t block);
   // Ends what is overdue at `now`.
   Actions Tick(absl::Time now);
-  // When to Tick next; InfiniteFuture when nothing waits.
+  // When to Tick next: also while nothing waits, as who is silent has to be noticed.
   absl::Time NextDeadline() const;
 
   // The sender's right to speak: INVALID_ARGUMENT, FAILED_PRECONDITION (not in the job) or ABORTED
@@ -238,12 +240,20 @@ class ShardState {
   void AnswerWaiters(Block& block, Actions* actions);
   void ReviewAll(Actions* actions);  // after membership changed
   bool NeedsEveryWorker() const;
+  // Whether workers are awaited whatever happens to them.
+  bool AwaitsSilent() const;
   // Raises the worker's clock in the block to that of the slowest other one that is heard.
   void LevelWithSlowest(Block& block, int worker);
   // Raises all clocks in the block to that of the furthest worker.
   void LevelWithFurthest(Block& block);
   void FindSilent(absl::Time now, Actions* actions);
+  // Called with each event: when no Tick came in time, this process was stopped or starved, and
+  // cannot know who was silent meanwhile.
+  void ForgiveOwnSilence(absl::Time now);
+  absl::Duration TickEvery() const { return options_.lease / 4; }
   void ReviewBarriers(Actions* actions);
+  // Not one that has left; one that is silent only in a job that awaits those.
+  bool AwaitedInBarriers(size_t worker) const;
   void Admit(uint64_t token, int worker, uint64_t incarnation, absl::Time now, Actions* actions);
   void AddWaiting(uint64_t token, Waiting waiting);
   void Finish(uint64_t token, absl::Status status, Actions* actions);
@@ -263,6 +273,7 @@ class ShardState {
   absl::Status failure_;  // not OK: the job has failed
   absl::Status refuses_pushes_;
   bool restored_ = false;
+  absl::Time last_tick_ = absl::InfinitePast();
   uint64_t requests_ = 0;
   absl::Time latest_ = absl::InfinitePast();  // that an event brought
   absl::Duration waited_for_membership_;

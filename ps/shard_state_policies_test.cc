@@ -84,7 +84,8 @@ TEST(SynchronousTest, NeverMixesRounds) {
   EXPECT_THAT(cluster.StatusOf(early).message(), HasSubstr("worker:0 step 1"));
   cluster.Push(1, 0);
   const uint64_t late = cluster.Push(1, 0);
-  EXPECT_EQ(cluster.StatusOf(late).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_TRUE(cluster.StatusOf(late).ok());
+  EXPECT_TRUE(cluster.answers[late].taken[0].dropped);
   cluster.Push(1, 1);
   cluster.Push(0, 1);
   EXPECT_EQ(cluster.rounds[0], (Rounds{{0, 100}, {1, 101}}));
@@ -109,7 +110,100 @@ TEST(SynchronousTest, GoesOnWithoutAWorkerThatLeft) {
   EXPECT_TRUE(cluster.StatusOf(token).ok());
   EXPECT_EQ(cluster.rounds[0], (Rounds{{0}}));
   EXPECT_EQ(cluster.StatusOf(cluster.Push(1, 1)).code(), absl::StatusCode::kFailedPrecondition);
+  // Another start of it begins where the others are.
+  const uint64_t again = cluster.Join(1, 2);
+  EXPECT_TRUE(cluster.StatusOf(again).ok());
+  EXPECT_EQ(cluster.answers[again].step, 1);
+}
+
+TEST(SynchronousTest, WaitsForASilentWorkerNoLongerThanItsLease) {
+  ShardStateCluster cluster(3, SynchronousPolicy());
+  cluster.JoinAll();
+  cluster.Advance(absl::Seconds(9));
+  cluster.PushPull(0, 0);
+  const uint64_t token = cluster.PushPull(1, 0);
+  EXPECT_FALSE(cluster.Answered(token));
+  cluster.Advance(absl::Seconds(1));  // worker 2 is silent
+  EXPECT_TRUE(cluster.StatusOf(token).ok());
+  // One round behind it does its step, which is late, and is at the next with the others.
+  const uint64_t back = cluster.PushPull(2, 0);
+  EXPECT_TRUE(cluster.answers[back].taken[0].dropped);
+  EXPECT_EQ(cluster.answers[back].step, 1);
+  cluster.PushPull(0, 1);
+  cluster.PushPull(1, 1);
+  EXPECT_EQ(cluster.rounds[0].size(), 1u);  // it is waited for again
+  cluster.PushPull(2, 1);
+  EXPECT_EQ(cluster.rounds[0], (Rounds{{0, 100}, {1, 101, 201}}));
+}
+
+TEST(SynchronousTest, OneThatWasSilentForLongGoesOnWhereTheOthersAre) {
+  ShardStateCluster cluster(2, SynchronousPolicy());
+  cluster.JoinAll();
+  for (int step = 0; step < 4; ++step) {
+    cluster.PushPull(0, step);
+    cluster.Advance(absl::Seconds(5));
+    cluster.Heartbeat(0);
+    cluster.Advance(absl::Seconds(5));
+  }
+  EXPECT_EQ(cluster.rounds[0].size(), 4u);
+  const uint64_t back = cluster.PushPull(1, 0);
+  EXPECT_TRUE(cluster.answers[back].taken[0].dropped);
+  EXPECT_EQ(cluster.answers[back].step, 4);
+  const uint64_t token = cluster.PushPull(0, 4);
+  EXPECT_FALSE(cluster.Answered(token));
+  cluster.PushPull(1, 4);
+  EXPECT_TRUE(cluster.StatusOf(token).ok());
+  EXPECT_EQ(cluster.rounds[0].back(), (std::vector<int>{4, 104}));
+}
+
+TEST(SynchronousTest, AWorkerStartedAgainAfterItsLeaseJoinsWhereTheOthersAre) {
+  ShardStateCluster cluster(2, SynchronousPolicy());
+  cluster.JoinAll();
+  for (int step = 0; step < 3; ++step) {
+    cluster.PushPull(0, step);
+    cluster.Advance(absl::Seconds(5));
+    cluster.Heartbeat(0);
+    cluster.Advance(absl::Seconds(5));
+  }
+  const uint64_t again = cluster.Join(1, 2);
+  EXPECT_EQ(cluster.answers[again].step, 3);
+}
+
+TEST(SynchronousTest, ABarrierDoesNotWaitForASilentWorker) {
+  ShardStateCluster cluster(2, SynchronousPolicy());
+  cluster.JoinAll();
+  cluster.Advance(absl::Seconds(6));
+  const uint64_t token = cluster.Barrier(0);
+  cluster.Advance(absl::Seconds(3));
+  EXPECT_FALSE(cluster.Answered(token));
+  cluster.Advance(absl::Seconds(1));
+  EXPECT_TRUE(cluster.StatusOf(token).ok());
+}
+
+TEST(SynchronousTest, AwaitsSilentWorkersWhereItWasToldTo) {
+  v1::Policy policy = SynchronousPolicy();
+  policy.mutable_synchronous()->set_await_silent(true);
+  ShardStateCluster cluster(2, policy);
+  cluster.JoinAll();
+  const uint64_t token = cluster.PushPull(0, 0);
+  cluster.Advance(absl::Seconds(29));
+  EXPECT_FALSE(cluster.Answered(token));
+  EXPECT_TRUE(cluster.Leave(1).ok());
+  EXPECT_TRUE(cluster.StatusOf(token).ok());
   EXPECT_EQ(cluster.StatusOf(cluster.Join(1, 2)).code(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST(SynchronousTest, AShardThatWasStoppedItselfTakesNobodyForSilent) {
+  ShardStateCluster cluster(2, SynchronousPolicy());
+  cluster.JoinAll();
+  const uint64_t token = cluster.PushPull(0, 0);
+  cluster.Advance(absl::Seconds(5));
+  cluster.now += absl::Seconds(20);  // no tick comes
+  cluster.Heartbeat(0);
+  cluster.Advance(absl::Seconds(2));
+  EXPECT_FALSE(cluster.Answered(token));
+  cluster.PushPull(1, 0);
+  EXPECT_EQ(cluster.rounds[0], (Rounds{{0, 100}}));
 }
 
 TEST(SynchronousTest, CountsTheLastGradientOfAWorkerThatLeft) {
@@ -129,10 +223,8 @@ TEST(SynchronousTest, NamesTheMissingWorkerWhenTheDeadlinePasses) {
   cluster.Advance(absl::Seconds(31));
   const absl::Status status = cluster.StatusOf(token);
   EXPECT_EQ(status.code(), absl::StatusCode::kDeadlineExceeded);
-  EXPECT_THAT(status.message(), HasSubstr("worker:1 (last heard 31s ago)"));
   EXPECT_THAT(status.message(), HasSubstr("worker:2 (has not joined)"));
   EXPECT_THAT(status.message(), HasSubstr("parameter a"));
-  EXPECT_EQ(cluster.state().NextDeadline(), absl::InfiniteFuture());
 }
 
 TEST(SynchronousTest, FailsForAllWhenAWorkerFails) {
@@ -152,8 +244,8 @@ TEST(SynchronousTest, ContinuesARestartedWorkerWithoutTakingItsGradientTwice) {
   cluster.JoinAll();
   cluster.Push(0, 0);
   cluster.Push(1, 0);
-  cluster.Push(1, 1);  // then worker 1 dies, and comes back after its lease
-  cluster.Advance(absl::Seconds(11));
+  cluster.Push(1, 1);  // then worker 1 dies, and comes back
+  cluster.Advance(absl::Seconds(3));
   const uint64_t join = cluster.Join(1, 2);
   ASSERT_TRUE(cluster.StatusOf(join).ok());
   EXPECT_EQ(cluster.answers[join].step, 1);
@@ -271,17 +363,6 @@ TEST(BoundedStalenessTest, OneThatComesBackStartsWhereTheSlowestIs) {
   EXPECT_FALSE(cluster.Answered(cluster.PushPull(0, 8)));
 }
 
-TEST(SynchronousTest, WaitsForASilentWorker) {
-  ShardStateCluster cluster(2, SynchronousPolicy());
-  cluster.JoinAll();
-  const uint64_t token = cluster.PushPull(0, 0);
-  cluster.Advance(absl::Seconds(12));
-  EXPECT_FALSE(cluster.Answered(token));
-  cluster.Push(1, 0);
-  EXPECT_TRUE(cluster.StatusOf(token).ok());
-  EXPECT_EQ(cluster.rounds[0], (Rounds{{0, 100}}));
-}
-
 TEST(BackupWorkersTest, ClosesARoundWithTheFirstReplicasAndDropsTheLate) {
   ShardStateCluster cluster(3, BackupPolicy(2));
   cluster.JoinAll();
@@ -346,7 +427,6 @@ TEST(BackupWorkersTest, TheDeadHoldARoundNoLongerThanTheirLease) {
   cluster.JoinAll();
   cluster.Advance(absl::Seconds(4));
   const uint64_t token = cluster.PushPull(0, 0);
-  EXPECT_EQ(cluster.state().NextDeadline(), cluster.now + absl::Seconds(6));
   cluster.Advance(absl::Seconds(5));
   EXPECT_FALSE(cluster.Answered(token));
   cluster.Advance(absl::Seconds(1));
@@ -380,27 +460,6 @@ TEST(BackupWorkersTest, WithAllReplicasItIsThePlainPolicy) {
   EXPECT_EQ(cluster.StatusOf(cluster.Push(0, 1)).code(), absl::StatusCode::kFailedPrecondition);
   cluster.Push(1, 0);
   EXPECT_EQ(cluster.rounds[0], (Rounds{{0, 100}}));
-}
-
-TEST(BackupWorkersTest, WithoutSilentOnesAllThatAreHeardMakeARound) {
-  v1::Policy policy = SynchronousPolicy();
-  policy.mutable_synchronous()->set_without_silent(true);
-  ShardStateCluster cluster(3, policy);
-  cluster.JoinAll();
-  cluster.Advance(absl::Seconds(9));
-  cluster.PushPull(0, 0);
-  const uint64_t token = cluster.PushPull(1, 0);
-  EXPECT_FALSE(cluster.Answered(token));
-  cluster.Advance(absl::Seconds(1));  // worker 2 is silent
-  EXPECT_TRUE(cluster.StatusOf(token).ok());
-  const uint64_t back = cluster.PushPull(2, 0);
-  EXPECT_EQ(cluster.answers[back].taken[0].dropped, true);
-  EXPECT_EQ(cluster.answers[back].step, 1);
-  cluster.PushPull(0, 1);
-  cluster.PushPull(1, 1);
-  EXPECT_EQ(cluster.rounds[0].size(), 1u);  // it is waited for again
-  cluster.PushPull(2, 1);
-  EXPECT_EQ(cluster.rounds[0], (Rounds{{0, 100}, {1, 101, 201}}));
 }
 
 TEST(BoundedStalenessTest, TheDeadHoldNobodyLongerThanTheirLeaseAndComeBackToTheOthers) {

@@ -61,7 +61,7 @@ SequenceWindow::Answer ShardState::TakePushes(PushPull& request, Actions* action
       ++duplicate_;
       continue;
     }
-    if (block.policy->IsLate(SnapshotOf(block), push.base_version)) {
+    if (block.policy->IsLate(SnapshotOf(block), request.step, push.base_version)) {
       taken.dropped = true;
       ++dropped_;
       worker.clock = std::max(worker.clock, request.step + 1);
@@ -210,8 +210,9 @@ void ShardState::AnswerWaiters(Block& block, Actions* actions) {
     }
     if (waiter.version >= 0 && block.applied >= waiter.version) {
       if (waiter.pulls) {
-        const int64_t next = block.policy->NextStep(SnapshotOf(block), waiting.worker, waiter.step);
-        waiting.next_step = std::min(waiting.next_step.value_or(next), next);
+        const absl::optional<int64_t> next =
+            block.policy->NextStep(SnapshotOf(block), waiting.worker, waiter.step);
+        if (next) waiting.next_step = std::min(waiting.next_step.value_or(*next), *next);
       }
       if (--waiting.blocks == 0) Finish(waiter.token, absl::OkStatus(), actions);
       continue;

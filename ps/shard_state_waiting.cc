@@ -50,12 +50,18 @@ ShardState::Actions ShardState::Barrier(uint64_t token, int worker, uint64_t inc
   return actions;
 }
 
+bool ShardState::AwaitedInBarriers(size_t worker) const {
+  return heard_[worker] != 0 || (member_[worker] != 0 && AwaitsSilent());
+}
+
 void ShardState::ReviewBarriers(Actions* actions) {
   std::vector<uint64_t> released;
   for (const auto& [name, present] : barriers_) {
     bool complete = true;
     for (size_t worker = 0; worker < workers_.size(); ++worker) {
-      if (member_[worker] && present.count(static_cast<int>(worker)) == 0) complete = false;
+      if (AwaitedInBarriers(worker) && present.count(static_cast<int>(worker)) == 0) {
+        complete = false;
+      }
     }
     if (!complete) continue;
     for (const auto& [worker, token] : present) released.push_back(token);
@@ -108,6 +114,8 @@ void ShardState::FinishAllOf(int worker, const absl::Status& status, Actions* ac
 ShardState::Actions ShardState::Tick(absl::Time now) {
   latest_ = std::max(latest_, now);
   Actions actions;
+  ForgiveOwnSilence(now);
+  last_tick_ = now;
   // Newcomers whose place has become free.
   std::vector<std::pair<uint64_t, Waiting>> joins;
   for (const uint64_t token : joins_) joins.emplace_back(token, waiting_.at(token));
@@ -117,7 +125,9 @@ ShardState::Actions ShardState::Tick(absl::Time now) {
   });
   for (const auto& [token, waiting] : joins) {
     const Worker& holder = workers_[waiting.worker];
-    if (holder.presence == Presence::kLive && now < holder.last_heard + options_.lease) continue;
+    if (holder.presence == Presence::kLive && now < holder.last_heard + options_.replace_after) {
+      continue;
+    }
     deadlines_.erase({waiting.deadline, token});
     joins_.erase(token);
     waiting_.erase(token);
@@ -134,14 +144,14 @@ ShardState::Actions ShardState::Tick(absl::Time now) {
 }
 
 absl::Time ShardState::NextDeadline() const {
-  absl::Time next = deadlines_.empty() ? absl::InfiniteFuture() : deadlines_.begin()->first;
-  if (waiting_.empty()) return next;  // nobody asks who is silent
+  absl::Time next = last_tick_ + TickEvery();
+  if (!deadlines_.empty()) next = std::min(next, deadlines_.begin()->first);
   for (const Worker& worker : workers_) {
     if (worker.presence != Presence::kLive || worker.silent) continue;
     next = std::min(next, worker.last_heard + options_.lease);
   }
   for (const uint64_t token : joins_) {
-    next = std::min(next, workers_[waiting_.at(token).worker].last_heard + options_.lease);
+    next = std::min(next, workers_[waiting_.at(token).worker].last_heard + options_.replace_after);
   }
   return next;
 }
@@ -156,7 +166,7 @@ absl::Status ShardState::Overdue(uint64_t token, const Waiting& waiting, absl::T
       std::vector<int> missing;
       const std::map<int, uint64_t>& present = barriers_.at(waiting.barrier);
       for (size_t worker = 0; worker < workers_.size(); ++worker) {
-        if (member_[worker] && present.count(static_cast<int>(worker)) == 0) {
+        if (AwaitedInBarriers(worker) && present.count(static_cast<int>(worker)) == 0) {
           missing.push_back(static_cast<int>(worker));
         }
       }

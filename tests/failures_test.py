@@ -105,7 +105,7 @@ class FailuresTest(job.JobTest):
         self.expect_failure(chief, "worker:1")
 
     def test_a_second_worker_with_the_same_index_is_refused(self):
-        _, hosts = self.start_ps(1, 2, "--lease=1s")
+        _, hosts = self.start_ps(1, 2, "--replace_after=2s")
         chief = self.start_worker(hosts, 0, 2, *LONG)
         other = self.start_worker(hosts, 1, 2, *LONG)
         chief.wait_for("progress: ")

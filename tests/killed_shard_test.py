@@ -33,7 +33,7 @@ class KilledShardTest(job.JobTest):
         replicates = "--replicas=1" in ps_flags
         first = job.free_ports(2)
         ports = [first, first + 1]
-        ps_flags = (f"--checkpoint_dir={folder}", "--lease=500ms") + ps_flags
+        ps_flags = (f"--checkpoint_dir={folder}", "--lease=2m", "--replace_after=500ms") + ps_flags
         servers = [self.start_shard(ports, i, 2, *ps_flags) for i in range(2)]
         hosts = ",".join(f"localhost:{port}" for port in ports)
         flags = worker_flags + (f"--checkpoint_dir={folder}",)

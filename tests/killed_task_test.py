@@ -46,7 +46,7 @@ class Life:
         self._test = test
         self.folder = folder
         self._timeout = timeout
-        self.servers, self._hosts = test.start_ps(2, 2, "--lease=500ms", f"--checkpoint_dir={folder}")
+        self.servers, self._hosts = test.start_ps(2, 2, "--lease=2m", "--replace_after=500ms", f"--checkpoint_dir={folder}")
         self.workers = [None, None]
         for index in range(2):
             self.start_worker(index, "--resume")

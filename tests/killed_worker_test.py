@@ -24,7 +24,7 @@ def mappings(pid):
 
 class KilledWorkerTest(job.JobTest):
     def run_disturbed(self, transport, folder, random_source, flags=FLAGS, most_kills=KILLS):
-        servers, hosts = self.start_ps(2, 2, "--lease=500ms", f"--checkpoint_dir={folder}")
+        servers, hosts = self.start_ps(2, 2, "--lease=2m", "--replace_after=500ms", f"--checkpoint_dir={folder}")
         flags = flags + (f"--transport={transport}", f"--checkpoint_dir={folder}")
         chief = self.start_worker(hosts, 0, 2, *flags)
         kills = 0
@@ -69,7 +69,7 @@ class KilledWorkerTest(job.JobTest):
             self.assertEqual(self.digest(folder), self.digest(quiet))
 
     def test_a_shard_keeps_no_memory_of_the_dead(self):
-        servers, hosts = self.start_ps(1, 1, "--lease=300ms", "--keep_serving")
+        servers, hosts = self.start_ps(1, 1, "--replace_after=300ms", "--keep_serving")
         fewest = None
         for _ in range(5):
             worker = self.start_worker(hosts, 0, 1, "--model=mlp", "--steps=1000000", "--policy=async",

@@ -110,7 +110,7 @@ std::vector<std::shared_ptr<ParameterServer>> MakeShards(int count) {
   for (int i = 0; i < count; ++i) {
     ShardOptions options;
     options.shard_index = i;
-    options.lease = absl::Milliseconds(50);
+    options.replace_after = absl::Milliseconds(50);
     shards.push_back(std::make_shared<Shard>(options));
   }
   return shards;

@@ -97,7 +97,7 @@ class Shards {
       ServerOptions options;
       options.shard.shard_index = i;
       options.shard.checkpoint_folder = folder;
-      options.shard.lease = absl::Milliseconds(200);
+      options.shard.replace_after = absl::Milliseconds(200);
       if (listen) options.address = "localhost:0";
       servers_.push_back(Server::Start(options).value());
     }
@@ -332,7 +332,7 @@ TEST(NormRoundsTest, AWorkerThatIsStartedAgainEndsItsOwnRound) {
   for (int i = 0; i < 10000 && totals.load() < 2; ++i) absl::SleepFor(absl::Milliseconds(1));
   ASSERT_EQ(totals.load(), 2);
 
-  // It takes its own place as soon as the lease is over.
+  // It takes its own place as soon as the earlier start of it was silent for long enough.
   const auto second = Connect(spec, shards.servers(), 0, "", /*incarnation=*/2);
   ASSERT_NE(second, nullptr);
   EXPECT_EQ(second->first_step(), 1);

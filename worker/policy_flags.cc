@@ -33,7 +33,9 @@ DEFINE_int32(
     replicas_to_aggregate, 0,
     "sync: how many workers' gradients make an update; the others are backup workers, whose "
     "late gradients are dropped. 0: all.");
-DEFINE_bool(without_silent, false, "sync: do not wait for a worker that is silent for its lease.");
+DEFINE_bool(
+    await_silent, false,
+    "sync: wait for a worker that is silent for longer than its lease, too, up to --timeout.");
 DEFINE_bool(rate_by_staleness, false,
             "async and bounded: divide the learning rate by a gradient's staleness.");
 DEFINE_double(
@@ -61,7 +63,7 @@ absl::StatusOr<v1::Policy> ParseKind(absl::string_view flag, absl::string_view k
   if (kind == "sync") {
     v1::Synchronous* synchronous = policy.mutable_synchronous();
     synchronous->set_replicas_to_aggregate(FLAGS_replicas_to_aggregate);
-    synchronous->set_without_silent(FLAGS_without_silent);
+    synchronous->set_await_silent(FLAGS_await_silent);
   } else if (kind == "async") {
     policy.mutable_asynchronous();
   } else if (kind == "bounded") {
@@ -132,7 +134,7 @@ absl::StatusOr<std::vector<std::pair<std::string, v1::Policy>>> ParseGroups(
 
 FlagGroup PolicyFlagGroup() {
   FlagGroup group = {"The policy",
-                     {"policy", "staleness", "replicas_to_aggregate", "without_silent",
+                     {"policy", "staleness", "replicas_to_aggregate", "await_silent",
                       "rate_by_staleness", "delay_compensation", "group_policy", "custom_policy"}};
   for (std::string& flag : LocalUpdateFlagNames()) group.flags.push_back(std::move(flag));
   return group;
@@ -157,7 +159,7 @@ absl::StatusOr<v1::Policy> PolicyFromFlags(v1::Optimizer* optimizer, int num_wor
     std::vector<std::string> kinds;
   } kUses[] = {{"staleness", {"bounded"}},
                {"replicas_to_aggregate", {"sync"}},
-               {"without_silent", {"sync"}},
+               {"await_silent", {"sync"}},
                {"rate_by_staleness", {"async", "bounded"}},
                {"delay_compensation", {"async", "bounded"}},
                {"custom_policy", {"custom"}}};

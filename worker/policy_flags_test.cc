@@ -33,7 +33,7 @@ TEST(PolicyFlagsTest, DeclareEachPolicyWithItsOptions) {
   } kCases[] = {
       {{}, "synchronous {}"},
       {{"--policy=sync", "--replicas_to_aggregate=3"}, "synchronous { replicas_to_aggregate: 3 }"},
-      {{"--without_silent"}, "synchronous { without_silent: true }"},
+      {{"--await_silent"}, "synchronous { await_silent: true }"},
       {{"--policy=async"}, "asynchronous {}"},
       {{"--policy=async", "--rate_by_staleness"}, "asynchronous {} rate_by_staleness: true"},
       {{"--policy=async", "--delay_compensation=0.5"},

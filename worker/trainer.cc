@@ -138,7 +138,10 @@ bool Trainer::SavesBefore(int64_t step, int64_t before) const {
 }
 
 int64_t Trainer::NextStep(int64_t step) const {
-  return local_ == nullptr ? client_->NextStep(step) : step;
+  if (local_ == nullptr) return client_->NextStep(step);
+  // Between exchanges it hears nothing.
+  if (step % local_->every() != 0) return step;
+  return client_->NextStep(step / local_->every()) * local_->every();
 }
 
 int64_t Trainer::WireStep(int64_t step) const {

@@ -34,7 +34,7 @@ struct Transfers::State {
   absl::optional<float> rate_factor ABSL_GUARDED_BY(mutex);  // that pushes carry
   // Of the pulls for pull_step, which is the highest so far: the least next step that one said.
   int64_t pull_step ABSL_GUARDED_BY(mutex) = -1;
-  int64_t next_step ABSL_GUARDED_BY(mutex) = 0;
+  int64_t next_step ABSL_GUARDED_BY(mutex) = 0;  // 0: none did
 };
 
 // Where answers are left that are not copied, by block.
@@ -62,7 +62,9 @@ Transfers::~Transfers() {
 
 int64_t Transfers::NextStep(int64_t step) const {
   MutexLock lock(&state_->mutex);
-  return state_->pull_step == step ? std::max(step, state_->next_step) : step;
+  // A shard cannot say that it stays at step 0.
+  const bool says = state_->pull_step == step && step > 0;
+  return says ? std::max(step, state_->next_step) : step;
 }
 
 bool Transfers::WasSkipped(int parameter) const {
@@ -317,10 +319,11 @@ void Transfers::SendRequest(PlannedRequest planned, const Sending& sending) {
           const v1::PushPullResponse& response = reply->response;
           MutexLock lock(&state->mutex);
           if (!pulled.empty() && pull_step >= state->pull_step) {
-            const int64_t next = std::max(pull_step, response.next_step());
-            const bool first = pull_step > state->pull_step;
-            state->next_step = first ? next : std::min(state->next_step, next);
+            if (pull_step > state->pull_step) state->next_step = 0;
             state->pull_step = pull_step;
+            const int64_t next = response.next_step();
+            const bool least = state->next_step == 0 || next < state->next_step;
+            if (next > 0 && least) state->next_step = next;
           }
           for (size_t i = 0; i < pulled.size(); ++i) {
             const int at = static_cast<int>(i);

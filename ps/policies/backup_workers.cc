@@ -9,8 +9,10 @@ namespace {
 
 class BackupWorkers final : public Policy {
  public:
-  BackupWorkers(int replicas, bool needs_every_worker)
-      : replicas_(replicas), needs_every_worker_(needs_every_worker) {}
+  BackupWorkers(int replicas, bool needs_every_worker, bool awaits_silent)
+      : replicas_(replicas),
+        needs_every_worker_(needs_every_worker),
+        awaits_silent_(awaits_silent) {}
 
   absl::Status CheckPush(const RoundSnapshot& round, int worker, int64_t step) const override {
     if (!round.workers[worker].pushed) return absl::OkStatus();
@@ -19,7 +21,7 @@ class BackupWorkers final : public Policy {
                      round.scheduled, " already, so that of step ", step, " cannot enter it"));
   }
 
-  bool IsLate(const RoundSnapshot& round, int64_t base_version) const override {
+  bool IsLate(const RoundSnapshot& round, int64_t, int64_t base_version) const override {
     return base_version < round.scheduled;
   }
 
@@ -38,12 +40,12 @@ class BackupWorkers final : public Policy {
     return MayPull(round, worker, step) ? std::vector<int>() : Awaited(round);
   }
 
-  int64_t NextStep(const RoundSnapshot& round, int, int64_t step) const override {
+  absl::optional<int64_t> NextStep(const RoundSnapshot& round, int, int64_t step) const override {
     for (const WorkerInRound& worker : round.workers) step = std::max(step, worker.clock);
     return step;
   }
 
-  bool AwaitsSilent(int64_t) const override { return needs_every_worker_; }
+  bool AwaitsSilent(int64_t) const override { return awaits_silent_; }
   bool NeedsEveryWorker(int64_t) const override { return needs_every_worker_; }
 
  private:
@@ -59,12 +61,14 @@ class BackupWorkers final : public Policy {
 
   const int replicas_;
   const bool needs_every_worker_;
+  const bool awaits_silent_;
 };
 
 }  // namespace
 
-std::unique_ptr<Policy> NewBackupWorkers(int replicas, bool needs_every_worker) {
-  return std::make_unique<BackupWorkers>(replicas, needs_every_worker);
+std::unique_ptr<Policy> NewBackupWorkers(int replicas, bool needs_every_worker,
+                                         bool awaits_silent) {
+  return std::make_unique<BackupWorkers>(replicas, needs_every_worker, awaits_silent);
 }
 
 }  // namespace parley

@@ -14,9 +14,10 @@ namespace parley {
 // goes on from the newest values, and from the step of the furthest worker: its own count of steps
 // would make it the last to finish.
 //
-// needs_every_worker: `replicas` is the number of workers, silent ones are awaited, and one that
-// fails fails the job.
-std::unique_ptr<Policy> NewBackupWorkers(int replicas, bool needs_every_worker);
+// needs_every_worker: `replicas` is the number of workers, and one that fails fails the job.
+// awaits_silent: as of NewSynchronous.
+std::unique_ptr<Policy> NewBackupWorkers(int replicas, bool needs_every_worker = false,
+                                         bool awaits_silent = false);
 
 }  // namespace parley
 

@@ -28,7 +28,8 @@ class BoundedStaleness final : public Policy {
     return missing;
   }
 
-  int64_t NextStep(const RoundSnapshot& round, int worker, int64_t step) const override {
+  absl::optional<int64_t> NextStep(const RoundSnapshot& round, int worker,
+                                   int64_t step) const override {
     return std::max(step, round.workers[worker].clock);
   }
 

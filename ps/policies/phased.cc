@@ -12,8 +12,8 @@ class Phased final : public Policy {
   absl::Status CheckPush(const RoundSnapshot& round, int worker, int64_t step) const override {
     return Of(round.scheduled).CheckPush(round, worker, step);
   }
-  bool IsLate(const RoundSnapshot& round, int64_t base_version) const override {
-    return Of(round.scheduled).IsLate(round, base_version);
+  bool IsLate(const RoundSnapshot& round, int64_t step, int64_t base_version) const override {
+    return Of(round.scheduled).IsLate(round, step, base_version);
   }
   bool IsComplete(const RoundSnapshot& round) const override {
     return Of(round.scheduled).IsComplete(round);
@@ -27,7 +27,8 @@ class Phased final : public Policy {
   std::vector<int> Missing(const RoundSnapshot& round, int worker, int64_t step) const override {
     return Of(round.scheduled).Missing(round, worker, step);
   }
-  int64_t NextStep(const RoundSnapshot& round, int worker, int64_t step) const override {
+  absl::optional<int64_t> NextStep(const RoundSnapshot& round, int worker,
+                                   int64_t step) const override {
     return Of(round.scheduled).NextStep(round, worker, step);
   }
   Correction CorrectionFor(int64_t round, int64_t staleness) const override {

@@ -32,8 +32,8 @@ std::vector<PhaseRule> RulesOf(const v1::Policy& policy, int workers) {
     if (one.has_synchronous()) {
       const int asked = one.synchronous().replicas_to_aggregate();
       rule.replicas = asked == 0 ? workers : asked;
-      rule.awaits_silent = rule.replicas == workers && !one.synchronous().without_silent();
-      rule.rule = rule.awaits_silent && rules.empty() ? Rule::kLockstep : Rule::kQuorum;
+      rule.awaits_silent = one.synchronous().await_silent();
+      rule.rule = rule.replicas == workers && rules.empty() ? Rule::kLockstep : Rule::kQuorum;
     } else if (one.has_bounded_staleness()) {
       rule.rule = Rule::kBounded;
       rule.limit = one.bounded_staleness().limit();
@@ -203,7 +203,9 @@ class Checker {
       Block& block = blocks_[i];
       WorkerInBlock& worker = block.workers[event.worker];
       if (gradient.step < worker.taken_below) continue;
-      if (block.rule().rule == Rule::kQuorum && gradient.base[i] < block.scheduled) {
+      const Rule rule = block.rule().rule;
+      if ((rule == Rule::kQuorum && gradient.base[i] < block.scheduled) ||
+          (rule == Rule::kLockstep && gradient.step < block.scheduled)) {
         worker.clock = std::max(worker.clock, gradient.step + 1);  // late
         continue;
       }
@@ -276,8 +278,8 @@ class Checker {
   void TakeJoined(const Request& request, const HistoryEvent& event) {
     WorkerState& state = workers_[request.worker];
     if (state.joined && !state.left && request.incarnation > state.incarnation &&
-        event.time < state.heard + history_.lease) {
-      Fault("worker ", request.worker, " lost its place while its lease held");
+        event.time < state.heard + history_.replace_after) {
+      Fault("worker ", request.worker, " lost its place while it was heard");
     }
     for (Block& block : blocks_) {
       WorkerInBlock& worker = block.workers[request.worker];
@@ -295,9 +297,11 @@ class Checker {
     state.heard = event.time;
     std::optional<int64_t> least;
     for (const Block& block : blocks_) {
-      const int64_t current = block.rule().rule == Rule::kQuorum
-                                  ? Furthest(block)
-                                  : block.workers[request.worker].clock;
+      int64_t current = block.workers[request.worker].clock;
+      if (block.rule().rule == Rule::kQuorum) current = Furthest(block);
+      if (block.rule().rule == Rule::kLockstep && current + 1 < block.scheduled) {
+        current = block.scheduled;
+      }
       least = least ? std::min(*least, current) : current;
     }
     if (event.step != least) {
@@ -333,7 +337,14 @@ class Checker {
                            " only, the limit is ", rule.limit));
       }
     }
-    if (event.step < request.step) Fault("worker ", request.worker, " is sent back");
+    if (event.step > 0 && event.step < request.step) {
+      Fault("worker ", request.worker, " is sent back");
+    }
+    for (const Block& block : blocks_) {
+      if (block.rule().rule == Rule::kLockstep && event.step > block.scheduled) {
+        Fault("worker ", request.worker, " is sent ahead of what is open");
+      }
+    }
   }
 
   // What was waiting from `from` on until `to` had a reason and was within its time.
@@ -342,7 +353,7 @@ class Checker {
       if (to > request.deadline) Fault("token ", token, " waits past its deadline");
       if (request.joins) {
         const WorkerState& state = workers_[request.worker];
-        if (!state.joined || state.left || to > state.heard + history_.lease) {
+        if (!state.joined || state.left || to > state.heard + history_.replace_after) {
           Fault("worker ", request.worker, " waits for a place that is free");
         }
         continue;

@@ -51,7 +51,7 @@ struct HistoryEvent {
 // What happened in one job, in order. The gradients are those that the events name.
 struct History {
   int workers = 0;
-  absl::Duration lease;
+  absl::Duration lease, replace_after;
   std::vector<v1::Policy> policies;  // by block
   std::vector<HistoryGradient> gradients;
   std::vector<HistoryEvent> events;

@@ -12,6 +12,7 @@ namespace parley {
 namespace {
 
 constexpr absl::Duration kLease = absl::Milliseconds(60);
+constexpr absl::Duration kReplaceAfter = absl::Milliseconds(40);
 constexpr absl::Duration kHeartbeat = absl::Milliseconds(20);
 constexpr absl::Duration kWait = absl::Milliseconds(400);
 constexpr absl::Duration kLongest = absl::Seconds(60);
@@ -74,12 +75,13 @@ class Simulation {
         blocks_(job.specs_.size()),
         workers_(job.job_.spec().num_workers()),
         slowness_(1 + random_.Below(3)),
-        state_({"ps:0", kLease}, &job.job_, Numbers(blocks_), Policies(job),
+        state_({"ps:0", kLease, kReplaceAfter}, &job.job_, Numbers(blocks_), Policies(job),
                std::vector<ShardState::BlockClocks>(blocks_)),
         applied_(blocks_, 0),
         unapplied_(blocks_, 0) {
     history_.workers = static_cast<int>(workers_.size());
     history_.lease = kLease;
+    history_.replace_after = kReplaceAfter;
     history_.policies = job.specs_;
     for (size_t i = 0; i < workers_.size(); ++i) {
       At(random_.UpTo(absl::Milliseconds(30)), What::kStart, i);
@@ -374,6 +376,7 @@ class Simulation {
         return;
       }
       if (worker.place != Place::kJoining) worker.versions = applied_;
+      if (worker.place == Place::kPushing) ++worker.step;
       worker.step = std::max(worker.step, answer.step);
       worker.answered = true;
       if (!worker.paused) ready_.push_back(index);

@@ -130,8 +130,11 @@ void ShardStateCluster::Heartbeat(int worker) {
 }
 
 void ShardStateCluster::Advance(absl::Duration duration) {
-  now += duration;
-  Take(state_->Tick(now));
+  const absl::Time end = now + duration;
+  while (now < end) {
+    now = std::min(end, std::max(now, state_->NextDeadline()));
+    Take(state_->Tick(now));
+  }
 }
 
 void ShardStateCluster::ApplyAll() {
