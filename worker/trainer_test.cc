@@ -325,6 +325,18 @@ TEST(TrainerTest, AWorkerWithValuesOfItsOwnExchangesEveryFewStepsAndAfterTheLast
   EXPECT_THAT(task.ended, ElementsAre("0", "1", "2", "3", "4"));
 }
 
+TEST(TrainerTest, AWorkerWithValuesOfItsOwnGoesOnWithTheExchangeThatTheOthersAreAt) {
+  FakeClient client(LocalJob(false), 1, 0);
+  FakeTask task;
+  task.on_step = [&](int64_t step) {
+    if (step == 2) client.GoOnAt(4);
+  };
+  ASSERT_TRUE(Trainer(&client, &task, Steps(10, 10)).Run().ok());
+  EXPECT_THAT(client.calls(),
+              ElementsAre("pull 0", "push_pull 0", "push_pull 1", "push 4", "leave OK"));
+  EXPECT_THAT(task.ended, ElementsAre("0", "1", "2", "3", "8", "9"));
+}
+
 TEST(TrainerTest, ElasticAveragingPullsBeforeItPushes) {
   FakeClient client(LocalJob(true), 1, 0);
   FakeTask task;
