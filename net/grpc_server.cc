@@ -120,16 +120,18 @@ class IncomingCall {
     switch (phase_) {
       case Phase::kAskedFor:
         if (!ok) return delete this;  // the server shuts down; no end will come
-        reception_->AskForNext();
         handler_ = FindHandler(context_.method());
         if (handler_ == nullptr) {
           phase_ = Phase::kHandled;
-          return AnswerIfFirst(
+          AnswerIfFirst(
               absl::UnimplementedError(absl::StrCat("there is no method ", context_.method())));
+        } else {
+          phase_ = Phase::kReading;
+          TsanRelease(&step_);
+          stream_.Read(&request_, &step_);
         }
-        phase_ = Phase::kReading;
-        TsanRelease(&step_);
-        return stream_.Read(&request_, &step_);
+        // This call goes first; it can only come to an end by way of the queue, that is, later.
+        return reception_->AskForNext();
       case Phase::kReading:
         phase_ = Phase::kHandled;
         if (reception_->counts != nullptr) {

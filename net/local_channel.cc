@@ -29,7 +29,7 @@ namespace {
 
 // How long a task that has closed its socket may take to end.
 constexpr int kEndMs = 1000;
-// With one link a shard checks and applies gradients on one core, while others wait for memory.
+// Of one worker's to one shard. With two of them a shard checks and applies gradients on two cores.
 constexpr int kMostLinks = 2;
 
 // The process at the other end, or nothing where the kernel has no such descriptors.
@@ -278,6 +278,7 @@ class Links {
     for (const std::unique_ptr<Link>& link : links_) link->Stop();
   }
 
+  int size() const { return static_cast<int>(links_.size()); }
   bool ended() const {
     return std::any_of(links_.begin(), links_.end(),
                        [](const std::unique_ptr<Link>& link) { return link->ended(); });
@@ -392,10 +393,11 @@ class LocalChannel final : public ForwardingParameterServer {
   }
 
   void Join(v1::JoinRequest request, Done<v1::JoinResponse> done) override {
-    remote_->Join(std::move(request), [this, done = std::move(done)](
+    const int links = NumLinks(request.spec());
+    remote_->Join(std::move(request), [this, links, done = std::move(done)](
                                           absl::StatusOr<v1::JoinResponse> response) mutable {
       if (response.ok()) {
-        const absl::Status connected = ConnectTo(response->local_socket());
+        const absl::Status connected = ConnectTo(response->local_socket(), links);
         if (!connected.ok() && options_.required) return done(connected);
       }
       done(std::move(response));
@@ -406,8 +408,9 @@ class LocalChannel final : public ForwardingParameterServer {
     remote_->Heartbeat(
         std::move(request),
         [this, done = std::move(done)](absl::StatusOr<v1::HeartbeatResponse> response) mutable {
-          if (response.ok() && HaveEnded()) {
-            const absl::Status connected = ConnectTo(response->local_socket());
+          const std::shared_ptr<Links> links = CurrentLinks();
+          if (response.ok() && links != nullptr && links->ended()) {
+            const absl::Status connected = ConnectTo(response->local_socket(), links->size());
             LOG_IF(INFO, connected.ok()) << who_ << ": shared memory again";
           }
           done(std::move(response));
@@ -420,7 +423,14 @@ class LocalChannel final : public ForwardingParameterServer {
   }
 
  private:
-  absl::Status ConnectTo(const std::string& name) {
+  // More of them than cores would only be in each other's way.
+  static int NumLinks(const v1::JobSpec& spec) {
+    const int64_t pairs = std::max<int64_t>(1, int64_t{spec.num_workers()} * spec.num_shards());
+    const int64_t cores = std::thread::hardware_concurrency();
+    return static_cast<int>(std::clamp<int64_t>(cores / pairs, 1, kMostLinks));
+  }
+
+  absl::Status ConnectTo(const std::string& name, int wanted) {
     absl::StatusOr<UniqueFd> socket = name.empty()
                                           ? absl::UnavailableError("it offers no shared memory")
                                           : LocalConnection::Connect(name);
@@ -428,19 +438,13 @@ class LocalChannel final : public ForwardingParameterServer {
       return absl::FailedPreconditionError(absl::StrCat(
           who_, ": it cannot be reached through shared memory: ", socket.status().message()));
     }
-    const int wanted =
-        std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kMostLinks);
     std::vector<UniqueFd> sockets;
-    do {
+    for (; socket.ok(); socket = LocalConnection::Connect(name)) {
       sockets.push_back(*std::move(socket));
-      if (static_cast<int>(sockets.size()) < wanted) socket = LocalConnection::Connect(name);
-    } while (static_cast<int>(sockets.size()) < wanted && socket.ok());
+      if (static_cast<int>(sockets.size()) >= wanted) break;
+    }
     SetLinks(std::make_shared<Links>(who_, std::move(sockets), arena_, options_.grace));
     return absl::OkStatus();
-  }
-  bool HaveEnded() {
-    const std::shared_ptr<Links> links = CurrentLinks();
-    return links != nullptr && links->ended();
   }
   std::shared_ptr<Links> CurrentLinks() {
     MutexLock lock(&mutex_);

@@ -6,10 +6,14 @@
 #include <optional>
 #include <utility>
 
+#include "base/copy_around_caches.h"
 #include "base/status.h"
 
 namespace parley {
 namespace {
+
+// Below this size what the peer's caches have of the buffer before is little.
+constexpr size_t kAroundCaches = size_t{64} << 10;
 
 void AddPiece(SharedArena::Place place, size_t size, std::vector<v1::LocalPiece>* pieces) {
   if (!pieces->empty()) {
@@ -29,16 +33,20 @@ void AddPiece(SharedArena::Place place, size_t size, std::vector<v1::LocalPiece>
 
 absl::StatusOr<LocalPayload> PlacePayload(SharedArena* arena, const Payload& payload) {
   LocalPayload result;
-  std::vector<std::optional<SharedArena::Place>> places;
+  std::vector<SharedArena::Range> ranges;
+  ranges.reserve(payload.slices().size());
+  for (const Payload::Slice& slice : payload.slices()) ranges.push_back({slice.data, slice.size});
+  std::vector<std::optional<SharedArena::Place>> places = arena->FindAll(ranges);
   size_t outside = 0;
-  for (const Payload::Slice& slice : payload.slices()) {
-    places.push_back(arena->Find(slice.data, slice.size));
-    if (!places.back().has_value()) outside += slice.size;
+  for (size_t i = 0; i < places.size(); ++i) {
+    if (!places[i].has_value()) outside += ranges[i].size;
   }
   std::shared_ptr<std::byte> copy;
+  SharedArena::Place copied = {};  // where the next copy is
   if (outside > 0) {
     PARLEY_ASSIGN_OR_RETURN(copy, arena->Allocate(outside));
     result.held.Append(copy.get(), outside, copy);
+    copied = *arena->Find(copy.get(), outside);
   }
   std::byte* next = copy.get();
   for (size_t i = 0; i < places.size(); ++i) {
@@ -46,9 +54,14 @@ absl::StatusOr<LocalPayload> PlacePayload(SharedArena* arena, const Payload& pay
     if (places[i].has_value()) {
       result.held.Append(slice.data, slice.size, slice.owner);
     } else {
-      std::memcpy(next, slice.data, slice.size);
-      places[i] = arena->Find(next, slice.size);
+      if (outside >= kAroundCaches) {
+        CopyAroundCaches(slice.data, slice.size, next);
+      } else {
+        std::memcpy(next, slice.data, slice.size);
+      }
+      places[i] = copied;
       next += slice.size;
+      copied.offset += slice.size;
     }
     AddPiece(*places[i], slice.size, &result.pieces);
   }

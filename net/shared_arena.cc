@@ -140,14 +140,27 @@ void SharedArena::Free(std::byte* data, size_t rounded) {
 }
 
 std::optional<SharedArena::Place> SharedArena::Find(const void* data, size_t size) const {
-  const auto* const begin = static_cast<const std::byte*>(data);
   MutexLock lock(&mutex_);
+  return FindLocked({data, size});
+}
+
+std::vector<std::optional<SharedArena::Place>> SharedArena::FindAll(
+    absl::Span<const Range> ranges) const {
+  std::vector<std::optional<Place>> places;
+  places.reserve(ranges.size());
+  MutexLock lock(&mutex_);
+  for (const Range& range : ranges) places.push_back(FindLocked(range));
+  return places;
+}
+
+std::optional<SharedArena::Place> SharedArena::FindLocked(Range range) const {
+  const auto* const begin = static_cast<const std::byte*>(range.data);
   auto it = by_address_.upper_bound(begin);
   if (it == by_address_.begin()) return std::nullopt;
   --it;
   const Mapping& segment = segments_[it->second];
   const size_t offset = static_cast<size_t>(begin - segment.data);
-  if (offset > segment.size || size > segment.size - offset) return std::nullopt;
+  if (offset > segment.size || range.size > segment.size - offset) return std::nullopt;
   return Place{it->second, offset};
 }
 

@@ -98,6 +98,11 @@ TEST(SharedArenaTest, OtherMemoryIsNotFound) {
   const std::shared_ptr<std::byte> buffer = arena->Allocate(100).value();
   EXPECT_FALSE(arena->Find(heap.data(), 100).has_value());
   EXPECT_FALSE(arena->Find(buffer.get(), size_t{1} << 40).has_value());
+  const auto places =
+      arena->FindAll({{buffer.get() + 1, 2}, {heap.data(), 100}, {buffer.get(), 1}});
+  ASSERT_EQ(places.size(), 3u);
+  EXPECT_EQ(places[0]->offset, places[2]->offset + 1);
+  EXPECT_FALSE(places[1].has_value());
 }
 
 TEST(SharedArenaTest, ABufferThatIsLargerThanASegmentHasItsOwn) {

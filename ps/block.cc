@@ -91,15 +91,16 @@ std::unique_ptr<Block> Block::Initialized(const Job& job, uint32_t number,
                                  std::move(arena));
 }
 
-std::unique_ptr<FloatBuffer> Block::Begin(absl::Span<const Gradient> gradients,
-                                          UpdateContext* context) {
+BlockSnapshot Block::Begin(absl::Span<const Gradient> gradients, UpdateContext* context) {
   for (const Gradient& gradient : gradients) {
     rate_factor_ = gradient.rate_factor.value_or(rate_factor_);
   }
-  context->round = Snapshot().version + 1;
+  BlockSnapshot previous;  // its buffer, which is let go outside the lock, is the next
+  MutexLock lock(&mutex_);
+  std::swap(previous, previous_);
+  context->round = current_.version + 1;
   context->rate_factor = rate_factor_;
-  ForgetPrevious();  // its buffer is the next
-  return spare_->Take(size_);
+  return current_;
 }
 
 absl::InlinedVector<float*, 4> Block::SlotData() {
@@ -113,16 +114,14 @@ void Block::Apply(const Optimizer& optimizer, absl::Span<const Gradient> gradien
   UpdateContext context;
   context.rate_scale = correction.rate;
   context.around_caches = around_caches_;
-  std::unique_ptr<FloatBuffer> next = Begin(gradients, &context);
-  v1::DType asked;
+  std::unique_ptr<FloatBuffer> next;
   {
-    MutexLock lock(&encode_mutex_);
-    asked = std::exchange(asked_, v1::DTYPE_UNSPECIFIED);
-  }
-  {
-    // Only this thread publishes, so the current values stay what they are, and alive, until
-    // Publish.
-    const BlockSnapshot current = Snapshot();
+    // Only this thread publishes, so the current values stay what they are until Publish.
+    const BlockSnapshot current = Begin(gradients, &context);
+    next = spare_->Take(size_);
+    const v1::DType asked = asked_.load(std::memory_order_relaxed) == v1::DTYPE_UNSPECIFIED
+                                ? v1::DTYPE_UNSPECIFIED
+                                : asked_.exchange(v1::DTYPE_UNSPECIFIED);
     Encoded encoded;
     NarrowCopy copy;
     if (asked != v1::DTYPE_UNSPECIFIED) {
@@ -142,8 +141,8 @@ void Block::Apply(const Optimizer& optimizer, absl::Span<const Gradient> gradien
 void Block::Prepare(const Optimizer& optimizer, absl::Span<const Gradient> gradients,
                     absl::Span<double> sums, float* mean) {
   UpdateContext context;
-  prepared_ = Begin(gradients, &context);
-  const BlockSnapshot current = Snapshot();
+  const BlockSnapshot current = Begin(gradients, &context);
+  prepared_ = spare_->Take(size_);
   ReduceAndUpdate(FirstHalf(optimizer), context, gradients, static_cast<int>(gradients.size()),
                   current.span(), prepared_->span(), SlotData(), {}, 0, mean);
   // Over the whole block, so that tiles of another size make no other bits.
@@ -204,8 +203,8 @@ void Block::Encode(const BlockSnapshot& snapshot, v1::DType dtype, Payload* payl
     return;
   }
   // Others that ask for the same version wait for this one's work.
-  MutexLock lock(&encode_mutex_);
   asked_ = dtype;
+  MutexLock lock(&encode_mutex_);
   if (encoded_.version != snapshot.version || encoded_.dtype != dtype) {
     encoded_ = NewEncoded(dtype, snapshot.version);
     ToWire(dtype, snapshot.values.get(), size_, encoded_.bytes->data());

@@ -1,6 +1,7 @@
 #ifndef PARLEY_PS_BLOCK_H_
 #define PARLEY_PS_BLOCK_H_
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -92,8 +93,8 @@ class Block {
  private:
   class Spare;
 
-  // The values of the round that begins, to be written, and its context.
-  std::unique_ptr<FloatBuffer> Begin(absl::Span<const Gradient> gradients, UpdateContext* context);
+  // The values before the round that begins, and its context. Those before them are forgotten.
+  BlockSnapshot Begin(absl::Span<const Gradient> gradients, UpdateContext* context);
   absl::InlinedVector<float*, 4> SlotData();
   void Publish(std::unique_ptr<FloatBuffer> values, int64_t version);
   void ForgetPrevious();
@@ -119,7 +120,7 @@ class Block {
   mutable Mutex encode_mutex_;
   mutable Encoded encoded_ ABSL_GUARDED_BY(encode_mutex_);
   // The 16-bit type that was asked for since the last Apply; unspecified when none was.
-  mutable v1::DType asked_ ABSL_GUARDED_BY(encode_mutex_) = v1::DTYPE_UNSPECIFIED;
+  mutable std::atomic<v1::DType> asked_{v1::DTYPE_UNSPECIFIED};
 };
 
 }  // namespace parley

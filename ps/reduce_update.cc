@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <memory>
 
 #include "absl/container/inlined_vector.h"
 #include "absl/types/optional.h"
@@ -220,10 +221,10 @@ void ReduceAndUpdate(const Optimizer& optimizer, const UpdateContext& context,
   if (copy.dtype != v1::DTYPE_UNSPECIFIED) own.around_caches = false;  // the copy reads them
   const float* const base = contributions.size() == 1 ? contributions[0].base.get() : nullptr;
   GradientTiles* tiles = &means;
-  absl::optional<Compensated> compensated;
+  std::unique_ptr<Compensated> compensated;  // large, and seldom needed
   if (compensation > 0 && base != nullptr) {
-    compensated.emplace(tiles, compensation, values.data(), base);
-    tiles = &*compensated;
+    compensated = std::make_unique<Compensated>(tiles, compensation, values.data(), base);
+    tiles = compensated.get();
   }
   absl::optional<WrittenDown> written;
   if (mean != nullptr) {

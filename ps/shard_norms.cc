@@ -34,7 +34,7 @@ void Shard::RunRound(Declared* declared, const ShardState::Round& round, RoundsD
     count = declared->norm_plan.NumSums(declared->job.blocks()[number].parameter, version);
   }
   std::vector<double> sums(static_cast<size_t>(count), 0);
-  ShardRecord record;
+  absl::optional<ShardRecord> record;
   float* mean = nullptr;
   if (declared->sink != nullptr) record = RecordOf(*declared, round, version, &mean);
   if (round.gradients.empty()) {
@@ -45,12 +45,12 @@ void Shard::RunRound(Declared* declared, const ShardState::Round& round, RoundsD
     block.Prepare(declared->OptimizerOf(number), round.gradients, absl::MakeSpan(sums), mean);
     declared->turns[round.block].halved = version;
   }
-  if (declared->sink != nullptr) {
-    record.record.mutable_round()->mutable_sums()->Add(sums.begin(), sums.end());
+  if (record.has_value()) {
+    record->record.mutable_round()->mutable_sums()->Add(sums.begin(), sums.end());
     if (declared->turns[round.block].halved == 0) {
-      done->records.push_back(std::move(record));
+      done->records.push_back(*std::move(record));
     } else {
-      declared->turns[round.block].record = std::move(record);
+      declared->turns[round.block].record = *std::move(record);
     }
   }
   if (count > 0) done->sums.push_back({round.block, version, std::move(sums)});

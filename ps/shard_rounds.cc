@@ -2,6 +2,7 @@
 // those who wait.
 
 #include <future>
+#include <iterator>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -62,10 +63,9 @@ void Shard::PostRounds(Declared* declared, std::vector<ShardState::Round> rounds
   const absl::Time now = MeasuredNow();
   for (size_t begin = 0, end = 0; begin < rounds.size(); begin = end) {
     TaskQueue* const queue = &declared->QueueOf(rounds[begin].block);
-    std::vector<ShardState::Round> batch;
-    for (; end < rounds.size() && &declared->QueueOf(rounds[end].block) == queue; ++end) {
-      batch.push_back(std::move(rounds[end]));
-    }
+    while (end < rounds.size() && &declared->QueueOf(rounds[end].block) == queue) ++end;
+    std::vector<ShardState::Round> batch(std::make_move_iterator(rounds.begin() + begin),
+                                         std::make_move_iterator(rounds.begin() + end));
     TaskQueue::Task task = [this, declared, now, batch = std::move(batch)] {
       ApplyRounds(declared, batch, now);
     };

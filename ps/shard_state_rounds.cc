@@ -51,6 +51,7 @@ absl::Status ShardState::CheckPushes(PushPull& request) {
 SequenceWindow::Answer ShardState::TakePushes(PushPull& request, Actions* actions) {
   SequenceWindow::Answer answer;
   answer.taken.reserve(request.pushes.size());
+  actions->rounds.reserve(request.pushes.size());
   for (Push& push : request.pushes) {
     Block& block = blocks_[push.block];
     TakenPush& taken = answer.taken.emplace_back();

@@ -277,6 +277,7 @@ TEST_F(ClientTest, AThousandPushesToAShardThatIsSlowTakeNoMemory) {
   Prepare({1 << 18}, 1);
   spec_.mutable_policy()->mutable_synchronous();  // whose gradients are copied
   options_.arena = SharedArena::Create();
+  options_.timeout = absl::Minutes(5);
   ASSERT_EQ(TryConnect(), absl::OkStatus());
   shards_[0]->SetScript([](const v1::PushPullRequest&) { return Fate::kHold; });
   const int64_t before = ResidentBytes();
