@@ -16,9 +16,9 @@ namespace parley {
 
 struct EventLogOptions {
   std::string folder;          // where TensorBoard looks (--logdir)
-  int64_t scalars_every = 20;  // steps; > 0
+  int64_t scalars_every = 100;  // steps; > 0
   // Steps between histograms of all parameters and gradients, which cost a pass over both; 0: none.
-  int64_t histograms_every = 500;
+  int64_t histograms_every = 1000;
   std::vector<std::string> parameters;  // names, by the task's order
   // Names and values: what the run is compared by, and all that was said of it.
   std::vector<std::pair<std::string, std::string>> hyper_parameters;

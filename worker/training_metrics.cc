@@ -8,7 +8,7 @@ namespace parley {
 namespace {
 
 // The norm takes a pass over the gradients, which costs under a thousandth of a step at this rate.
-constexpr int64_t kNormEvery = 64;  // steps
+constexpr int64_t kNormEvery = 100;  // steps
 
 constexpr char kPhaseName[] = "parley_worker_step_phase_seconds_total";
 constexpr char kPhaseHelp[] =

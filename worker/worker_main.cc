@@ -73,10 +73,10 @@ DEFINE_string(
 DEFINE_string(logdir, "",
               "The chief writes event files for TensorBoard into this folder. When it cannot, it "
               "warns and training goes on.");
-DEFINE_int64(scalars_every, 20,
+DEFINE_int64(scalars_every, 100,
              "Steps from one event with scalars (loss, speed) to the next. Needs --logdir.");
 DEFINE_int64(
-    histograms_every, 500,
+    histograms_every, 1000,
     "Steps from one event with histograms of all parameters and gradients to the next, each "
     "a pass over both; 0: none. Needs --logdir.");
 DEFINE_string(summary_json, "", "The chief writes the final table to this file, as JSON.");
