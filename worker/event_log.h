@@ -15,7 +15,7 @@
 namespace parley {
 
 struct EventLogOptions {
-  std::string folder;          // where TensorBoard looks (--logdir)
+  std::string folder;           // where TensorBoard looks (--logdir)
   int64_t scalars_every = 100;  // steps; > 0
   // Steps between histograms of all parameters and gradients, which cost a pass over both; 0: none.
   int64_t histograms_every = 1000;
