@@ -75,6 +75,11 @@ class ManifestsTest(job.JobTest):
             self.assertEqual(self.flag(container, "ps_hosts"), hosts)
             self.assertEqual(int(self.flag(container, "workers")), workers["spec"]["completions"])
         self.assertEqual(workers["spec"]["completions"], workers["spec"]["parallelism"])
+        for each, container in ((template, ps), (workers["spec"]["template"], worker)):
+            port = self.flag(container, "metrics_port")
+            self.assertEqual(each["metadata"]["annotations"],
+                             {"prometheus.io/scrape": "true", "prometheus.io/port": port})
+            self.assertIn({"containerPort": int(port), "name": "metrics"}, container["ports"])
         self.check_command(ps, HOSTNAME="parley-ps-1")
         self.check_command(worker, JOB_COMPLETION_INDEX="1")
 
