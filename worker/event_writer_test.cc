@@ -1,23 +1,19 @@
 #include "worker/event_writer.h"
 
 #include <fstream>
-#include <iterator>
 #include <string>
+#include <vector>
 
 #include "base/testing/faulty_env.h"
 #include "base/testing/temp_folder.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "worker/testing/read_events.h"
 
 namespace parley {
 namespace {
 
 using ::testing::HasSubstr;
-
-std::string ReadFile(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-}
 
 event::Event OfStep(int64_t step) {
   event::Event event;
@@ -27,17 +23,12 @@ event::Event OfStep(int64_t step) {
 
 // The steps of a file's events, the first of which says its version.
 std::vector<int64_t> StepsIn(const std::string& path) {
-  const std::string bytes = ReadFile(path);
   std::vector<int64_t> steps;
-  for (size_t at = 0; at + 16 <= bytes.size();) {
-    const size_t size = static_cast<unsigned char>(bytes[at]);  // these are short
-    event::Event event;
-    EXPECT_TRUE(event.ParseFromString(bytes.substr(at + 12, size)));
-    EXPECT_EQ(FrameRecord(bytes.substr(at + 12, size)), bytes.substr(at, 16 + size));
-    EXPECT_EQ(event.file_version(), at == 0 ? "brain.Event:2" : "");
-    EXPECT_GT(event.wall_time(), 1.5e9);
-    if (at > 0) steps.push_back(event.step());
-    at += 16 + size;
+  const std::vector<event::Event> events = ReadEvents(path);
+  for (size_t i = 0; i < events.size(); ++i) {
+    EXPECT_EQ(events[i].file_version(), i == 0 ? "brain.Event:2" : "");
+    EXPECT_GT(events[i].wall_time(), 1.5e9);
+    if (i > 0) steps.push_back(events[i].step());
   }
   return steps;
 }
@@ -85,7 +76,8 @@ TEST(EventWriterTest, AfterAFullDiskNothingIsWrittenAndNobodyWaits) {
     env.FailAt(0, FaultyEnv::After::kCrashes, absl::ResourceExhaustedError("the disk is full"));
     for (int64_t step = 0; step < 10000; ++step) (*writer)->Add(OfStep(step));
   }
-  EXPECT_LT(ReadFile(path).size(), 200'000u);
+  std::ifstream file(path, std::ios::binary | std::ios::ate);
+  EXPECT_LT(file.tellg(), 200'000);  // it ends with half a record
 }
 
 }  // namespace
