@@ -142,7 +142,8 @@ void Weigh() {
   const double data = static_cast<double>(FLAGS_memory_rows) * 8 * 2 * sizeof(float);
   const double resident = static_cast<double>(Resident() - before);
   std::cout << absl::StrFormat(
-                   "{\"case\": \"memory\", \"rows\": %d, \"width\": 8, \"resident_to_data\": %.3f, "
+                   "{\"benchmark\": \"table_bench\", \"case\": \"memory\", \"rows\": %d, "
+                   "\"width\": 8, \"resident_to_data\": %.3f, "
                    "\"bytes_beyond_data_a_row\": %.1f, \"inserted_per_second\": %.3g}\n",
                    FLAGS_memory_rows, resident / data,
                    (resident - data) / static_cast<double>(FLAGS_memory_rows),
@@ -224,7 +225,8 @@ void Run() {
   };
   for (const Case& each : cases) {
     std::cout << absl::StrFormat(
-        "{\"case\": \"%s\", \"rows\": %d, \"per_second\": %.3g, \"best\": %.3g, "
+        "{\"benchmark\": \"table_bench\", \"case\": \"%s\", \"rows\": %d, \"per_second\": %.3g, "
+        "\"best\": %.3g, "
         "\"to_random_reads\": %.3f, "
         "\"gather_to_this\": %.3f}\n",
         each.name, FLAGS_rows, Median(each.rates),
@@ -232,7 +234,9 @@ void Run() {
         ratio(cases[1], each));
   }
   std::cout << absl::StrFormat(
-      "{\"case\": \"index\", \"rows\": %d, \"bytes_beyond_data_a_row\": %.1f}\n", FLAGS_rows,
+      "{\"benchmark\": \"table_bench\", \"case\": \"index\", \"rows\": %d, "
+      "\"bytes_beyond_data_a_row\": %.1f}\n",
+      FLAGS_rows,
       static_cast<double>(table.memory()) / static_cast<double>(table.num_rows()) -
           static_cast<double>(layout.row_bytes));
 }

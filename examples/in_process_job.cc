@@ -46,6 +46,7 @@ absl::StatusOr<TrainingSummary> RunWorker(const InProcessJob& job, int worker,
   client_options.worker = worker;
   PARLEY_ASSIGN_OR_RETURN(const std::unique_ptr<Client> client,
                           Client::Connect(std::move(spec), std::move(shards), client_options));
+  if (job.connected) job.connected(worker, client.get());
   Printer printer(job.print_every);
   TrainerOptions options;
   options.steps = job.steps;

@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "proto/job.pb.h"
+#include "worker/client.h"
 #include "worker/trainer.h"
 #include "worker/training_task.h"
 
@@ -20,6 +21,8 @@ struct InProcessJob {
   int64_t steps = 0;           // of each worker
   int64_t evaluate_every = 0;  // steps
   int64_t print_every = 50;    // steps
+  // Called by each worker's thread before it trains; for tasks that use tables. May be empty.
+  std::function<void(int worker, Client* client)> connected;
 };
 
 using NewTask = std::function<absl::StatusOr<std::unique_ptr<TrainingTask>>(int worker)>;

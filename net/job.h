@@ -66,6 +66,10 @@ class Job {
   absl::StatusOr<int> FindTable(absl::string_view name) const;
   // The blocks of `shard`, ascending.
   std::vector<uint32_t> BlocksOfShard(int shard) const;
+  // Whether `shard` has anything that is pushed to: blocks, or parts of tables.
+  bool HasState(int shard) const {
+    return !spec_.tables().empty() || !BlocksOfShard(shard).empty();
+  }
   // Index in parameters(); NOT_FOUND names the parameter and the job.
   absl::StatusOr<int> FindParameter(absl::string_view name) const;
 

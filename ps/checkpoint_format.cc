@@ -1,5 +1,6 @@
 #include "ps/checkpoint_format.h"
 
+#include <algorithm>
 #include <cstring>
 #include <limits>
 
@@ -36,6 +37,7 @@ absl::Status Damaged(const std::string& path, absl::string_view why) {
 // stays below the file's size, so none overflows.
 absl::Status CheckArrays(const ShardLayout& layout, const std::string& path, int64_t file_size) {
   constexpr int64_t kMaxSlots = 64;
+  constexpr int64_t kMaxRowBytes = 64 << 10;
   int64_t room = file_size - layout.arrays_begin;
   if (room < 0) return Damaged(path, "it ends within its header");
   for (const v1::ShardHeader::Block& block : layout.header.blocks()) {
@@ -49,6 +51,22 @@ absl::Status CheckArrays(const ShardLayout& layout, const std::string& path, int
                                         block.parameter()));
     }
     room -= arrays * ArrayBytes(block.size());
+  }
+  for (const v1::ShardHeader::Table& table : layout.header.tables()) {
+    if (table.row_bytes() < 1 || table.row_bytes() > kMaxRowBytes) {
+      return Damaged(path,
+                     absl::StrCat("the rows of table ", table.name(), " have an absurd size"));
+    }
+    for (const v1::ShardHeader::Table::VirtualShard& part : table.virtual_shards()) {
+      const int64_t most = room / (static_cast<int64_t>(sizeof(uint64_t)) + table.row_bytes());
+      const int64_t keys = PaddedBytes(std::min(part.rows(), most) * int64_t{sizeof(uint64_t)});
+      const int64_t rows = PaddedBytes(std::min(part.rows(), most) * table.row_bytes());
+      if (part.rows() < 1 || part.rows() > most || keys + rows > room) {
+        return Damaged(path, absl::StrCat("it ends within virtual shard ", part.virtual_shard(),
+                                          " of table ", table.name()));
+      }
+      room -= keys + rows;
+    }
   }
   if (room != 0) return Damaged(path, absl::StrCat("it has ", room, " bytes too many"));
   return absl::OkStatus();

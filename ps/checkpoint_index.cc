@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
 #include "base/status.h"
+#include "net/table_placement.h"
 #include "ps/checkpoint_format.h"
 #include "ps/optimizer.h"
 
@@ -125,7 +126,42 @@ absl::Status CheckpointIndex::AddFile(Env* env, const std::string& folder,
                                    block.has_rate_factor() ? block.rate_factor() : 1});
     begin += (1 + block.num_slots()) * ArrayBytes(block.size());
   }
+  PARLEY_RETURN_IF_ERROR(Annotate(AddTables(layout.header, shard, begin), path));
   files_.push_back({path, *std::move(file), named.crc32c()});
+  return absl::OkStatus();
+}
+
+absl::Status CheckpointIndex::AddTables(const v1::ShardHeader& header, int shard, int64_t begin) {
+  if (header.tables_size() != job_.spec().tables_size()) {
+    return absl::DataLossError(absl::StrCat("it has ", header.tables_size(), " tables, its job ",
+                                            job_.spec().tables_size()));
+  }
+  for (int i = 0; i < header.tables_size(); ++i) {
+    const v1::ShardHeader::Table& table = header.tables(i);
+    const v1::TableSpec& spec = job_.spec().tables(i);
+    int64_t& row_bytes = row_bytes_[static_cast<size_t>(i)];
+    bool sound = table.name() == spec.name() && table.version() >= 0 &&
+                 table.clocks_size() == job_.spec().num_workers() &&
+                 (row_bytes == 0 || row_bytes == table.row_bytes());
+    for (const int64_t clock : table.clocks()) sound = sound && clock >= 0;
+    row_bytes = table.row_bytes();
+    int64_t before = -1;
+    for (const v1::ShardHeader::Table::VirtualShard& part : table.virtual_shards()) {
+      const uint32_t number = part.virtual_shard();
+      const uint32_t all = static_cast<uint32_t>(spec.virtual_shards());
+      sound = sound && int64_t{number} > before && number < all &&
+              ShardOfVirtual(number, all, job_.spec().num_shards()) == shard;
+      before = number;
+      table_pieces_[static_cast<size_t>(i)].push_back({shard, begin, number, part.rows()});
+      begin += PaddedBytes(part.rows() * int64_t{sizeof(uint64_t)}) +
+               PaddedBytes(part.rows() * table.row_bytes());
+    }
+    if (!sound) {
+      return absl::DataLossError(absl::StrCat("table ", spec.name(), " is not its job's"));
+    }
+    table_clocks_[static_cast<size_t>(i)].push_back(
+        {table.version(), {table.clocks().begin(), table.clocks().end()}});
+  }
   return absl::OkStatus();
 }
 

@@ -14,11 +14,11 @@
 
 namespace parley {
 
-// A CheckpointIndex says where in a checkpoint's files the pieces of each parameter stand.
-// Thread safety: immutable after Open; safe from any thread.
-// Invariants: (1) each file has the size that the manifest says, and an intact header that agrees
-// with the manifest.
+// A CheckpointIndex says where in a checkpoint's files the pieces of each parameter and table
+// stand. Thread safety: immutable after Open; safe from any thread. Invariants: (1) each file has
+// the size that the manifest says, and an intact header that agrees with the manifest.
 //             (2) the pieces of each parameter cover it, without gap or overlap.
+//             (3) a virtual shard of a table is in at most one file.
 // The arrays themselves are not checked: VerifyCheckpoint, or ChecksumFile of what is read, does
 // that.
 class CheckpointIndex {
@@ -33,6 +33,19 @@ class CheckpointIndex {
     int64_t version;
     std::vector<int64_t> clocks;  // by worker of the saved job
     float rate_factor;
+  };
+
+  // A virtual shard of a table: its keys stand in file `file` from `begin` on, and then its rows.
+  struct TablePiece {
+    int file;
+    int64_t begin;  // in bytes
+    uint32_t virtual_shard;
+    int64_t rows;
+  };
+  // A table's part at one shard.
+  struct TableClocks {
+    int64_t version;
+    std::vector<int64_t> clocks;  // by worker of the saved job
   };
 
   struct File {
@@ -55,16 +68,26 @@ class CheckpointIndex {
   const std::vector<File>& files() const { return files_; }
   // Of a parameter of job(), by offset.
   const std::vector<Piece>& pieces(int parameter) const { return pieces_[parameter]; }
+  // Of a table of job(), by file and place; and by shard.
+  const std::vector<TablePiece>& table_pieces(int table) const { return table_pieces_[table]; }
+  const std::vector<TableClocks>& table_clocks(int table) const { return table_clocks_[table]; }
+  // Of its rows.
+  int64_t row_bytes(int table) const { return row_bytes_[table]; }
 
  private:
   CheckpointIndex(Job job, int64_t step, std::vector<int> num_slots)
       : job_(std::move(job)),
         step_(step),
         num_slots_(std::move(num_slots)),
-        pieces_(job_.parameters().size()) {}
+        pieces_(job_.parameters().size()),
+        table_pieces_(static_cast<size_t>(job_.spec().tables_size())),
+        table_clocks_(table_pieces_.size()),
+        row_bytes_(table_pieces_.size(), 0) {}
 
   absl::Status AddFile(Env* env, const std::string& folder, const v1::Manifest& manifest,
                        int shard);
+  // The tables of a file, whose arrays begin at `begin`.
+  absl::Status AddTables(const v1::ShardHeader& header, int shard, int64_t begin);
   absl::Status CheckCover() const;
 
   Job job_;
@@ -72,6 +95,9 @@ class CheckpointIndex {
   std::vector<int> num_slots_;  // by parameter; -1 until a file has said it
   std::vector<File> files_;     // by shard
   std::vector<std::vector<Piece>> pieces_;
+  std::vector<std::vector<TablePiece>> table_pieces_;   // by table
+  std::vector<std::vector<TableClocks>> table_clocks_;  // likewise
+  std::vector<int64_t> row_bytes_;                      // likewise; 0 until a file has said it
 };
 
 }  // namespace parley

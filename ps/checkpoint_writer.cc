@@ -44,6 +44,30 @@ absl::StatusOr<v1::ShardHeader> MakeHeader(const Job& job, int shard, int64_t st
   return header;
 }
 
+absl::Status AddTables(const Job& job, int64_t step, absl::Span<const SavedTable> tables,
+                       v1::ShardHeader* header) {
+  for (size_t i = 0; i < tables.size(); ++i) {
+    const SavedTable& saved = tables[i];
+    const v1::TableSpec& spec = job.spec().tables(static_cast<int>(i));
+    if (job.PolicyOfTable(static_cast<int>(i)).has_synchronous() && saved.version != step) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("a checkpoint of step ", step, " of the synchronous job ", job.name(),
+                       ": table ", spec.name(), " is at version ", saved.version));
+    }
+    v1::ShardHeader::Table* const table = header->add_tables();
+    table->set_name(spec.name());
+    table->set_version(saved.version);
+    table->mutable_clocks()->Add(saved.clocks.begin(), saved.clocks.end());
+    table->set_row_bytes(static_cast<int64_t>(saved.row_bytes));
+    for (const SavedTable::VirtualShard& part : saved.virtual_shards) {
+      v1::ShardHeader::Table::VirtualShard* const to = table->add_virtual_shards();
+      to->set_virtual_shard(part.number);
+      to->set_rows(static_cast<int64_t>(part.keys.size()));
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status AppendArray(absl::Span<const float> values, AtomicFile* file) {
   PARLEY_RETURN_IF_ERROR(file->Append(values.data(), values.size() * sizeof(float)));
   return file->PadTo(kArrayAlignment);
@@ -54,8 +78,10 @@ absl::Status AppendArray(absl::Span<const float> values, AtomicFile* file) {
 absl::StatusOr<v1::Manifest::ShardFile> WriteShard(Env* env, const std::string& folder,
                                                    const Job& job, int shard, int64_t step,
                                                    absl::Span<const SavedBlock> blocks,
-                                                   ShardLogPlace log) {
+                                                   ShardLogPlace log,
+                                                   absl::Span<const SavedTable> tables) {
   PARLEY_ASSIGN_OR_RETURN(v1::ShardHeader header, MakeHeader(job, shard, step, blocks));
+  PARLEY_RETURN_IF_ERROR(AddTables(job, step, tables, &header));
   header.set_log_id(log.log_id);
   header.set_log_segment(log.segment);
   PARLEY_ASSIGN_OR_RETURN(const std::string head, EncodeShardHeader(header));
@@ -69,6 +95,14 @@ absl::StatusOr<v1::Manifest::ShardFile> WriteShard(Env* env, const std::string& 
     PARLEY_RETURN_IF_ERROR(AppendArray(saved.cut.values.span(), file.get()));
     for (const FloatBuffer& slot : saved.cut.slots) {
       PARLEY_RETURN_IF_ERROR(AppendArray(slot.span(), file.get()));
+    }
+  }
+  for (const SavedTable& table : tables) {
+    for (const SavedTable::VirtualShard& part : table.virtual_shards) {
+      PARLEY_RETURN_IF_ERROR(file->Append(part.keys.data(), part.keys.size() * sizeof(uint64_t)));
+      PARLEY_RETURN_IF_ERROR(file->PadTo(kArrayAlignment));
+      PARLEY_RETURN_IF_ERROR(file->Append(part.rows.get(), part.keys.size() * table.row_bytes));
+      PARLEY_RETURN_IF_ERROR(file->PadTo(kArrayAlignment));
     }
   }
   PARLEY_RETURN_IF_ERROR(file->Commit());

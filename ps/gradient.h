@@ -10,6 +10,8 @@
 
 namespace parley {
 
+struct RowGradients;  // ps/shard_table.h
+
 // A worker's gradient of one block, as it came: elements of `dtype` (net/wire_dtype.h), and what
 // the chief says with it. A value.
 struct Gradient {
@@ -22,6 +24,8 @@ struct Gradient {
   absl::optional<float> rate_factor;  // of the learning rate, from this gradient's round on
   // The values that it was computed from, as many float32; null where nobody needs them.
   std::shared_ptr<const float> base;
+  // Of the shard's part of a table, instead of a payload.
+  std::shared_ptr<const RowGradients> rows;
 };
 
 }  // namespace parley

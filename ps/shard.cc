@@ -213,6 +213,7 @@ absl::StatusOr<std::unique_ptr<Shard::Declared>> Shard::MakeDeclared(const v1::J
     return absl::ResourceExhaustedError(
         absl::StrCat("job ", kept.name(), " needs ", needed, " bytes here, the limit is ", limit));
   }
+  declared->table_memory = limit - needed;
 
   std::vector<ShardState::BlockClocks> clocks(declared->numbers.size());
   for (size_t i = 0; i < declared->numbers.size(); ++i) {
@@ -245,17 +246,23 @@ absl::StatusOr<std::unique_ptr<Shard::Declared>> Shard::MakeDeclared(const v1::J
       clocks[i] = {recovery->books.blocks()[i].version, recovery->books.blocks()[i].clocks};
     }
   }
+  PARLEY_RETURN_IF_ERROR(MakeTables(checkpoint, declared.get(), &clocks));
   std::vector<const Policy*> policies;
-  for (const uint32_t number : declared->numbers) {
+  std::vector<uint32_t> numbers = declared->numbers;
+  for (const uint32_t number : numbers) {
     policies.push_back(declared->policies[kept.blocks()[number].parameter].get());
+  }
+  for (size_t i = 0; i < declared->tables.size(); ++i) {
+    policies.push_back(declared->table_policies[i].get());
+    numbers.push_back(kept.BlockOfTable(static_cast<int>(i)));
   }
   ShardState::Options state_options;
   state_options.task = task_;
   state_options.lease = options_.lease;
   state_options.replace_after = options_.replace_after;
   state_options.acknowledges_applied = HasSink();
-  declared->state = std::make_unique<ShardState>(std::move(state_options), &kept, declared->numbers,
-                                                 std::move(policies), std::move(clocks));
+  declared->state = std::make_unique<ShardState>(
+      std::move(state_options), &kept, std::move(numbers), std::move(policies), std::move(clocks));
   if (recovery != nullptr) declared->state->Restore(recovery->books, Now());
   return declared;
 }
@@ -446,7 +453,8 @@ void Shard::Take(v1::PushPullRequest request, Payload payload, int64_t help,
   }
   Declared* const declared = *found;
   if (request.pull_dtype() == v1::DTYPE_UNSPECIFIED) request.set_pull_dtype(v1::FLOAT32);
-  absl::StatusOr<ShardState::PushPull> decoded = Decode(*declared, request, payload);
+  std::vector<PulledRows> rows;
+  absl::StatusOr<ShardState::PushPull> decoded = Decode(*declared, request, payload, &rows);
   if (!decoded.ok()) {
     metrics_.RequestFailed(decoded.status());
     done(decoded.status());
@@ -454,6 +462,7 @@ void Shard::Take(v1::PushPullRequest request, Payload payload, int64_t help,
   }
   bytes_pushed_.fetch_add(static_cast<int64_t>(payload.size()), std::memory_order_relaxed);
   std::vector<size_t> pulls = decoded->pulls;
+  pulls.resize(pulls.size() - rows.size());  // of tables
   const v1::DType pull_dtype = request.pull_dtype();
   const int64_t pull_step = request.pull_step();
   const int worker = request.sender().worker();
@@ -463,8 +472,9 @@ void Shard::Take(v1::PushPullRequest request, Payload payload, int64_t help,
         decoded->token = token;
         return state.HandlePushPull(*std::move(decoded), Now());
       },
-      [this, declared, pull_dtype, pull_step, worker, average = request.average(),
-       pulls = std::move(pulls), done = std::move(done)](ShardState::Answer answer) mutable {
+      [this, declared, help, pull_dtype, pull_step, worker, average = request.average(),
+       pulls = std::move(pulls), rows = std::move(rows),
+       done = std::move(done)](ShardState::Answer answer) mutable {
         if (!answer.status.ok()) {
           metrics_.RequestFailed(answer.status);
           done(answer.status);
@@ -493,6 +503,10 @@ void Shard::Take(v1::PushPullRequest request, Payload payload, int64_t help,
           source.Encode(snapshot, pull_dtype, &reply.payload);
         }
         if (!skipped) reply.response.clear_skipped();
+        if (!rows.empty()) {
+          return AnswerRows(declared, std::move(rows), pull_dtype, help, std::move(reply),
+                            std::move(done));
+        }
         bytes_pulled_.fetch_add(static_cast<int64_t>(reply.payload.size()),
                                 std::memory_order_relaxed);
         done(std::move(reply));

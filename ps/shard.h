@@ -40,6 +40,7 @@
 #include "ps/shard_metrics.h"
 #include "ps/shard_numbers.h"
 #include "ps/shard_state.h"
+#include "ps/shard_table.h"
 #include "ps/task_pool.h"
 #include "ps/task_thread.h"
 
@@ -69,7 +70,8 @@ struct ShardOptions {
   // After this silence, at most the lease, a newer incarnation of a worker may take its place;
   // heartbeats come four times as often. Zero: a quarter of the lease.
   absl::Duration replace_after;
-  // Bytes of parameters and slots the shard may hold; 0: the machine's memory.
+  // Bytes of parameters, slots and rows the shard may hold; 0: the machine's memory. A job whose
+  // parameters need more is refused, and so is a push of rows once tables have filled the rest.
   int64_t memory_limit = 0;
   // What this program brings of its own, for jobs that ask for it by name.
   OptimizerRegistry optimizers;
@@ -173,11 +175,16 @@ class Shard final : public ParameterServer {
     std::vector<std::unique_ptr<Block>> blocks;          // written by their queues only
     // What is to be done with blocks, one thing after another for those of one queue.
     std::vector<std::unique_ptr<TaskQueue>> queues;
-    std::vector<size_t> queue_of;          // by block: index in queues
-    std::vector<Turn> turns;               // by block; of their queues
-    std::unique_ptr<NormRounds> norms;     // guarded by mutex_
-    std::unique_ptr<PulledValues> pulled;  // of blocks whose delay is compensated
-    bool recovered = false;                // from a log
+    std::vector<size_t> queue_of;  // by block: index in queues
+    std::vector<Turn> turns;       // by block; of their queues
+    // In ShardState table i is the block behind the last of `blocks`, plus i.
+    std::vector<std::unique_ptr<ShardTable>> tables;      // by index in the job
+    std::vector<std::unique_ptr<Policy>> table_policies;  // likewise
+    std::vector<TaskQueue*> part_queues;                  // by part of the tables, among queues
+    int64_t table_memory = 0;                             // bytes that the tables may take together
+    std::unique_ptr<NormRounds> norms;                    // guarded by mutex_
+    std::unique_ptr<PulledValues> pulled;                 // of blocks whose delay is compensated
+    bool recovered = false;                               // from a log
     // Of the checkpoints written since this task's start, by step: the segment that has what they
     // have not. Of the background thread.
     std::map<int64_t, uint64_t> log_segments;
@@ -230,6 +237,13 @@ class Shard final : public ParameterServer {
     Done<v1::JoinResponse> done;
   };
   struct CheckpointCut;
+  // What a request pulls of one table.
+  struct PulledRows {
+    uint32_t table;
+    size_t num_keys;
+    std::vector<PartKeys> parts;
+  };
+  struct GatheredRows;
   struct BlockSums {
     size_t block;
     int64_t round;
@@ -308,6 +322,17 @@ class Shard final : public ParameterServer {
   ShardRecord RecordOf(const Declared& declared, const ShardState::Round& round, int64_t version,
                        float** mean) const;
   void MakeQueues(Declared* declared) const;
+  // The tables, without rows or from a checkpoint; adds where they continue to `clocks`.
+  absl::Status MakeTables(const std::string& checkpoint, Declared* declared,
+                          std::vector<ShardState::BlockClocks>* clocks) const;
+  // Those of tables, which are taken from `rounds`.
+  void PostTableRounds(Declared* declared, std::vector<ShardState::Round>* rounds, int64_t help,
+                       Outcome* outcome) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Adds rows to the answer and gives it.
+  void AnswerRows(Declared* declared, std::vector<PulledRows> pulls, v1::DType dtype, int64_t help,
+                  PushPullReply reply, Done<PushPullReply> done);
+  // By the part's queue; the last one answers.
+  void GatherPart(Declared* declared, size_t part, v1::DType dtype, GatheredRows* gathered);
   // The blocks, from their initializers or from a checkpoint, and where they continue.
   absl::Status MakeBlocks(const std::string& checkpoint, Declared* declared,
                           std::vector<ShardState::BlockClocks>* clocks) const;
@@ -317,10 +342,15 @@ class Shard final : public ParameterServer {
   absl::StatusOr<v1::DeclareResponse> PublishDeclared(const v1::DeclareRequest& request);
   void JoinDeclared(Declared* declared, v1::JoinRequest request, absl::Time deadline,
                     Done<v1::JoinResponse> done);
-  // The checked request, its gradients cut from `payload`.
+  // The checked request, its gradients cut from `payload`; and the rows that it pulls.
   absl::StatusOr<ShardState::PushPull> Decode(const Declared& declared,
                                               const v1::PushPullRequest& request,
-                                              const Payload& payload) const;
+                                              const Payload& payload,
+                                              std::vector<PulledRows>* rows) const;
+  // The tables' part of it; `gradients` stands where those of rows begin.
+  absl::Status DecodeTables(const Declared& declared, const v1::PushPullRequest& request,
+                            const std::string& who, PayloadReader* gradients,
+                            ShardState::PushPull* decoded, std::vector<PulledRows>* rows) const;
   // The chief's, checked; none where the request has none. `who` begins the error.
   absl::StatusOr<absl::optional<float>> RateFactorOf(const Declared& declared,
                                                      const v1::PushPullRequest& request,

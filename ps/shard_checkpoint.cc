@@ -8,6 +8,7 @@
 #include "ps/checkpoint_reader.h"
 #include "ps/checkpoint_writer.h"
 #include "ps/shard.h"
+#include "ps/table_checkpoint.h"
 
 namespace parley {
 
@@ -50,7 +51,9 @@ struct Shard::CheckpointCut {
   uint64_t log_segment = 0;  // the first that has what the copies have not; 0: there is no log
   Done<v1::CheckpointResponse> done;
   std::vector<SavedBlock> blocks;
-  std::atomic<size_t> missing;  // blocks that are not copied yet
+  std::vector<std::vector<SavedTable>> tables;     // by table and part
+  std::vector<std::vector<int64_t>> table_clocks;  // by table
+  std::atomic<size_t> missing;  // blocks, and parts of tables, that are not copied yet
 };
 
 void Shard::Checkpoint(v1::CheckpointRequest request, Done<v1::CheckpointResponse> done) {
@@ -74,7 +77,12 @@ void Shard::Checkpoint(v1::CheckpointRequest request, Done<v1::CheckpointRespons
       cut->step = request.step();
       cut->done = std::move(done);
       cut->blocks.resize(declared->blocks.size());
-      cut->missing = declared->blocks.size();
+      cut->tables.resize(declared->tables.size());
+      for (std::vector<SavedTable>& parts : cut->tables) {
+        parts.resize(declared->part_queues.size());
+      }
+      cut->missing =
+          declared->blocks.size() + declared->tables.size() * declared->part_queues.size();
       PostCut(declared, cut);
       return;
     }
@@ -86,20 +94,27 @@ void Shard::Checkpoint(v1::CheckpointRequest request, Done<v1::CheckpointRespons
 // the copy.
 void Shard::PostCut(Declared* declared, const std::shared_ptr<CheckpointCut>& cut) {
   if (declared->log != nullptr) cut->log_segment = declared->log->Roll();
-  if (cut->blocks.empty()) {  // more shards than blocks
+  const auto write = [this, declared, cut] {
     background_->Post([this, declared, cut] { WriteCut(declared, cut.get()); });
+  };
+  if (cut->missing == 0) write();  // more shards than blocks
+  for (size_t table = 0; table < declared->tables.size(); ++table) {
+    cut->table_clocks.push_back(declared->state->ClocksOf(cut->blocks.size() + table).clocks);
+    for (size_t part = 0; part < declared->part_queues.size(); ++part) {
+      declared->part_queues[part]->Post([declared, cut, table, part, write] {
+        cut->tables[table][part] = SavePart(*declared->tables[table], part);
+        if (cut->missing.fetch_sub(1, std::memory_order_acq_rel) == 1) write();
+      });
+    }
   }
   for (size_t i = 0; i < declared->blocks.size(); ++i) {
     SavedBlock& block = cut->blocks[i];
     block.number = declared->numbers[i];
     block.clocks = declared->state->ClocksOf(i).clocks;
-    declared->QueueOf(i).Post([this, declared, cut, i] {
-      RunInTurn(declared, i, [this, declared, cut, i] {
+    declared->QueueOf(i).Post([this, declared, cut, i, write] {
+      RunInTurn(declared, i, [declared, cut, i, write] {
         cut->blocks[i].cut = declared->blocks[i]->Cut();
         if (cut->missing.fetch_sub(1, std::memory_order_acq_rel) > 1) return;
-        const auto write = [this, declared, cut] {
-          background_->Post([this, declared, cut] { WriteCut(declared, cut.get()); });
-        };
         // A checkpoint must not have rounds that the log may yet lose.
         if (declared->sink == nullptr) return write();
         declared->sink->Append({}, write);
@@ -113,9 +128,14 @@ void Shard::WriteCut(Declared* declared, CheckpointCut* cut) {
   RemoveOldSegments(declared);
   ShardLogPlace log;
   if (declared->log != nullptr) log = {declared->log->log_id(), cut->log_segment};
+  std::vector<SavedTable> tables;
+  for (size_t i = 0; i < cut->tables.size(); ++i) {
+    tables.push_back(JoinParts(std::move(cut->tables[i])));
+    tables.back().clocks = cut->table_clocks[i];
+  }
   const absl::StatusOr<v1::Manifest::ShardFile> file =
       WriteShard(options_.env, options_.checkpoint_folder, declared->job, options_.shard_index,
-                 cut->step, cut->blocks, log);
+                 cut->step, cut->blocks, log, tables);
   if (!file.ok()) {
     metrics_.CheckpointFailed();
     cut->Answer(Annotate(file.status(), absl::StrCat(task_, ": checkpoint of step ", cut->step)));

@@ -18,7 +18,8 @@ constexpr int64_t kMaxStep = int64_t{1} << 62;
 
 absl::StatusOr<ShardState::PushPull> Shard::Decode(const Declared& declared,
                                                    const v1::PushPullRequest& request,
-                                                   const Payload& payload) const {
+                                                   const Payload& payload,
+                                                   std::vector<PulledRows>* rows) const {
   const std::string who =
       absl::StrCat(task_, ": worker:", request.sender().worker(), " step ", request.step());
   for (const v1::DType dtype : {request.dtype(), request.pull_dtype()}) {
@@ -84,11 +85,6 @@ absl::StatusOr<ShardState::PushPull> Shard::Decode(const Declared& declared,
     }
     result.pushes.push_back({block, base_version, std::move(gradient)});
   }
-  if (gradients.left() > 0) {
-    return absl::InvalidArgumentError(absl::StrCat(who, ": the payload has ", payload.size(),
-                                                   " bytes, its blocks ",
-                                                   payload.size() - gradients.left()));
-  }
   for (const ShardState::Push& push : result.pushes) {
     if (AllFinite(push.gradient)) continue;
     const BlockInfo& info = declared.job.blocks()[declared.numbers[push.block]];
@@ -100,6 +96,12 @@ absl::StatusOr<ShardState::PushPull> Shard::Decode(const Declared& declared,
   for (const uint32_t number : request.pull()) {
     PARLEY_ASSIGN_OR_RETURN(const size_t block, find(number));
     result.pulls.push_back(block);
+  }
+  PARLEY_RETURN_IF_ERROR(DecodeTables(declared, request, who, &gradients, &result, rows));
+  if (gradients.left() > 0) {
+    return absl::InvalidArgumentError(absl::StrCat(who, ": the payload has ", payload.size(),
+                                                   " bytes, its blocks ",
+                                                   payload.size() - gradients.left()));
   }
   return result;
 }

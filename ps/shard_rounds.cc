@@ -54,6 +54,7 @@ void Shard::MakeQueues(Declared* declared) const {
 
 void Shard::PostRounds(Declared* declared, std::vector<ShardState::Round> rounds, int64_t help,
                        Outcome* outcome) {
+  if (!declared->tables.empty()) PostTableRounds(declared, &rounds, help, outcome);
   int64_t all = 0;
   for (const ShardState::Round& round : rounds) {
     all += static_cast<int64_t>(declared->blocks[round.block]->size());

@@ -34,6 +34,8 @@ namespace parley {
 // A request that may wait is known by a token, unique and chosen by the caller, and is answered
 // exactly once.
 //
+// A block is a piece of a parameter or the shard's part of a table (Job::BlockOfTable).
+//
 // Invariants:
 //  (1) A push is taken whole or refused whole, and taken at most once: by its sequence number
 //      within an incarnation, by its step across incarnations. A gradient that is taken enters a
@@ -228,7 +230,8 @@ class ShardState {
   RoundSnapshot SnapshotOf(const Block& block) const;
   // "ps:0: worker:1 step 5".
   std::string Who(int worker, int64_t step) const;
-  std::string ParameterOf(const Block& block) const;
+  // "parameter w", or "table rows".
+  std::string NameOf(const Block& block) const;
   std::string Describe(int worker, absl::Time now) const;
   std::string DescribeAll(const std::vector<int>& workers, absl::Time now) const;
 

@@ -24,8 +24,7 @@ absl::Status ShardState::CheckPushes(PushPull& request) {
   for (Push& push : request.pushes) {
     Block& block = blocks_[push.block];
     const auto refused = [&](absl::Status status) {
-      return Annotate(status, absl::StrCat(Who(request.worker, request.step), ", parameter ",
-                                           ParameterOf(block)));
+      return Annotate(status, absl::StrCat(Who(request.worker, request.step), ", ", NameOf(block)));
     };
     if (block.seen == requests_) {
       return refused(absl::InvalidArgumentError(

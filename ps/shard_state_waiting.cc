@@ -181,8 +181,8 @@ absl::Status ShardState::Overdue(uint64_t token, const Waiting& waiting, absl::T
     for (const Waiter& waiter : block.waiters) {
       if (waiter.token != token) continue;
       return absl::DeadlineExceededError(absl::StrCat(
-          Who(waiting.worker, waiting.step), ": parameter ", ParameterOf(block), ", at round ",
-          block.applied, ", waited for ",
+          Who(waiting.worker, waiting.step), ": ", NameOf(block), ", at round ", block.applied,
+          ", waited for ",
           DescribeAll(block.policy->Missing(SnapshotOf(block), waiting.worker, waiter.step), now)));
     }
   }
@@ -195,8 +195,13 @@ std::string ShardState::Who(int worker, int64_t step) const {
   return absl::StrCat(options_.task, ": worker:", worker, " step ", step);
 }
 
-std::string ShardState::ParameterOf(const Block& block) const {
-  return job_->parameters()[job_->blocks()[block.number].parameter].name;
+std::string ShardState::NameOf(const Block& block) const {
+  const size_t table = block.number - job_->blocks().size();
+  if (block.number >= job_->blocks().size()) {
+    return absl::StrCat("table ", job_->spec().tables(static_cast<int>(table)).name());
+  }
+  return absl::StrCat("parameter ",
+                      job_->parameters()[job_->blocks()[block.number].parameter].name);
 }
 
 std::string ShardState::Describe(int worker, absl::Time now) const {

@@ -22,6 +22,9 @@ class TaskPool {
   TaskPool(const TaskPool&) = delete;
   TaskPool& operator=(const TaskPool&) = delete;
 
+  // Threads.
+  size_t size() const { return threads_.size(); }
+
  private:
   friend class TaskQueue;
 

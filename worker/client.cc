@@ -17,6 +17,7 @@
 #include "worker/ask_all.h"
 #include "worker/norm_exchange.h"
 #include "worker/session.h"
+#include "worker/table_client.h"
 #include "worker/timer.h"
 #include "worker/transfers.h"
 
@@ -56,6 +57,11 @@ class ClientImpl final : public Client {
         TransfersOptions{task_, options_.timeout, options_.request_bytes, options_.arena,
                          options_.push_dtype, options_.pull_dtype},
         sessions_, timer_);
+    tables_ = std::make_unique<TableClient>(
+        &job_,
+        TableClientOptions{task_, options_.timeout, options_.request_bytes, options_.arena,
+                           options_.push_dtype, options_.pull_dtype},
+        sessions_, timer_);
   }
 
   ~ClientImpl() override {
@@ -63,6 +69,7 @@ class ClientImpl final : public Client {
     if (!left_) LeaveAll("ended without leaving", kAbandonTimeout).IgnoreError();
     for (const std::shared_ptr<Session>& session : sessions_) session->Close();
     transfers_.reset();
+    tables_.reset();
     timer_->Stop();
   }
 
@@ -105,6 +112,14 @@ class ClientImpl final : public Client {
                                         std::vector<int> parameters) override {
     return transfers_->View(Usable(), {absl::StrCat("step ", step), step, step + 1}, gradients,
                             std::move(parameters));
+  }
+  std::future<absl::Status> PullRowsAsync(int table, int64_t step, absl::Span<const uint64_t> keys,
+                                          absl::Span<float> rows) override {
+    return tables_->Pull(Usable(), table, step, keys, rows);
+  }
+  std::future<absl::Status> PushRowsAsync(int table, int64_t step, absl::Span<const uint64_t> keys,
+                                          absl::Span<const float> gradients) override {
+    return tables_->Push(Usable(), table, step, keys, gradients);
   }
   bool WasSkipped(int parameter) const override { return transfers_->WasSkipped(parameter); }
 
@@ -169,6 +184,7 @@ class ClientImpl final : public Client {
   int64_t first_step_ = 0;
   bool left_ = false;
   std::unique_ptr<Transfers> transfers_;  // null only at the destructor's end
+  std::unique_ptr<TableClient> tables_;   // likewise
 };
 
 absl::Status ClientImpl::Enter() {
@@ -236,7 +252,7 @@ absl::Status ClientImpl::JoinAll(Timer::Time deadline) {
           absl::StrCat(task_, " Join: ps:", shard, ": malformed answer: step ", step));
     }
     // A shard without blocks has seen no steps.
-    if (job_.BlocksOfShard(static_cast<int>(shard)).empty()) continue;
+    if (!job_.HasState(static_cast<int>(shard))) continue;
     first_step_ = found ? std::min(first_step_, step) : step;
     found = true;
   }
@@ -304,7 +320,7 @@ absl::StatusOr<Client::JobStatus> ClientImpl::Status() {
       return absl::InternalError(absl::StrCat(
           task_, ": ps:", shard, ": malformed answer: ", answer.workers_size(), " workers"));
     }
-    const bool holds_blocks = !job_.BlocksOfShard(static_cast<int>(shard)).empty();
+    const bool holds_blocks = job_.HasState(static_cast<int>(shard));
     for (int i = 0; i < answer.workers_size(); ++i) {
       const Worker& worker = answer.workers(i);
       if (shard == 0) total.add_workers()->set_state(worker.state());

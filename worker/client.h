@@ -127,6 +127,25 @@ class Client {
   // Whether the last round that the values of `parameter` pulled last have seen was skipped.
   virtual bool WasSkipped(int parameter) const = 0;
 
+  // Rows of tables (JobSpec.tables): `table` is an index there (Job::FindTable). Rows have the
+  // table's width and stand one behind another in the order of `keys`, which need not be distinct.
+  //
+  // Fills `rows` with those of `keys`, as the table's policy shows them to this worker at `step`. A
+  // row that nobody has pushed a gradient for is what the table's initializer says, and asking for
+  // it makes none. Of no keys it is OK at once. `rows` must stay until the future is ready.
+  virtual std::future<absl::Status> PullRowsAsync(int table, int64_t step,
+                                                  absl::Span<const uint64_t> keys,
+                                                  absl::Span<float> rows) = 0;
+  // Gives the shards the gradients of these rows, whose memory the caller has back when this
+  // returns. Those of a key that comes more than once are added up, in their order. In a
+  // synchronous table every worker does this once for each step, if with no keys; a row's gradient
+  // is the sum over the workers, in their order, divided by the number of pushes in the round,
+  // those that did not name it included. At most 2^20 distinct keys for each shard. Each shard's
+  // keys are taken whole or refused whole.
+  virtual std::future<absl::Status> PushRowsAsync(int table, int64_t step,
+                                                  absl::Span<const uint64_t> keys,
+                                                  absl::Span<const float> gradients) = 0;
+
   // Chief only, in a job with a pushed schedule (Schedule.pushed), between two steps: the factor of
   // the learning rate for the rounds of this worker's pushes from now on, >= 0. A client that never
   // calls it leaves the factor as it is: 1, or what the checkpoint says. INVALID_ARGUMENT for
@@ -142,6 +161,15 @@ class Client {
   absl::Status PushPull(int64_t step, std::vector<Gradient> gradients,
                         std::vector<Target> targets) {
     return PushPullAsync(step, std::move(gradients), std::move(targets)).get();
+  }
+
+  absl::Status PullRows(int table, int64_t step, absl::Span<const uint64_t> keys,
+                        absl::Span<float> rows) {
+    return PullRowsAsync(table, step, keys, rows).get();
+  }
+  absl::Status PushRows(int table, int64_t step, absl::Span<const uint64_t> keys,
+                        absl::Span<const float> gradients) {
+    return PushRowsAsync(table, step, keys, gradients).get();
   }
 
   // Waits until every worker that has not left is in the barrier of this name.

@@ -479,13 +479,14 @@ void Session::Leave(absl::string_view error, Timer::Time deadline, Done<v1::Leav
 void Session::PushPull(uint64_t operation, v1::PushPullRequest request, MakePayload make_payload,
                        std::vector<absl::Span<float>> targets, Timer::Time deadline,
                        Done<PushPullReply> done) {
-  const int pushes = request.push_size();
+  const int pushes = request.push_size() + request.push_rows_size();
+  const int pulls = request.pull_size() + request.pull_rows_size();
   CallInfo info = Info(pushes > 0 ? absl::StrCat("step ", request.step())
                                   : absl::StrCat("pull of step ", request.pull_step()),
                        deadline);
   info.operation = operation;
   info.step = request.step();
-  info.lane = request.pull_size() == 0 ? &push_lane_ : pushes == 0 ? &pull_lane_ : &fused_lane_;
+  info.lane = pulls == 0 ? &push_lane_ : pushes == 0 ? &pull_lane_ : &fused_lane_;
   // Pushed and pulled are the same parameters, or some of them.
   for (const absl::Span<float>& target : targets) info.bytes += target.size() * sizeof(float);
   *request.mutable_sender() = Sender();
@@ -495,11 +496,11 @@ void Session::PushPull(uint64_t operation, v1::PushPullRequest request, MakePayl
 
   // A session's calls keep it alive, so they may point to it.
   auto numbered = std::make_shared<v1::PushPullRequest>(std::move(request));
-  Send<PushPullReply> send = [this, numbered, make_payload = std::move(make_payload),
+  Send<PushPullReply> send = [this, numbered, pushes, make_payload = std::move(make_payload),
                               payload = Payload()](ParameterServer* server, int64_t wait_ms,
                                                    Done<PushPullReply> answer) mutable {
     // Numbered when it is first sent: numbers that wait in a queue would leave the shard's window.
-    if (numbered->push_size() > 0 && numbered->sequence() == 0) {
+    if (pushes > 0 && numbered->sequence() == 0) {
       numbered->set_sequence(next_sequence_.fetch_add(1, std::memory_order_relaxed));
       payload = make_payload();
       make_payload = nullptr;  // with what it holds

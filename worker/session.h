@@ -88,7 +88,8 @@ class Session : public std::enable_shared_from_this<Session> {
   // A PushPull that belongs to `operation`, > 0; dtypes that are not set are FLOAT32. The payload,
   // made at most once and let go when the call ends, holds the gradients of request.push; the
   // values of request.pull are written to `targets`, as many, before `done`, or left in the reply's
-  // payload where all targets are null, with a size. An answer of another shape is INTERNAL.
+  // payload where all targets are null, with a size; request.pull_rows are after request.pull, with
+  // a target for each, and so it is with pushes. An answer of another shape is INTERNAL.
   //
   // When it is sent: a request with only gradients, or only targets, when there is room
   // (max_in_flight). One with both at once, for another worker may wait for its gradient, unless

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "net/table_placement.h"
-
 namespace parley {
 namespace {
 
@@ -11,6 +9,12 @@ constexpr size_t kChunkRows = 256;
 
 void Add(size_t width, const float* __restrict in, float* __restrict sum) {
   for (size_t i = 0; i < width; ++i) sum[i] += in[i];
+}
+
+size_t KeysOf(absl::Span<const RoundGradients::Push> pushes) {
+  size_t keys = 0;
+  for (const RoundGradients::Push& push : pushes) keys += push.keys.size();
+  return keys;
 }
 
 }  // namespace
@@ -25,30 +29,19 @@ float* RoundGradients::NewRow() {
 }
 
 RoundGradients::RoundGradients(int width, absl::Span<const Push> pushes, float factor)
-    : width_(static_cast<size_t>(width)) {
-  size_t total = 0;
-  for (const Push& push : pushes) total += push.keys.size();
-  keys_.reserve(total);
-  gradients_.reserve(total);
-  // Open addressing, at most half full: the index of a key, plus one. The lower bits of the mixed
-  // key, for the upper ones say where it lives.
-  size_t places = 2;
-  while (places < total * 2) places *= 2;
-  std::vector<uint32_t> index(places, 0);
-  std::vector<float*> sums(total, nullptr);  // parallel to keys_: its row of our own, if any
+    : width_(static_cast<size_t>(width)), keys_(KeysOf(pushes)) {
+  gradients_.reserve(KeysOf(pushes));
+  std::vector<float*> sums;  // parallel to gradients_: its row of our own, if any
+  sums.reserve(KeysOf(pushes));
   for (const Push& push : pushes) {
     for (size_t i = 0; i < push.keys.size(); ++i) {
-      const uint64_t key = push.keys[i];
       const float* const row = push.rows + (push.places.empty() ? i : push.places[i]) * width_;
-      size_t at = MixKey(key) & (places - 1);
-      while (index[at] != 0 && keys_[index[at] - 1] != key) at = (at + 1) & (places - 1);
-      if (index[at] == 0) {
-        keys_.push_back(key);
+      const size_t known = keys_.Add(push.keys[i]);
+      if (known == gradients_.size()) {
         gradients_.push_back(row);
-        index[at] = static_cast<uint32_t>(keys_.size());
+        sums.push_back(nullptr);
         continue;
       }
-      const size_t known = index[at] - 1;
       if (sums[known] == nullptr) {
         sums[known] = NewRow();
         std::copy_n(gradients_[known], width_, sums[known]);
@@ -58,7 +51,7 @@ RoundGradients::RoundGradients(int width, absl::Span<const Push> pushes, float f
     }
   }
   if (factor == 1) return;
-  for (size_t i = 0; i < keys_.size(); ++i) {
+  for (size_t i = 0; i < gradients_.size(); ++i) {
     if (sums[i] == nullptr) sums[i] = NewRow();
     for (size_t j = 0; j < width_; ++j) sums[i][j] = gradients_[i][j] * factor;
     gradients_[i] = sums[i];

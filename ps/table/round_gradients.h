@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/types/span.h"
+#include "net/distinct_keys.h"
 
 namespace parley {
 
@@ -29,7 +30,7 @@ class RoundGradients {
   RoundGradients(int width, absl::Span<const Push> pushes, float factor);
 
   // Distinct, in the order in which they came first.
-  const std::vector<uint64_t>& keys() const { return keys_; }
+  const std::vector<uint64_t>& keys() const { return keys_.keys(); }
   // Parallel to them.
   const std::vector<const float*>& gradients() const { return gradients_; }
 
@@ -38,7 +39,7 @@ class RoundGradients {
   float* NewRow();
 
   const size_t width_;
-  std::vector<uint64_t> keys_;
+  DistinctKeys keys_;
   std::vector<const float*> gradients_;
   std::vector<std::unique_ptr<float[]>> chunks_;
   size_t left_ = 0;  // rows, in the last chunk

@@ -124,6 +124,19 @@ std::future<Client::Views> FakeClient::PullViewsAsync(int64_t, std::vector<int>)
   return promise.get_future();
 }
 
+std::future<absl::Status> FakeClient::PullRowsAsync(int, int64_t, absl::Span<const uint64_t>,
+                                                    absl::Span<float>) {
+  std::promise<absl::Status> promise;
+  promise.set_value(absl::UnimplementedError("tables"));
+  return promise.get_future();
+}
+
+std::future<absl::Status> FakeClient::PushRowsAsync(int table, int64_t step,
+                                                    absl::Span<const uint64_t> keys,
+                                                    absl::Span<const float>) {
+  return PullRowsAsync(table, step, keys, {});
+}
+
 std::future<Client::Views> FakeClient::PushPullViewsAsync(int64_t step, std::vector<Gradient>,
                                                           std::vector<int> parameters) {
   return PullViewsAsync(step, std::move(parameters));

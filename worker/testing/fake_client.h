@@ -52,6 +52,10 @@ class FakeClient final : public Client {
   std::future<Views> PullViewsAsync(int64_t step, std::vector<int> parameters) override;
   std::future<Views> PushPullViewsAsync(int64_t step, std::vector<Gradient> gradients,
                                         std::vector<int> parameters) override;
+  std::future<absl::Status> PullRowsAsync(int table, int64_t step, absl::Span<const uint64_t> keys,
+                                          absl::Span<float> rows) override;
+  std::future<absl::Status> PushRowsAsync(int table, int64_t step, absl::Span<const uint64_t> keys,
+                                          absl::Span<const float> gradients) override;
   // What the last SkipAsync or push made it.
   bool WasSkipped(int parameter) const override;
   absl::Status SetRateFactor(float factor) override;
