@@ -136,6 +136,18 @@ TEST_F(ShardTablesTest, ASynchronousRoundIsTheMeanOfAllWorkers) {
   EXPECT_THAT(Pull({7, 9}, 1), ElementsAre(3, 3, 3, 3));
 }
 
+TEST_F(ShardTablesTest, APullThatWaitsInVainSaysForWhom) {
+  Start(SpecWithTable(2, true), 2);
+  ASSERT_TRUE(Push(0, 0, 1, {7}, {-1, -1}).ok());
+  v1::PushPullRequest request = Request(0, 1);
+  request.set_wait_ms(10);
+  request.add_pull_rows()->add_keys(7);
+  const absl::Status overdue = Send(request).get().status();
+  EXPECT_EQ(overdue.code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_THAT(std::string(overdue.message()),
+              HasSubstr("table rows, at round 0, waited for worker:1"));
+}
+
 TEST_F(ShardTablesTest, NobodyWaitsForAWorkerThatHasLeft) {
   Start(SpecWithTable(2, true), 2);
   ASSERT_TRUE(Push(0, 0, 1, {7}, {-1, -1}).ok());
