@@ -100,28 +100,42 @@ absl::StatusOr<std::shared_ptr<std::byte>> SharedArena::Allocate(size_t bytes) {
         absl::StrCat("shared memory: a buffer of ", bytes, " bytes"));
   }
   const size_t rounded = Rounded(bytes);
-  std::byte* data = nullptr;
+  std::byte* data = TakeFreed(rounded);
+  if (data == nullptr) {
+    PARLEY_ASSIGN_OR_RETURN(data, TakeNew(rounded));
+  }
+  return std::shared_ptr<std::byte>(data, [arena = shared_from_this(), rounded](std::byte* buffer) {
+    arena->Free(buffer, rounded);
+  });
+}
+
+std::byte* SharedArena::TakeFreed(size_t rounded) {
+  MutexLock lock(&mutex_);
+  const auto freed = free_.find(rounded);
+  if (freed == free_.end() || freed->second.empty()) return nullptr;
+  std::byte* const data = freed->second.back();
+  freed->second.pop_back();
+  return data;
+}
+
+absl::StatusOr<std::byte*> SharedArena::TakeNew(size_t rounded) {
+  MutexLock growing(&growing_mutex_);
+  std::byte* data;
   std::vector<std::byte*> wanted;  // huge pages
   {
     MutexLock lock(&mutex_);
-    const auto freed = free_.find(rounded);
-    if (freed != free_.end() && !freed->second.empty()) {
-      data = freed->second.back();
-      freed->second.pop_back();
-    } else {
-      const auto begin = [&](const Mapping& segment) {
-        return rounded >= kPage ? (segment.used + kPage - 1) / kPage * kPage : segment.used;
-      };
-      if (segments_.empty() || begin(segments_.back()) + rounded > segments_.back().size) {
-        PARLEY_RETURN_IF_ERROR(AddSegment(rounded));
-      }
-      Mapping& last = segments_.back();
-      data = last.data + begin(last);
-      last.used = begin(last) + rounded;
-      if (rounded >= kLeastFilled && rounded <= kMostFilled) {
-        const size_t whole = (last.used + kHugePage - 1) / kHugePage * kHugePage;
-        wanted = TakeUntried(&last, last.used - rounded, std::min(whole, last.size));
-      }
+    const auto begin = [&](const Mapping& segment) {
+      return rounded >= kPage ? (segment.used + kPage - 1) / kPage * kPage : segment.used;
+    };
+    if (segments_.empty() || begin(segments_.back()) + rounded > segments_.back().size) {
+      PARLEY_RETURN_IF_ERROR(AddSegment(rounded));
+    }
+    Mapping& last = segments_.back();
+    data = last.data + begin(last);
+    last.used = begin(last) + rounded;
+    if (rounded >= kLeastFilled && rounded <= kMostFilled) {
+      const size_t whole = (last.used + kHugePage - 1) / kHugePage * kHugePage;
+      wanted = TakeUntried(&last, last.used - rounded, std::min(whole, last.size));
     }
   }
   for (std::byte* const page : wanted) {
@@ -129,9 +143,7 @@ absl::StatusOr<std::shared_ptr<std::byte>> SharedArena::Allocate(size_t bytes) {
     constexpr int kPopulateRead = 22;  // MADV_POPULATE_READ, which older headers lack
     if (madvise(page, kPage, kPopulateRead) == 0) MakeHuge(page);
   }
-  return std::shared_ptr<std::byte>(data, [arena = shared_from_this(), rounded](std::byte* buffer) {
-    arena->Free(buffer, rounded);
-  });
+  return data;
 }
 
 void SharedArena::Free(std::byte* data, size_t rounded) {

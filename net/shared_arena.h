@@ -69,10 +69,16 @@ class SharedArena : public std::enable_shared_from_this<SharedArena> {
   SharedArena() = default;
   // The huge pages that touch [begin, end) as a whole and were not tried; now they are.
   static std::vector<std::byte*> TakeUntried(Mapping* segment, size_t begin, size_t end);
+  // A buffer that was freed; null: there is none of this size.
+  std::byte* TakeFreed(size_t rounded);
+  absl::StatusOr<std::byte*> TakeNew(size_t rounded);
   std::optional<Place> FindLocked(Range range) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status AddSegment(size_t least) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Free(std::byte* data, size_t rounded);
 
+  // Held while new memory is handed out and stands in huge pages: the next buffer may be in one of
+  // them, and to write it then would break the making.
+  Mutex growing_mutex_ ABSL_ACQUIRED_BEFORE(mutex_);
   mutable Mutex mutex_;
   std::vector<Mapping> segments_ ABSL_GUARDED_BY(mutex_);
   std::map<const std::byte*, uint32_t> by_address_ ABSL_GUARDED_BY(mutex_);  // segments' begins
