@@ -11,6 +11,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "base/byte_size.h"
 #include "base/env.h"
 #include "base/flags.h"
 #include "base/keep_freed_memory.h"
@@ -49,6 +50,11 @@ DEFINE_string(
     "task takes over its shards; one that can reach etcd no more is silent sooner. Where "
     "only the task has died, another takes over at once. In whole seconds, etcd's own "
     "limit is 2s.");
+DEFINE_string(memory_limit, "",
+              "What a shard may need for parameters, slots, rows of tables and the gradients of "
+              "open rounds, and as "
+              "much again for each copy of another shard, like 8GiB: a job that needs more is "
+              "refused. The machine's memory unless told.");
 DEFINE_bool(keep_serving, false, "Stay when the job is done, instead of exiting.");
 DEFINE_string(
     lease, "10s",
@@ -75,8 +81,8 @@ CommandLine MakeCommandLine(const std::string& path) {
           {ClusterFlagGroup({"listen"}),
            {"The shard",
             {"checkpoint_dir", "durability", "durable_dir", "replicas", "replica_patience",
-             "leader_lease", "keep_serving", "lease", "replace_after", "drain_timeout", "threads",
-             "max_message_mib"}},
+             "leader_lease", "memory_limit", "keep_serving", "lease", "replace_after",
+             "drain_timeout", "threads", "max_message_mib"}},
            {"Watching it", {"metrics_port", "log_json"}}}};
 }
 
@@ -169,6 +175,13 @@ int Serve(int argc, char** argv, ServerOptions options) {
   if (FLAGS_replicas != 0 && FLAGS_replicas != 1) {
     ExitWithFlagError(command_line,
                       absl::StrCat("--replicas=", FLAGS_replicas, " is none of 0, 1"));
+  }
+  if (!FLAGS_memory_limit.empty()) {
+    const absl::StatusOr<int64_t> limit = ParseByteSize(FLAGS_memory_limit);
+    if (!limit.ok()) {
+      ExitWithFlagError(command_line, absl::StrCat("--memory_limit: ", limit.status().message()));
+    }
+    options.shard.memory_limit = *limit;
   }
   if (!absl::ParseDuration(FLAGS_replica_patience, &options.shard.standby_patience) ||
       options.shard.standby_patience <= absl::ZeroDuration()) {

@@ -111,6 +111,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options) {
   standby.task = task;
   standby.start = RandomId();
   standby.optimizers = options.shard.optimizers;
+  standby.memory_limit = options.shard.memory_limit;
   standby.env = options.shard.env;
   std::unique_ptr<Server> server(new Server());
   server->metrics_ = options.shard.metrics;

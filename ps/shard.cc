@@ -198,15 +198,19 @@ absl::StatusOr<std::unique_ptr<Shard::Declared>> Shard::MakeDeclared(const v1::J
   declared->numbers = kept.BlocksOfShard(options_.shard_index);
   declared->local.assign(kept.blocks().size(), -1);
 
-  // Two copies of the values, of which one is being written, the slots, and what each worker has
-  // pulled where that is kept.
+  // Two copies of the values, of which one is being written, the slots, what each worker has pulled
+  // where that is kept, and a gradient of each where a round waits for all.
   int64_t needed = 0;
   int64_t values = 0;
   for (const uint32_t number : declared->numbers) {
     values += kept.blocks()[number].size * static_cast<int64_t>(sizeof(float));
-    const int64_t pulled = declared->CompensatesDelay(number) ? kept.spec().num_workers() : 0;
+    const int parameter = kept.blocks()[number].parameter;
+    const int64_t workers = kept.spec().num_workers();
+    const int64_t pulled = declared->CompensatesDelay(number) ? workers : 0;
+    const bool gathers = declared->policies[parameter]->NeedsEveryWorker(0);
+    const int64_t gradients = gathers ? workers : 0;
     needed += kept.blocks()[number].size * static_cast<int64_t>(sizeof(float)) *
-              (2 + declared->OptimizerOf(number).num_slots() + pulled);
+              (2 + declared->OptimizerOf(number).num_slots() + pulled + gradients);
   }
   const int64_t limit = options_.memory_limit > 0 ? options_.memory_limit : MachineMemory();
   if (needed > limit) {

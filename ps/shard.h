@@ -70,8 +70,9 @@ struct ShardOptions {
   // After this silence, at most the lease, a newer incarnation of a worker may take its place;
   // heartbeats come four times as often. Zero: a quarter of the lease.
   absl::Duration replace_after;
-  // Bytes of parameters, slots and rows the shard may hold; 0: the machine's memory. A job whose
-  // parameters need more is refused, and so is a push of rows once tables have filled the rest.
+  // Bytes that parameters, slots, rows and the gradients of a synchronous job's open rounds may
+  // need; 0: the machine's memory. A job whose parameters need more is refused, and so is a push of
+  // rows once tables have filled the rest.
   int64_t memory_limit = 0;
   // What this program brings of its own, for jobs that ask for it by name.
   OptimizerRegistry optimizers;

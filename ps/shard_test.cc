@@ -252,6 +252,23 @@ TEST_F(ShardTest, WhatWorkersHavePulledCountsAsMemoryWhereItIsKept) {
   EXPECT_TRUE(declare(spec).ok());
 }
 
+TEST_F(ShardTest, AJobThatNeedsMoreMemoryThanTheLimitIsRefused) {
+  ShardOptions options;
+  const auto declare = [&](int64_t copies) {
+    options.memory_limit = 4 * 11 * copies;
+    Shard shard(options);
+    v1::DeclareRequest request;
+    *request.mutable_spec() = Spec(3);  // two copies of the values, and three workers' gradients
+    return Get<v1::DeclareResponse>(
+               [&](auto done) { shard.Declare(std::move(request), std::move(done)); })
+        .status();
+  };
+  EXPECT_TRUE(declare(5).ok());
+  const absl::Status refused = declare(4);
+  EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("needs 220 bytes"));
+}
+
 TEST_F(ShardTest, ALateGradientIsTakenButDroppedAndItsWorkerToldWhereTheOthersAre) {
   v1::JobSpec spec = Spec(2);
   spec.mutable_policy()->mutable_synchronous()->set_replicas_to_aggregate(1);

@@ -25,6 +25,8 @@ class FlagsTest(job.JobTest):
             (("--ps_hosts=here",) + self.CLUSTER[1:], "not host:port"),
             (self.CLUSTER + ("--lease=-1s",), "--lease"),
             (self.CLUSTER + ("--threads=-1",), "--threads"),
+            (self.CLUSTER + ("--memory_limit=8GB",), "--memory_limit"),
+            (self.CLUSTER + ("--replace_after=1h",), "--replace_after"),
             (self.CLUSTER + ("--max_message_mib=4096",), "--max_message_mib"),
         ]:
             with self.subTest(words):
