@@ -17,7 +17,8 @@ try:
 except ImportError:  # Debian has none
     event_accumulator = None
 
-FLAGS = ("--model=mlp", "--batch_size=1000", "--learning_rate=0.125", "--epochs=1", "--scalars_every=10",
+FLAGS = ("--model=mlp", "--optimizer=sgd", "--learning_rate=0.125", "--batch_size=100", "--max_train_examples=6000",
+         "--max_test_examples=1000", "--epochs=1", "--scalars_every=10",
          "--histograms_every=20")
 
 
@@ -43,7 +44,7 @@ class EventFilesTest(job.JobTest):
         self.assertEqual(file[0].file_version, "brain.Event:2")
         self.assertEqual([event.wall_time for event in file], sorted(event.wall_time for event in file))
         found = event_files.values(file)
-        # 30 steps of two workers, 1000 samples each.
+        # 30 steps of two workers, 100 samples each.
         steps = [10, 20, 30]
         for tag in ("train/loss", "train/accuracy", "train/epoch", "speed/samples_per_second", "speed/step_seconds",
                     "speed/compute_seconds", "speed/push_seconds", "speed/wait_seconds"):
