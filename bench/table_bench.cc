@@ -194,9 +194,9 @@ void Run() {
   };
   std::vector<Case> cases = {
       {"random_reads", [&](size_t i) { sum += reads.Read(lines[i]); }},
-      {"gather", [&](size_t i) { table.Gather(keys[i], {}, v1::FLOAT32, bytes); }},
+      {"gather", [&](size_t i) { table.Gather(2, keys[i], {}, v1::FLOAT32, bytes); }},
       {"update", [&](size_t i) { table.Update(2, keys[i], gradients); }},
-      {"find_missing", [&](size_t i) { table.Gather(missing[i], {}, v1::FLOAT32, bytes); }},
+      {"find_missing", [&](size_t i) { table.Gather(2, missing[i], {}, v1::FLOAT32, bytes); }},
   };
   if (FLAGS_maps) {
     cases.push_back({"std_gather", [&](size_t i) { gather_from(std_map, i); }});

@@ -15,6 +15,8 @@ constexpr int kMaxTables = 256;
 constexpr int kMaxWidth = 1024;
 constexpr int kMaxVirtualShards = 1 << 16;
 constexpr int kDefaultVirtualShards = 1024;
+constexpr int64_t kMaxRounds = int64_t{1} << 31;
+constexpr int kMaxSightings = 1 << 20;
 
 absl::Status Fault(absl::string_view field, const std::string& value, absl::string_view allowed) {
   return absl::InvalidArgumentError(absl::StrCat(field, " is ", value, ", allowed are ", allowed));
@@ -120,6 +122,14 @@ absl::Status CheckTable(const v1::JobSpec& spec, v1::TableSpec* table) {
     return Fault("virtual_shards", absl::StrCat(table->virtual_shards()),
                  absl::StrCat("whole numbers in [1, ", kMaxVirtualShards, "], and 0 for ",
                               kDefaultVirtualShards));
+  }
+  if (table->expire_after_rounds() < 0 || table->expire_after_rounds() > kMaxRounds) {
+    return Fault("expire_after_rounds", absl::StrCat(table->expire_after_rounds()),
+                 absl::StrCat("whole numbers in [1, ", kMaxRounds, "], and 0 for never"));
+  }
+  if (table->admit_after_rounds() < 0 || table->admit_after_rounds() > kMaxSightings) {
+    return Fault("admit_after_rounds", absl::StrCat(table->admit_after_rounds()),
+                 absl::StrCat("whole numbers in [1, ", kMaxSightings, "], and 0 for 1"));
   }
   if (table->virtual_shards() == 0) table->set_virtual_shards(kDefaultVirtualShards);
   PARLEY_RETURN_IF_ERROR(CheckRowOptimizer(table->optimizer()));

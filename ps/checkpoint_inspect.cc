@@ -120,7 +120,20 @@ void PrintContents(const CheckpointIndex& index, const std::string& manifest_fil
       highest = std::max(highest, piece.version);
     }
   }
-  PrintTable(rows, out);
+  if (spec.parameters_size() > 0) PrintTable(rows, out);
+  std::vector<std::vector<std::string>> tables = {{"table", "width", "dtype", "rows", "bytes"}};
+  for (int i = 0; i < spec.tables_size(); ++i) {
+    const v1::TableSpec& table = spec.tables(i);
+    int64_t count = 0;
+    for (const CheckpointIndex::TablePiece& piece : index.table_pieces(i)) count += piece.rows;
+    tables.push_back({table.name(), absl::StrCat(table.width()), v1::DType_Name(table.dtype()),
+                      absl::StrCat(count), absl::StrCat(count * index.row_bytes(i))});
+    for (const CheckpointIndex::TableClocks& clocks : index.table_clocks(i)) {
+      lowest = std::min(lowest, clocks.version);
+      highest = std::max(highest, clocks.version);
+    }
+  }
+  if (spec.tables_size() > 0) PrintTable(tables, out);
   out << "\nparameters: " << spec.parameters_size() << ", " << elements * sizeof(float)
       << " bytes; slots: " << slots << ", " << slot_elements * sizeof(float) << " bytes\n"
       << "step: " << index.step() << "; round: " << lowest;

@@ -130,8 +130,9 @@ bool ShardTable::RestoreRow(uint64_t key, const std::byte* row) {
 
 int64_t ShardTable::Gather(size_t part, const PartKeys& keys, v1::DType dtype,
                            std::byte* out) const {
-  parts_[part].rows.Gather(keys.keys, keys.places, dtype, out);
-  return parts_[part].version;
+  const Part& from = parts_[part];
+  from.rows.Gather(from.version, keys.keys, keys.places, dtype, out);
+  return from.version;
 }
 
 }  // namespace parley

@@ -2,16 +2,23 @@
 
 #include <cmath>
 #include <cstdint>
+#include <fstream>
 #include <limits>
 #include <memory>
+#include <numeric>
+#include <random>
+#include <sstream>
 #include <string>
 #include <vector>
 
-#include "base/testing/temp_folder.h"
+#include "base/env.h"
+#include "base/file.h"
 #include "gmock/gmock.h"
 #include "google/protobuf/text_format.h"
 #include "gtest/gtest.h"
+#include "net/checkpoint_folder.h"
 #include "net/table_placement.h"
+#include "ps/checkpoint_inspect.h"
 #include "ps/testing/one_shard.h"
 
 namespace parley {
@@ -234,6 +241,43 @@ TEST_F(ShardTablesTest, NoRowsAreAddedOverTheMemoryLimit) {
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_THAT(std::string(status.message()), HasSubstr("table rows: tables take"));
   EXPECT_THAT(Pull({0, 1}), ElementsAre(-1, -1, -1, -1));
+}
+
+TEST_F(ShardTablesTest, ADamagedCheckpointIsNotRestored) {
+  const unsigned seed = std::random_device()();
+  SCOPED_TRACE(testing::Message() << "seed " << seed);
+  std::mt19937 random(seed);
+  Start(SpecWithTable(1, false), 1);
+  std::vector<uint64_t> keys(40);
+  std::iota(keys.begin(), keys.end(), 1);
+  ASSERT_TRUE(Push(0, 0, 1, keys, std::vector<float>(80, -1.0f)).ok());
+  ASSERT_TRUE(shard_->Checkpoint(3).ok());
+  std::ostringstream contents;
+  ASSERT_TRUE(InspectCheckpoint(Env::Posix(), shard_->checkpoints(), contents).ok());
+  EXPECT_THAT(contents.str(), HasSubstr("rows   2      FLOAT32  40      320"));
+
+  const std::string path = JoinPath(shard_->checkpoints(), ShardFileName(3, 0, 1));
+  std::string intact;
+  {
+    std::ifstream in(path, std::ios::binary);
+    intact.assign(std::istreambuf_iterator<char>(in), {});
+  }
+  const auto declare = [&](const std::string& bytes) {
+    std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
+    ShardOptions options;
+    options.checkpoint_folder = shard_->checkpoints();
+    shard_->StartWith(options);
+    return shard_->Declare(ManifestFileName(3));
+  };
+  for (int i = 0; i < 60; ++i) {
+    std::string damaged = intact;
+    damaged[random() % damaged.size()] ^= static_cast<char>(1 << random() % 8);
+    EXPECT_EQ(declare(damaged).code(), absl::StatusCode::kDataLoss);
+  }
+  EXPECT_EQ(declare(intact.substr(0, intact.size() - 64)).code(), absl::StatusCode::kDataLoss);
+  ASSERT_TRUE(declare(intact).ok());
+  ASSERT_TRUE(shard_->Join(0).ok());
+  EXPECT_THAT(Pull({1, 40, 41}), ElementsAre(1, 1, 1, 1, 0, 0));
 }
 
 TEST_F(ShardTablesTest, ALogDoesNotKeepThemYet) {

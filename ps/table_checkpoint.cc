@@ -69,6 +69,9 @@ absl::StatusOr<int> MatchTable(const v1::TableSpec& now, const Job& saved) {
   if (now.optimizer().kind_case() != then.optimizer().kind_case()) {
     return differs("kind of optimizer");
   }
+  if ((now.expire_after_rounds() > 0) != (then.expire_after_rounds() > 0)) {
+    return differs("rule whether rows expire");
+  }
   return found;
 }
 

@@ -25,8 +25,10 @@ class RowSlab {
   void Free(uint32_t slot) { free_.push_back(slot); }
 
   size_t row_bytes() const { return row_bytes_; }
-  // Of memory that was touched.
-  size_t bytes() const { return next_ * row_bytes_ + free_.capacity() * sizeof(uint32_t); }
+  // Of the rows that are there, and of what is kept for others.
+  size_t bytes() const {
+    return (next_ - free_.size()) * row_bytes_ + free_.capacity() * sizeof(uint32_t);
+  }
 
  private:
   size_t row_bytes_;

@@ -40,6 +40,7 @@ TablePart::TablePart(const TableLayout* layout, std::vector<uint32_t> virtual_sh
       virtual_shards_(std::move(virtual_shards)),
       index_of_(layout->virtual_shards, 0),
       indices_(virtual_shards_.size()),
+      sightings_(layout->admit_after > 1 ? virtual_shards_.size() : 0),
       slab_(layout->row_bytes) {
   for (size_t i = 0; i < virtual_shards_.size(); ++i) {
     index_of_[virtual_shards_[i]] = static_cast<uint16_t>(i);
@@ -105,14 +106,52 @@ void TablePart::Read(const std::byte* row, uint64_t key, v1::DType dtype, std::b
   ToWire(dtype, values, width, out);
 }
 
-void TablePart::Gather(absl::Span<const uint64_t> keys, absl::Span<const uint32_t> places,
-                       v1::DType dtype, std::byte* out) const {
+bool TablePart::HasExpired(const std::byte* row, int64_t round) const {
+  if (layout_->expire_after == 0) return false;
+  uint32_t stamp;
+  std::memcpy(&stamp, row + layout_->stamp_offset, sizeof(stamp));
+  // Less than 2^32 rounds ago: what has expired is swept sooner.
+  return static_cast<int64_t>(static_cast<uint32_t>(round) - stamp) >= layout_->expire_after;
+}
+
+bool TablePart::Admit(uint64_t key) {
+  if (layout_->admit_after <= 1) return true;
+  const uint64_t mixed = MixKey(key);
+  RowIndex& counts = sightings_[index_of_[VirtualShardOf(mixed, layout_->virtual_shards)]];
+  const uint32_t before = counts.Erase(mixed, key);
+  const uint32_t count = before == RowIndex::kNone ? 1 : before + 1;
+  if (count >= layout_->admit_after) return true;
+  counts.Insert(mixed, key, count, &pool_);
+  return false;
+}
+
+void TablePart::Sweep(int64_t round) {
+  if (layout_->expire_after == 0) return;
+  // Twice in the time that a row has.
+  const int64_t every = std::max<int64_t>(1, layout_->expire_after / 2);
+  std::vector<uint64_t> expired;
+  for (size_t i = 0; i < virtual_shards_.size(); ++i) {
+    const int64_t turn = round + virtual_shards_[i];
+    if (turn % layout_->expire_after == 0 && !sightings_.empty()) sightings_[i].Clear(&pool_);
+    if (turn % every != 0) continue;
+    expired.clear();
+    indices_[i].ForEach([&](uint64_t key, uint32_t slot) {
+      if (HasExpired(slab_.RowAt(slot), round)) expired.push_back(key);
+    });
+    for (const uint64_t key : expired) slab_.Free(indices_[i].Erase(MixKey(key), key));
+    num_rows_ -= expired.size();
+  }
+}
+
+void TablePart::Gather(int64_t round, absl::Span<const uint64_t> keys,
+                       absl::Span<const uint32_t> places, v1::DType dtype, std::byte* out) const {
   const size_t out_bytes = static_cast<size_t>(layout_->width) * WireBytes(dtype);
   const bool as_is = dtype == layout_->dtype;
   FindAll<0>(keys, layout_->value_bytes, [&](size_t begin, std::byte* const* rows) {
     const size_t end = std::min(begin + kBatch, keys.size());
     for (size_t i = begin; i < end; ++i) {
-      const std::byte* const row = rows[i - begin];
+      const std::byte* row = rows[i - begin];
+      if (row != nullptr && HasExpired(row, round)) row = nullptr;
       std::byte* const to = out + (places.empty() ? i : places[i]) * out_bytes;
       if (as_is && row != nullptr) {
         CopyRow(row, out_bytes, to);
@@ -137,18 +176,27 @@ void TablePart::Update(int64_t round, absl::Span<const uint64_t> keys,
   const bool narrow = layout_->dtype != v1::FLOAT32;
   RowOptimizer::Row updates[kBatch];
   std::vector<float> wide(narrow ? kBatch * width : 0);
+  const uint32_t stamp = static_cast<uint32_t>(round);
   FindAll<1>(keys, layout_->row_bytes, [&](size_t begin, std::byte** rows) {
-    const size_t size = std::min(kBatch, keys.size() - begin);
-    for (size_t i = 0; i < size; ++i) {
-      if (rows[i] == nullptr) {
-        rows[i] = AddRow(keys[begin + i]);
-        std::memset(rows[i], 0, layout_->row_bytes);
-        Read(nullptr, keys[begin + i], layout_->dtype, rows[i]);
+    const size_t end = std::min(begin + kBatch, keys.size());
+    size_t size = 0;  // rows that are updated
+    for (size_t i = begin; i < end; ++i) {
+      std::byte* row = rows[i - begin];
+      const bool fresh = row == nullptr || HasExpired(row, round - 1);
+      if (fresh && !Admit(keys[i])) continue;
+      if (row == nullptr) row = AddRow(keys[i]);
+      if (fresh) {
+        std::memset(row, 0, layout_->row_bytes);
+        Read(nullptr, keys[i], layout_->dtype, row);
       }
-      float* const values = narrow ? wide.data() + i * width : reinterpret_cast<float*>(rows[i]);
-      if (narrow) FromWire(layout_->dtype, rows[i], width, values);
-      updates[i] = {values, reinterpret_cast<float*>(rows[i] + layout_->state_offset),
-                    gradients[begin + i]};
+      if (layout_->expire_after > 0) {
+        std::memcpy(row + layout_->stamp_offset, &stamp, sizeof(stamp));
+      }
+      rows[size] = row;
+      float* const values = narrow ? wide.data() + size * width : reinterpret_cast<float*>(row);
+      if (narrow) FromWire(layout_->dtype, row, width, values);
+      updates[size++] = {values, reinterpret_cast<float*>(row + layout_->state_offset),
+                         gradients[i]};
     }
     layout_->optimizer->Update(round, {updates, size});
     if (!narrow) return;
@@ -156,6 +204,7 @@ void TablePart::Update(int64_t round, absl::Span<const uint64_t> keys,
       ToWire(layout_->dtype, updates[i].values, width, rows[i]);
     }
   });
+  Sweep(round);
 }
 
 std::vector<uint64_t> TablePart::KeysOf(uint32_t virtual_shard) const {

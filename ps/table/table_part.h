@@ -22,8 +22,9 @@ namespace parley {
 // Requests come as lists of keys and are looked up in batches: the lines of a batch are asked for
 // before the first of them is read.
 //
-// A row is there from its first Update on. Before, it reads as what the initializer says, so a
-// Gather changes nothing.
+// A row is there from its first Update on (or a later one: TableSpec.admit_after_rounds), and
+// until it expires. Otherwise it reads as what the initializer says, so a Gather changes nothing.
+// When a row that has expired gives its memory back is nobody's concern: it reads as if it had.
 //
 // Thread safety: one writer, or many readers; no locks. `layout` must outlive it.
 class TablePart {
@@ -33,12 +34,13 @@ class TablePart {
 
   // Row i of `out`, `width` elements of `dtype` (net/wire_dtype.h) each, is that of keys[i]; or,
   // where `places` is not empty, row places[i] is. Keys may come more than once; their virtual
-  // shards are here.
-  void Gather(absl::Span<const uint64_t> keys, absl::Span<const uint32_t> places, v1::DType dtype,
-              std::byte* out) const;
+  // shards are here. `round` is the last one that was applied.
+  void Gather(int64_t round, absl::Span<const uint64_t> keys, absl::Span<const uint32_t> places,
+              v1::DType dtype, std::byte* out) const;
 
-  // The table's round, from 1, gives these rows gradients: gradients[i], `width` finite float32, is
-  // that of keys[i]. Keys are distinct and their virtual shards here. Throws std::bad_alloc.
+  // The table's round, from 1 and rising, gives these rows gradients: gradients[i], `width` finite
+  // float32, is that of keys[i]. Keys are distinct and their virtual shards here. Throws
+  // std::bad_alloc.
   void Update(int64_t round, absl::Span<const uint64_t> keys,
               absl::Span<const float* const> gradients);
 
@@ -66,12 +68,21 @@ class TablePart {
   template <int kWrite, typename Use>
   void FindAll(absl::Span<const uint64_t> keys, size_t bytes, Use use) const;
   std::byte* AddRow(uint64_t key);
+  // Whether the row was last updated too long before the end of `round`.
+  bool HasExpired(const std::byte* row, int64_t round) const;
+  // Whether `key`, which has no row, gets one now that another round has named it.
+  bool Admit(uint64_t key);
+  // Frees what has expired by the end of `round`, of the virtual shards whose turn it is.
+  void Sweep(int64_t round);
   void Read(const std::byte* row, uint64_t key, v1::DType dtype, std::byte* out) const;
 
   const TableLayout* layout_;
   std::vector<uint32_t> virtual_shards_;
   std::vector<uint16_t> index_of_;  // by virtual shard of the table: in indices_
   std::vector<RowIndex> indices_;
+  // Of keys without a row, how many rounds have named them, instead of a slot; empty where none are
+  // counted.
+  std::vector<RowIndex> sightings_;
   RowSlab slab_;
   PagePool pool_;
   size_t num_rows_ = 0;

@@ -59,12 +59,14 @@ class Table {
         some.push_back(keys[i]);
         places.push_back(static_cast<uint32_t>(i));
       }
-      parts_[part]->Gather(some, places, v1::FLOAT32, reinterpret_cast<std::byte*>(out.data()));
+      parts_[part]->Gather(round_, some, places, v1::FLOAT32,
+                           reinterpret_cast<std::byte*>(out.data()));
     }
     return out;
   }
 
   void Update(int64_t round, const std::vector<uint64_t>& keys, const std::vector<float>& rows) {
+    round_ = round;
     for (size_t part = 0; part < parts_.size(); ++part) {
       std::vector<uint64_t> some;
       std::vector<const float*> gradients;
@@ -88,6 +90,7 @@ class Table {
   const TableLayout* const layout_;
   const int parts_count_;
   std::vector<std::unique_ptr<TablePart>> parts_;
+  int64_t round_ = 0;  // the last one
 };
 
 // The same with a map, and one row at a time.
@@ -98,8 +101,10 @@ class PlainTable {
   struct Row {
     std::vector<float> values;
     std::vector<float> state;
+    int64_t updated = 0;  // in this round
   };
 
+  // As it is after the round that was Ended last.
   Row RowOf(uint64_t key) const {
     const auto known = rows_.find(key);
     if (known != rows_.end()) return known->second;
@@ -110,11 +115,24 @@ class PlainTable {
     return row;
   }
   void Update(int64_t round, uint64_t key, const float* gradient) {
+    if (rows_.count(key) == 0 && ++sightings_[key] < layout_->admit_after) return;
+    sightings_.erase(key);
     Row row = RowOf(key);
+    row.updated = round;
     const RowOptimizer::Row update = {row.values.data(), row.state.data(), gradient};
     layout_->optimizer->Update(round, {&update, 1});
     Round(&row);
     rows_[key] = row;
+  }
+  void End(int64_t round) {
+    const int64_t time = layout_->expire_after;
+    for (auto row = rows_.begin(); time > 0 && row != rows_.end();) {
+      row = round - row->second.updated >= time ? rows_.erase(row) : std::next(row);
+    }
+    for (auto each = sightings_.begin(); time > 0 && each != sightings_.end();) {
+      const uint32_t shard = VirtualShardOf(MixKey(each->first), layout_->virtual_shards);
+      each = (round + shard) % time == 0 ? sightings_.erase(each) : std::next(each);
+    }
   }
   const std::map<uint64_t, Row>& rows() const { return rows_; }
 
@@ -127,12 +145,13 @@ class PlainTable {
 
   const TableLayout* const layout_;
   std::map<uint64_t, Row> rows_;
+  std::map<uint64_t, uint32_t> sightings_;  // of keys without a row
 };
 
 struct Kind {
   int width;
   std::string dtype;
-  std::string optimizer;
+  std::string optimizer;  // and what else the spec says
 };
 
 class TablePartTest : public ::testing::TestWithParam<Kind> {};
@@ -159,6 +178,7 @@ TEST_P(TablePartTest, DoesWhatAMapDoes) {
       gradients[random() % 2000] = gradient;
     }
     for (const auto& [key, gradient] : gradients) plain.Update(round, key, gradient.data());
+    plain.End(round);
     for (Table* table : tables) {
       std::vector<uint64_t> keys;
       for (const auto& each : gradients) keys.push_back(each.first);
@@ -168,7 +188,11 @@ TEST_P(TablePartTest, DoesWhatAMapDoes) {
         rows.insert(rows.end(), gradients[key].begin(), gradients[key].end());
       }
       table->Update(round, keys, rows);
-      ASSERT_EQ(table->num_rows(), plain.rows().size());
+      // Those that have expired may not be swept yet.
+      if (layout.expire_after <= 1) {
+        ASSERT_EQ(table->num_rows(), plain.rows().size());
+      }
+      ASSERT_GE(table->num_rows(), plain.rows().size());
     }
     std::vector<uint64_t> asked;
     for (size_t i = random() % 200; i > 0; --i) asked.push_back(random() % 2500);
@@ -178,7 +202,6 @@ TEST_P(TablePartTest, DoesWhatAMapDoes) {
       expected.insert(expected.end(), values.begin(), values.end());
     }
     for (Table* table : tables) ASSERT_EQ(table->Gather(asked), expected);
-    for (Table* table : tables) ASSERT_EQ(table->num_rows(), plain.rows().size());
   }
 }
 
@@ -189,7 +212,8 @@ TEST_P(TablePartTest, ARestoredTableGoesOnAlike) {
   std::vector<uint64_t> keys(500);
   std::iota(keys.begin(), keys.end(), 1000);
   const std::vector<float> gradients(keys.size() * static_cast<size_t>(layout.width), 0.3f);
-  table.Update(1, keys, gradients);
+  // Enough for all to be admitted.
+  for (int64_t round = 1; round <= 5; ++round) table.Update(round, keys, gradients);
   for (const auto& part : table.parts()) {
     for (const uint32_t shard : part->virtual_shards()) {
       const std::vector<uint64_t> saved = part->KeysOf(shard);
@@ -201,8 +225,8 @@ TEST_P(TablePartTest, ARestoredTableGoesOnAlike) {
     }
   }
   EXPECT_EQ(restored.num_rows(), keys.size());
-  table.Update(2, keys, gradients);
-  restored.Update(2, keys, gradients);
+  table.Update(6, keys, gradients);
+  restored.Update(6, keys, gradients);
   EXPECT_EQ(restored.Gather(keys), table.Gather(keys));
   EXPECT_EQ(table.parts()[table.PartOf(7)]->FindRow(7), nullptr);
 }
@@ -212,7 +236,12 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(Kind{1, "FLOAT32", "sgd {}"}, Kind{16, "FLOAT32", "adagrad {}"},
                       Kind{10, "FLOAT32", "rowwise_adagrad {}"}, Kind{33, "FLOAT32", "adam {}"},
                       Kind{7, "BFLOAT16", "lazy_adam {}"}, Kind{8, "BFLOAT16", "adagrad {}"},
-                      Kind{4, "FLOAT32", "ftrl { l1: 0.01 }"}));
+                      Kind{4, "FLOAT32", "ftrl { l1: 0.01 }"},
+                      Kind{3, "FLOAT32", "adam {} } expire_after_rounds: 1 #"},
+                      Kind{5, "BFLOAT16", "adam {} } expire_after_rounds: 6 #"},
+                      Kind{6, "FLOAT32", "adagrad {} } admit_after_rounds: 2 #"},
+                      Kind{2, "FLOAT32",
+                           "sgd {} } expire_after_rounds: 9 admit_after_rounds: 3 #"}));
 
 TEST(TablePartGatherTest, AnswersInNarrowTypes) {
   const TableLayout layout = LayoutOf(Spec(5, "FLOAT32", "sgd {}"));
@@ -223,9 +252,24 @@ TEST(TablePartGatherTest, AnswersInNarrowTypes) {
   for (const v1::DType dtype : {v1::BFLOAT16, v1::FLOAT16}) {
     std::vector<std::byte> expected(20), got(20);
     ToWire(dtype, wide.data(), wide.size(), expected.data());
-    table.parts()[0]->Gather(keys, {}, dtype, got.data());
+    table.parts()[0]->Gather(1, keys, {}, dtype, got.data());
     EXPECT_EQ(got, expected);
   }
+}
+
+TEST(TablePartMemoryTest, WhatHasExpiredGivesItsMemoryToOthers) {
+  const TableLayout layout = LayoutOf(Spec(4, "FLOAT32", "sgd {} } expire_after_rounds: 4 #"));
+  Table table(&layout, 1);
+  const std::vector<float> gradients(1000 * 4, 0.1f);
+  size_t most = 0;
+  for (int64_t round = 1; round <= 60; ++round) {
+    std::vector<uint64_t> keys(1000);
+    std::iota(keys.begin(), keys.end(), static_cast<uint64_t>(round) * 1000);
+    table.Update(round, keys, gradients);
+    ASSERT_LE(table.num_rows(), 7000u);
+    if (round == 20) most = table.parts()[0]->memory();
+  }
+  EXPECT_LT(table.parts()[0]->memory(), most * 5 / 4);
 }
 
 TEST(TablePartMemoryTest, ARowTakesUnder40BytesBeyondItsData) {
