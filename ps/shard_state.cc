@@ -83,14 +83,16 @@ absl::Status ShardState::CheckSender(int worker, uint64_t incarnation, absl::Tim
         absl::StrCat(options_.task, ": worker:", worker, " has not joined the job"));
   }
   state.last_heard = std::max(state.last_heard, now);
-  if (state.silent) {
-    state.silent = false;
-    heard_[worker] = 1;
-    for (Block& block : blocks_) {
-      if (!block.policy->AwaitsSilent(block.scheduled)) LevelWithSlowest(block, worker);
-    }
-  }
   return failure_;
+}
+
+void ShardState::ComeBack(int worker) {
+  if (!workers_[worker].silent) return;
+  workers_[worker].silent = false;
+  heard_[worker] = 1;
+  for (Block& block : blocks_) {
+    if (!block.policy->AwaitsSilent(block.scheduled)) LevelWithSlowest(block, worker);
+  }
 }
 
 bool ShardState::NeedsEveryWorker() const {
@@ -175,12 +177,12 @@ void ShardState::Admit(uint64_t token, int worker, uint64_t incarnation, absl::T
     const bool was_released = state.silent && !block.policy->AwaitsSilent(block.scheduled);
     if (state.presence == Presence::kLeft || was_released) LevelWithSlowest(block, worker);
   }
+  state.silent = state.silent || state.presence == Presence::kLeft;
   state.presence = Presence::kLive;
   state.incarnation = incarnation;
   state.last_heard = now;
-  state.silent = false;
   member_[worker] = 1;
-  heard_[worker] = 1;
+  heard_[worker] = !state.silent;
 
   int64_t step = std::numeric_limits<int64_t>::max();  // a shard without blocks has no say
   for (const Block& block : blocks_) {

@@ -182,8 +182,10 @@ class ShardState {
     uint64_t incarnation = 0;
     absl::Time last_heard = absl::InfinitePast();
     SequenceWindow sequences;
-    int waiting = 0;            // requests
-    bool silent = false;        // a Tick has found its lease ended, and nothing was heard since
+    int waiting = 0;  // requests
+    // Its lease had ended, or it had left, and it has not pulled since: from then on it is awaited
+    // again, not from a mere sign of life on.
+    bool silent = false;
     absl::Duration waited_for;  // see ShardNumbers
   };
 
@@ -250,6 +252,8 @@ class ShardState {
   // Raises all clocks in the block to that of the furthest worker.
   void LevelWithFurthest(Block& block);
   void FindSilent(absl::Time now, Actions* actions);
+  // Of a worker that pulls.
+  void ComeBack(int worker);
   // Called with each event: when no Tick came in time, this process was stopped or starved, and
   // cannot know who was silent meanwhile.
   void ForgiveOwnSilence(absl::Time now);

@@ -169,6 +169,21 @@ TEST(SynchronousTest, AWorkerStartedAgainAfterItsLeaseJoinsWhereTheOthersAre) {
   EXPECT_EQ(cluster.answers[again].step, 3);
 }
 
+TEST(SynchronousTest, OneThatWasSilentIsAwaitedFromItsNextPullOn) {
+  ShardStateCluster cluster(2, SynchronousPolicy());
+  cluster.JoinAll();
+  cluster.Advance(absl::Seconds(5));
+  cluster.Heartbeat(0);
+  cluster.Advance(absl::Seconds(5));
+  cluster.Heartbeat(1);  // its line may bring no more than that for a while
+  EXPECT_TRUE(cluster.StatusOf(cluster.PushPull(0, 0)).ok());
+  cluster.Pull(1, 1);
+  const uint64_t token = cluster.PushPull(0, 1);
+  EXPECT_FALSE(cluster.Answered(token));
+  cluster.PushPull(1, 1);
+  EXPECT_TRUE(cluster.StatusOf(token).ok());
+}
+
 TEST(SynchronousTest, ABarrierDoesNotWaitForASilentWorker) {
   ShardStateCluster cluster(2, SynchronousPolicy());
   cluster.JoinAll();
@@ -359,6 +374,7 @@ TEST(BoundedStalenessTest, OneThatComesBackStartsWhereTheSlowestIs) {
   const uint64_t join = cluster.Join(1, 2);
   ASSERT_TRUE(cluster.StatusOf(join).ok());
   EXPECT_EQ(cluster.answers[join].step, 7);
+  cluster.Pull(1, 7);
   EXPECT_TRUE(cluster.StatusOf(cluster.PushPull(0, 7)).ok());
   EXPECT_FALSE(cluster.Answered(cluster.PushPull(0, 8)));
 }

@@ -123,6 +123,7 @@ ShardState::Actions ShardState::HandlePushPull(PushPull request, absl::Time now)
     answer(status, {});
     return actions;
   }
+  if (!request.pulls.empty()) ComeBack(request.worker);
   Worker& worker = workers_[request.worker];
   if (worker.waiting >= kMaxWaitingPerWorker) {
     answer(absl::ResourceExhaustedError(

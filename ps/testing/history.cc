@@ -139,11 +139,11 @@ class Checker {
     }
   }
 
-  void Hear(int worker, absl::Time time) {
-    WorkerState& state = workers_[worker];
-    state.heard = time;
-    if (!state.silent) return;
-    state.silent = false;
+  void Hear(int worker, absl::Time time) { workers_[worker].heard = time; }
+  // It pulls.
+  void ComeBack(int worker) {
+    if (!workers_[worker].silent) return;
+    workers_[worker].silent = false;
     LevelWithSlowest(worker, /*all=*/false);
   }
 
@@ -190,6 +190,7 @@ class Checker {
 
   void TakeAsked(const HistoryEvent& event) {
     Hear(event.worker, event.time);
+    if (event.pulls) ComeBack(event.worker);
     Request request;
     request.worker = event.worker;
     request.deadline = event.deadline;
@@ -292,7 +293,8 @@ class Checker {
       LevelWithSlowest(request.worker, /*all=*/false);
     }
     state.joined = true;
-    state.left = state.silent = false;
+    state.silent = state.silent || state.left;
+    state.left = false;
     state.incarnation = request.incarnation;
     state.heard = event.time;
     std::optional<int64_t> least;
