@@ -24,7 +24,7 @@ class CopyPlace {
   // the next one.
   virtual bool TookOver() const = 0;
 
-  // A task to keep a new copy. UNAVAILABLE: there is none now.
+  // A task to keep a new copy. NOT_FOUND: there is none now. UNAVAILABLE: that is not known.
   virtual absl::StatusOr<std::shared_ptr<ParameterServer>> Choose() = 0;
   // Whether that task's process has ended, for all that can be seen.
   virtual bool IsGone() = 0;

@@ -29,7 +29,7 @@ absl::StatusOr<std::shared_ptr<ParameterServer>> EtcdCopyPlace::Choose() {
     address_ = address;
     return options_.channel(absl::StrCat("ps:", task), address);
   }
-  return absl::UnavailableError("no other ps task is there to keep a copy");
+  return absl::NotFoundError("no other ps task is there to keep a copy");
 }
 
 bool EtcdCopyPlace::IsGone() {

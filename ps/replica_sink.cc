@@ -144,7 +144,10 @@ void ReplicaSink::Run() {
       items.clear();
     }
     next_attempt = options_.env->Now() + kTryAgainAfter;
-    if (!alone_ && IsOverdue()) {
+    // Where nobody is there to have the next copy, there is nothing to wait for.
+    const bool hopeless =
+        absl::IsNotFound(status) && hurries_from_ != absl::InfiniteFuture() && stream_ == 0;
+    if (!alone_ && (hopeless || IsOverdue())) {
       const absl::Status stopped = StopWaiting(status);
       if (absl::IsAborted(stopped)) return BeSuperseded(stopped);
       if (stopped.ok()) {

@@ -27,9 +27,10 @@ namespace parley {
 // has it, and has every block, and the job knows of it (CopyPlace::SetInSync).
 //
 // When the copy is not there, or was lost, it is filled anew: the books, then, as `fill` brings
-// them, the blocks, among the changes. A copy that cannot be had for `patience`, or for kHurry when
-// its task is gone or the shard was taken over, is done without: then changes count as kept at
-// once, and it is tried again and again in the background.
+// them, the blocks, among the changes. A copy that cannot be had for `patience` is done without:
+// then changes count as kept at once, and it is tried again and again in the background. When its
+// task is gone, or the shard was taken over, it is done without after kHurry, or when no task is
+// there to have it.
 //
 // Invariant: from before the job may know of the copy until it is known that it does not, nothing
 // is kept that the copy does not have.
