@@ -81,6 +81,11 @@ class Link : public LocalConnection::Handler {
     }
     connection_.Close();
   }
+  // From now on it does not matter what the task reads.
+  void Abandon() {
+    MutexLock lock(&mutex_);
+    abandoned_ = true;
+  }
 
   bool ended() {
     MutexLock lock(&mutex_);
@@ -157,6 +162,7 @@ class Link : public LocalConnection::Handler {
     std::map<uint64_t, Waiting> waiting;
     std::map<uint64_t, Payload> held;
     bool ours;  // our end was closed
+    bool abandoned;
     {
       MutexLock lock(&releaser_->mutex);
       releaser_->connection = nullptr;
@@ -164,11 +170,12 @@ class Link : public LocalConnection::Handler {
     {
       MutexLock lock(&mutex_);
       ended_ = true;
+      abandoned = abandoned_;
       ours = absl::IsCancelled(reason) && !lost_;
       waiting.swap(waiting_);
       held.swap(held_);
     }
-    if (!held.empty()) {
+    if (!held.empty() && !abandoned) {
       pollfd end = {peer_.get(), POLLIN, 0};
       const bool gone = peer_.valid() && !ours && poll(&end, 1, kEndMs) == 1;
       if (!gone) KeepForEver(std::move(held));
@@ -246,6 +253,7 @@ class Link : public LocalConnection::Handler {
   Mutex mutex_;
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
   bool lost_ ABSL_GUARDED_BY(mutex_) = false;
+  bool abandoned_ ABSL_GUARDED_BY(mutex_) = false;
   uint64_t next_id_ ABSL_GUARDED_BY(mutex_) = 1;
   AnnouncedSegments segments_ ABSL_GUARDED_BY(mutex_);
   std::map<uint64_t, Waiting> waiting_ ABSL_GUARDED_BY(mutex_);
@@ -289,6 +297,10 @@ class Links {
       lost_ = true;
     }
     for (const std::unique_ptr<Link>& link : links_) link->Lose();
+  }
+
+  void Abandon() {
+    for (const std::unique_ptr<Link>& link : links_) link->Abandon();
   }
 
   // False, with nothing taken, when a link has ended.
@@ -420,6 +432,10 @@ class LocalChannel final : public ForwardingParameterServer {
     const std::shared_ptr<Links> links = CurrentLinks();
     if (links != nullptr && links->PushPull(&request, payload, &done)) return;
     remote_->PushPull(std::move(request), std::move(payload), std::move(done));
+  }
+  void Abandon() override {
+    const std::shared_ptr<Links> links = CurrentLinks();
+    if (links != nullptr) links->Abandon();
   }
 
  private:

@@ -397,6 +397,28 @@ TEST(LocalChannelTest, ClosingEndsWhatWaits) {
   EXPECT_EQ(answer.Wait().status().code(), absl::StatusCode::kCancelled);
 }
 
+TEST(LocalChannelTest, MemoryLentToATaskThatIsAbandonedComesBackThoughItLives) {
+  for (const bool abandoned : {false, true}) {
+    PuppetParameterServer server;
+    server.Hold();
+    Local local(&server);
+    const std::shared_ptr<std::byte> buffer = local.ours->Allocate(1000).value();
+    std::memset(buffer.get(), 1, 1000);
+    const auto probe = std::make_shared<int>(0);
+    Payload payload;
+    payload.Append(buffer.get(), 1000, probe);
+    v1::PushPullRequest request;
+    request.set_wait_ms(30'000);
+    PendingAnswer<PushPullReply> answer;
+    local.client()->PushPull(request, std::move(payload), answer.Done());
+    ASSERT_TRUE(server.AwaitCalls(1));
+    if (abandoned) local.client()->Abandon();
+    local.CloseChannel();
+    EXPECT_EQ(answer.Wait().status().code(), absl::StatusCode::kCancelled);
+    EXPECT_EQ(probe.use_count() == 1, abandoned);
+  }
+}
+
 TEST(LocalChannelTest, ATaskElsewhereIsReachedTheOtherWayUnlessSharedMemoryIsRequired) {
   PuppetParameterServer server;
   for (const bool required : {false, true}) {

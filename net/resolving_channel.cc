@@ -159,7 +159,10 @@ class ResolvingChannel final : public ParameterServer {
         }
         place = current_;
       }
-      for (const std::shared_ptr<Place>& each : over) each->server.reset();
+      for (const std::shared_ptr<Place>& each : over) {
+        each->server->Abandon();
+        each->server.reset();
+      }
       if (!place->lost) {
         pause = kFirstPause;
         continue;
