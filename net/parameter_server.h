@@ -54,8 +54,8 @@ class ParameterServer {
   virtual void GetStatus(v1::GetStatusRequest request, Done<v1::GetStatusResponse> done) = 0;
 
   // What was asked here, and is not answered, is asked elsewhere: the shard is there now, and what
-  // this one makes of it does not matter. So memory that was lent with requests need not be kept for
-  // it when the channel is destroyed.
+  // this one makes of it does not matter. So memory that was lent with requests need not be kept
+  // for it when the channel is destroyed.
   virtual void Abandon() {}
 
   // Between ps tasks; one that keeps no copies of others has neither.
