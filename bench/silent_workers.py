@@ -45,16 +45,20 @@ class Rounds:
     def __init__(self, address):
         self.address = address
         self.lock = threading.Lock()
-        self.rounds, self.silence = 0, {}
+        self.rounds, self.clocks = 0, {}
         self.last, self.longest_gap = time.monotonic(), 0.0
-        threading.Thread(target=self.watch, daemon=True).start()
+        self.ending = threading.Event()
+        self.thread = threading.Thread(target=self.watch, daemon=True)
+        self.thread.start()
+
+    def end(self):
+        self.ending.set()
+        self.thread.join()
 
     def watch(self):
-        while True:
+        while not self.ending.is_set():
             text = urllib.request.urlopen(f"http://{self.address}/metrics", timeout=20).read().decode()
             rounds = sum(float(value) for value in re.findall(r"^parley_shard_rounds_applied_total(?:{[^}]*})? (\S+)$", text, re.M))
-            silence = {int(worker): float(value) for worker, value in
-                       re.findall(r'^parley_shard_worker_silence_seconds{[^}]*worker="(\d+)"[^}]*} (\S+)$', text, re.M)}
             clocks = {int(worker): float(value) for worker, value in
                       re.findall(r'^parley_shard_worker_clock_steps{[^}]*worker="(\d+)"[^}]*} (\S+)$', text, re.M)}
             with self.lock:
@@ -62,7 +66,7 @@ class Rounds:
                 self.longest_gap = max(self.longest_gap, now - self.last)
                 if rounds != self.rounds:
                     self.rounds, self.last = rounds, now
-                self.silence, self.clocks = silence, clocks
+                self.clocks = clocks
             time.sleep(0.01)
 
     def reset(self):
@@ -138,6 +142,7 @@ def run(options, link, seed):
             print(json.dumps({"benchmark": "silent_workers", "case": how, "figure": round(max(gaps), 3), "unit": "s", "limit_name": "lease + 1 s",
                               "limit": limit, "ratio": round(max(gaps) / limit, 3), "times": len(gaps),
                               "median": round(sorted(gaps)[len(gaps) // 2], 3)}), flush=True)
+    rounds.end()
     for task in workers + [third, shard]:
         task.process.kill()
         task.process.wait()
