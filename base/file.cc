@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/crc32c.h"
+#include "base/planted_bug.h"
 #include "base/status.h"
 
 namespace parley {
@@ -79,10 +80,12 @@ absl::Status AtomicFile::PadTo(size_t alignment) {
 }
 
 absl::Status AtomicFile::Commit() {
-  PARLEY_RETURN_IF_ERROR(file_->Sync());
+  const bool syncs = !PARLEY_PLANTED_BUG("file_renamed_before_it_is_synced");
+  if (syncs) PARLEY_RETURN_IF_ERROR(file_->Sync());
   PARLEY_RETURN_IF_ERROR(file_->Close());
   PARLEY_RETURN_IF_ERROR(env_->RenameFile(temporary_path_, path_));
   renamed_ = true;
+  if (PARLEY_PLANTED_BUG("folder_not_synced_after_rename")) return absl::OkStatus();
   return env_->SyncFolder(FolderOf(path_));
 }
 

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/planted_bug.h"
 #include "base/status.h"
 
 namespace parley {
@@ -25,6 +26,7 @@ absl::StatusOr<std::shared_ptr<ShardLeadership>> ShardLeadership::Take(
   EtcdTransaction take;
   take.conditions = {IsAt(leader_key, seen.leader.has_value() ? seen.leader->mod_revision : 0),
                      IsAt(copies_key, seen.copies.has_value() ? seen.copies->mod_revision : 0)};
+  if (PARLEY_PLANTED_BUG("takes_over_with_an_old_copy")) take.conditions.pop_back();
   take.puts = {{leader_key, FormatLeader(taken->Leader()), lease->id()},
                {copies_key, FormatCopies(copies), 0}};
   const absl::StatusOr<EtcdTransactionResult> result = taken->options_.etcd->Transact(take);
@@ -59,6 +61,7 @@ ShardLeader ShardLeadership::Leader() const {
 
 bool ShardLeadership::MaySpeak() const {
   MutexLock lock(&mutex_);
+  if (PARLEY_PLANTED_BUG("leadership_never_ends")) return true;
   return !ended_ && lease_ != nullptr && lease_->IsHeld();
 }
 

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/planted_bug.h"
 #include "ps/record_sink.h"
 
 namespace parley {
@@ -30,6 +31,7 @@ class BothSinks final : public RecordSink {
       }
     };
     first_->Append(records, one);
+    if (PARLEY_PLANTED_BUG("one_of_two_sinks_is_enough")) one();
     second_->Append(std::move(records), one);
   }
 

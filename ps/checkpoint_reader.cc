@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/crc32c.h"
+#include "base/planted_bug.h"
 #include "base/status.h"
 #include "net/checkpoint_folder.h"
 #include "ps/checkpoint_format.h"
@@ -167,7 +168,8 @@ absl::Status CopyFromFile(const CheckpointIndex::File& file, const SourcesOfFile
     }
   }
   PARLEY_RETURN_IF_ERROR(read_to(file.file->size(), skip));
-  if (crc == file.crc32c) return absl::OkStatus();
+  if (crc == file.crc32c || PARLEY_PLANTED_BUG("checkpoint_checksum_not_checked"))
+    return absl::OkStatus();
   return absl::DataLossError(absl::StrCat(file.path, ": its checksum does not agree"));
 }
 

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
+#include "base/planted_bug.h"
 #include "base/status.h"
 #include "net/checkpoint_folder.h"
 #include "ps/checkpoint_format.h"
@@ -35,7 +36,7 @@ absl::StatusOr<v1::ShardHeader> MakeHeader(const Job& job, int shard, int64_t st
     block->set_version(version);
     block->set_num_slots(static_cast<int>(saved.cut.slots.size()));
     if (saved.cut.rate_factor != 1) block->set_rate_factor(saved.cut.rate_factor);
-    if (saved.clocks.empty()) {
+    if (saved.clocks.empty() || PARLEY_PLANTED_BUG("checkpoint_forgets_the_clocks")) {
       for (int i = 0; i < job.spec().num_workers(); ++i) block->add_clocks(version);
     } else {
       for (const int64_t clock : saved.clocks) block->add_clocks(clock);
@@ -82,7 +83,7 @@ absl::StatusOr<v1::Manifest::ShardFile> WriteShard(Env* env, const std::string& 
                                                    absl::Span<const SavedTable> tables) {
   PARLEY_ASSIGN_OR_RETURN(v1::ShardHeader header, MakeHeader(job, shard, step, blocks));
   PARLEY_RETURN_IF_ERROR(AddTables(job, step, tables, &header));
-  header.set_log_id(log.log_id);
+  header.set_log_id(PARLEY_PLANTED_BUG("checkpoint_forgets_its_log") ? 0 : log.log_id);
   header.set_log_segment(log.segment);
   PARLEY_ASSIGN_OR_RETURN(const std::string head, EncodeShardHeader(header));
   PARLEY_RETURN_IF_ERROR(env->CreateFolders(folder));
@@ -94,7 +95,9 @@ absl::StatusOr<v1::Manifest::ShardFile> WriteShard(Env* env, const std::string& 
   for (const SavedBlock& saved : blocks) {
     PARLEY_RETURN_IF_ERROR(AppendArray(saved.cut.values.span(), file.get()));
     for (const FloatBuffer& slot : saved.cut.slots) {
-      PARLEY_RETURN_IF_ERROR(AppendArray(slot.span(), file.get()));
+      const bool forgets = PARLEY_PLANTED_BUG("checkpoint_without_slots");
+      PARLEY_RETURN_IF_ERROR(
+          AppendArray(forgets ? saved.cut.values.span() : slot.span(), file.get()));
     }
   }
   for (const SavedTable& table : tables) {

@@ -4,6 +4,7 @@
 
 #include "absl/time/time.h"
 #include "base/file.h"
+#include "base/planted_bug.h"
 #include "base/status.h"
 #include "glog/logging.h"
 #include "ps/log_format.h"
@@ -118,7 +119,8 @@ absl::Status LogWriter::Keep(absl::Span<Item> items) {
     const int64_t before = bytes_;
     PARLEY_RETURN_IF_ERROR(WhenThereIsRoom([&] { return AppendRecords(items); }));
     const absl::Time started = options_.env->Now();
-    const absl::Status synced = file_->Sync();
+    absl::Status synced = PARLEY_PLANTED_BUG("log_not_synced") ? absl::OkStatus() : file_->Sync();
+    if (PARLEY_PLANTED_BUG("failed_sync_retried") && !synced.ok()) synced = file_->Sync();
     if (!synced.ok()) return Annotate(absl::DataLossError(synced.message()), "the log");
     if (options_.synced) options_.synced(options_.env->Now() - started, bytes_ - before);
   }
@@ -152,6 +154,7 @@ absl::Status LogWriter::AppendRecords(absl::Span<const Item> items) {
     bytes_ = bytes;
     return status;
   }
+  if (PARLEY_PLANTED_BUG("half_a_record_left_behind")) return status;
   const absl::Status truncated = file_->Truncate(durable);
   return truncated.ok() ? status : absl::DataLossError(truncated.message());
 }
@@ -161,6 +164,9 @@ absl::Status LogWriter::Begin(uint64_t segment, int64_t previous_bytes) {
   v1::LogRecord::Begin* const begin = record.record.mutable_begin();
   *begin->mutable_books() = books_.ToProto();
   begin->mutable_books()->MergeFrom(identity_);
+  for (v1::Books::Worker& worker : *begin->mutable_books()->mutable_workers()) {
+    if (PARLEY_PLANTED_BUG("log_forgets_what_was_taken")) worker.clear_taken();
+  }
   begin->set_segment(segment);
   begin->set_previous_bytes(static_cast<uint64_t>(previous_bytes));
   const std::string head = EncodeLogRecord(record.record, record.payload);
@@ -169,7 +175,8 @@ absl::Status LogWriter::Begin(uint64_t segment, int64_t previous_bytes) {
   PARLEY_ASSIGN_OR_RETURN(file_, options_.env->NewWritableFile(path));
   PARLEY_RETURN_IF_ERROR(file_->Append(head.data(), head.size()));
   absl::Status synced = file_->Sync();
-  if (synced.ok()) synced = options_.env->SyncFolder(options_.folder);
+  const bool syncs_folder = !PARLEY_PLANTED_BUG("new_segment_without_its_folder_synced");
+  if (synced.ok() && syncs_folder) synced = options_.env->SyncFolder(options_.folder);
   if (!synced.ok()) return Annotate(absl::DataLossError(synced.message()), "the log");
   bytes_ = static_cast<int64_t>(head.size());
   return absl::OkStatus();
@@ -179,6 +186,7 @@ absl::Status LogWriter::WhenThereIsRoom(absl::FunctionRef<absl::Status()> attemp
   bool was_full = false;
   for (;;) {
     const absl::Status status = attempt();
+    if (PARLEY_PLANTED_BUG("full_disk_acknowledged")) return absl::OkStatus();
     if (!absl::IsResourceExhausted(status)) {
       if (was_full && status.ok()) options_.full(absl::OkStatus());
       return status;

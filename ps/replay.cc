@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "base/planted_bug.h"
 
 namespace parley {
 
@@ -38,7 +39,9 @@ v1::LogRecord::BlockState StateOf(uint32_t number, const Block& block, Payload* 
   state.set_rate_factor(cut->rate_factor);
   payload->Append(cut->values.values.get(), cut->values.size * sizeof(float), cut);
   for (const FloatBuffer& slot : cut->slots) {
-    payload->Append(slot.data(), slot.size() * sizeof(float), cut);
+    payload->Append(
+        PARLEY_PLANTED_BUG("copy_has_no_slots") ? cut->values.values.get() : slot.data(),
+        slot.size() * sizeof(float), cut);
   }
   return state;
 }

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/planted_bug.h"
 #include "base/random_id.h"
 #include "base/status.h"
 #include "glog/logging.h"
@@ -127,7 +128,9 @@ void ReplicaSink::Run() {
         status = StopWaiting(absl::UnavailableError("its next copy takes a while"));
       }
       if (status.ok()) {
-        if (in_sync_ || !waits_) RunHeld();
+        if (in_sync_ || !waits_ ||
+            PARLEY_PLANTED_BUG("acknowledged_while_the_copy_is_being_filled"))
+          RunHeld();
         continue;
       }
     }
@@ -185,7 +188,9 @@ absl::Status ReplicaSink::BecomeInSync() {
 
 absl::Status ReplicaSink::StopWaiting(const absl::Status& because) {
   if (!waits_) return absl::OkStatus();
-  if (may_be_known_) PARLEY_RETURN_IF_ERROR(options_.place->SetInSync(0));
+  if (may_be_known_ && !PARLEY_PLANTED_BUG("goes_on_alone_without_saying_so")) {
+    PARLEY_RETURN_IF_ERROR(options_.place->SetInSync(0));
+  }
   LOG(ERROR) << options_.task << ": it goes on without a copy: " << because.message();
   may_be_known_ = false;
   in_sync_ = false;

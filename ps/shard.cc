@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/machine_memory.h"
+#include "base/planted_bug.h"
 #include "base/status.h"
 
 namespace parley {
@@ -30,7 +31,9 @@ ShardOptions WithDefaults(ShardOptions options) {
 
 }  // namespace
 
-absl::Time Shard::Now() const { return options_.env->Now(); }
+absl::Time Shard::Now() const {
+  return PARLEY_PLANTED_BUG("leases_on_the_wall_clock") ? absl::Now() : options_.env->Now();
+}
 
 absl::Time Shard::DeadlineIn(int64_t wait_ms) const {
   return Now() + absl::Milliseconds(std::max<int64_t>(0, wait_ms));
@@ -497,7 +500,8 @@ void Shard::Take(v1::PushPullRequest request, Payload payload, int64_t help,
           // time.
           const uint32_t number = declared->numbers[block];
           const BlockSnapshot snapshot =
-              pull_step < declared->job.LockstepRounds(declared->job.blocks()[number].parameter)
+              pull_step < declared->job.LockstepRounds(declared->job.blocks()[number].parameter) &&
+                      !PARLEY_PLANTED_BUG("restarted_worker_sees_a_later_version")
                   ? source.SnapshotAt(pull_step)
                   : source.Snapshot();
           if (declared->CompensatesDelay(number)) declared->pulled->Keep(worker, block, snapshot);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/planted_bug.h"
 
 namespace parley {
 namespace {
@@ -121,6 +122,7 @@ absl::Status ShardBooks::TakeMember(const v1::LogRecord::Member& member) {
     worker.taken.clear();
     worker.oldest_sequence = 1;
     for (Block& block : blocks_) {
+      if (PARLEY_PLANTED_BUG("books_forget_the_steps_of_an_earlier_start")) break;
       block.taken_below[index] = std::max(block.taken_below[index], block.clocks[index]);
     }
   }
@@ -149,7 +151,8 @@ absl::Status ShardBooks::TakeRound(const v1::LogRecord::Round& round) {
   for (const v1::LogRecord::Contribution& part : round.contributions()) {
     const size_t index = static_cast<size_t>(part.worker());
     Worker& worker = workers_[index];
-    if (part.incarnation() != worker.incarnation) {
+    if (part.incarnation() != worker.incarnation &&
+        !PARLEY_PLANTED_BUG("books_mistake_an_earlier_start_for_this_one")) {
       // Of an earlier one, whose gradient stood in the open round when the new one came.
       block.taken_below[index] = std::max(block.taken_below[index], block.clocks[index]);
       continue;

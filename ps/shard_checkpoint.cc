@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/planted_bug.h"
 #include "base/status.h"
 #include "ps/checkpoint_reader.h"
 #include "ps/checkpoint_writer.h"
@@ -116,7 +117,8 @@ void Shard::PostCut(Declared* declared, const std::shared_ptr<CheckpointCut>& cu
         cut->blocks[i].cut = declared->blocks[i]->Cut();
         if (cut->missing.fetch_sub(1, std::memory_order_acq_rel) > 1) return;
         // A checkpoint must not have rounds that the log may yet lose.
-        if (declared->sink == nullptr) return write();
+        if (declared->sink == nullptr || PARLEY_PLANTED_BUG("checkpoint_has_what_the_log_may_lose"))
+          return write();
         declared->sink->Append({}, write);
       });
     });
@@ -126,6 +128,8 @@ void Shard::PostCut(Declared* declared, const std::shared_ptr<CheckpointCut>& cu
 void Shard::WriteCut(Declared* declared, CheckpointCut* cut) {
   const absl::Time began = Now();
   RemoveOldSegments(declared);
+  if (PARLEY_PLANTED_BUG("log_truncated_before_the_checkpoint") && declared->log)
+    declared->log->RemoveBefore(cut->log_segment);
   ShardLogPlace log;
   if (declared->log != nullptr) log = {declared->log->log_id(), cut->log_segment};
   std::vector<SavedTable> tables;

@@ -167,6 +167,22 @@ TEST(ShardLogTest, ACheckpointTakesThePlaceOfWhatWasWrittenBefore) {
   EXPECT_EQ(task.Pull(step), values);
 }
 
+// Whose push was taken before the oldest segment that is left, the segment's books know.
+TEST(ShardLogTest, WhatWasTakenBeforeACheckpointIsNotTakenAgain) {
+  OneShard task(OneShardSpec(1, /*synchronous=*/false));
+  ASSERT_TRUE(task.Start().ok());
+  ASSERT_TRUE(task.Declare().ok());
+  ASSERT_TRUE(task.Join(0).ok());
+  ASSERT_TRUE(task.Push(0, 0, 1, 1).ok());
+  for (int64_t step = 1; step <= 3; ++step) ASSERT_TRUE(task.Checkpoint(step).ok());
+  ASSERT_TRUE(task.Push(0, 1, 2, 1, {0}).ok());
+  EXPECT_GT(task.Segments().front(), LogSegmentName(1));
+  const std::vector<float> values = task.Pull();
+  ASSERT_TRUE(task.Start().value());
+  EXPECT_TRUE(task.Push(0, 0, 1, 1).ok());
+  EXPECT_EQ(task.Pull(), values);
+}
+
 TEST(ShardLogTest, AJobThatBeganFromACheckpointDoesSoAgain) {
   OneShard task(OneShardSpec(1, /*synchronous=*/true));
   ASSERT_TRUE(task.Start().ok());
@@ -260,7 +276,9 @@ TEST(ShardLogTest, AFullDiskRefusesPushesUntilThereIsRoom) {
   // Until the log has found out, a push is taken, and waits.
   uint64_t sequence = 3;
   absl::Status refused;
+  const absl::Time patience = Env::Posix()->Now() + absl::Seconds(30);
   do {
+    ASSERT_LT(Env::Posix()->Now(), patience);
     refused = task.Push(0, 2, sequence++, 1, {0}, /*wait_ms=*/0);
     ASSERT_FALSE(refused.ok());
   } while (absl::IsDeadlineExceeded(refused));

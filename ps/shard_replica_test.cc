@@ -2,6 +2,7 @@
 // state back, over a wire that loses answers, breaks, and comes back.
 
 #include <chrono>
+#include <future>
 #include <memory>
 #include <random>
 #include <string>
@@ -130,6 +131,26 @@ TEST_F(ShardReplicaTest, WithoutItsStandbyAShardGoesOnAloneUntilItIsBack) {
   Start(&shard);
   Push(&shard, step - 1);
   EXPECT_EQ(shard.Pull(step), values);
+}
+
+TEST_F(ShardReplicaTest, WithALogTooTheCopyIsAwaitedAndByCheckpoints) {
+  OneShard shard(OneShardSpec(1, /*synchronous=*/false));
+  ShardOptions options;
+  options.standby = wire_;
+  options.standby_patience = absl::Minutes(1);
+  options.log_folder = shard.log_folder();
+  options.checkpoint_folder = shard.checkpoints();
+  shard.StartWith(std::move(options));
+  ASSERT_TRUE(shard.Declare().ok());
+  ASSERT_TRUE(shard.Join(0).ok());
+  wire_->ConnectTo(nullptr);
+  auto push = shard.BeginPush(0, 0, 1, 0.25f, {0, 1, 2});
+  auto checkpoint = std::async(std::launch::async, [&] { return shard.Checkpoint(1); });
+  EXPECT_EQ(push.wait_for(std::chrono::milliseconds(200)), std::future_status::timeout);
+  EXPECT_EQ(checkpoint.wait_for(std::chrono::milliseconds(200)), std::future_status::timeout);
+  wire_->ConnectTo(NewStandby());
+  EXPECT_TRUE(push.get().ok());
+  EXPECT_TRUE(checkpoint.get().ok());
 }
 
 TEST_F(ShardReplicaTest, AnEarlierStartOfTheTaskIsHeardNoMore) {

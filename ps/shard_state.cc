@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "absl/strings/str_cat.h"
+#include "base/planted_bug.h"
 
 namespace parley {
 namespace {
@@ -45,13 +46,15 @@ void ShardState::Restore(const ShardBooks& books, absl::Time now) {
     const ShardBooks::Worker& from = books.workers()[worker];
     Worker& to = workers_[worker];
     to.incarnation = from.incarnation;
-    to.sequences.Restore(from.taken, from.oldest_sequence);
+    if (!PARLEY_PLANTED_BUG("applied_twice_after_a_restart")) {
+      to.sequences.Restore(from.taken, from.oldest_sequence);
+    }
     if (from.presence == v1::Books::LIVE) {
       to.presence = Presence::kLive;
       to.last_heard = now;
     } else if (from.presence == v1::Books::LEFT) {
       to.presence = Presence::kLeft;
-      member_[worker] = heard_[worker] = 0;
+      member_[worker] = heard_[worker] = PARLEY_PLANTED_BUG("who_left_is_awaited_after_a_restart");
     }
     for (size_t block = 0; block < blocks_.size(); ++block) {
       blocks_[block].taken_below[worker] = books.blocks()[block].taken_below[worker];
@@ -70,7 +73,7 @@ absl::Status ShardState::CheckSender(int worker, uint64_t incarnation, absl::Tim
   }
   ForgiveOwnSilence(now);
   Worker& state = workers_[worker];
-  if (incarnation < state.incarnation) {
+  if (incarnation < state.incarnation && !PARLEY_PLANTED_BUG("superseded_incarnation_heard")) {
     return absl::AbortedError(absl::StrCat(options_.task, ": worker:", worker,
                                            ": a newer task with this index has taken over"));
   }
@@ -166,6 +169,7 @@ void ShardState::Admit(uint64_t token, int worker, uint64_t incarnation, absl::T
                 actions);
     state.sequences = SequenceWindow();
     for (Block& block : blocks_) {
+      if (PARLEY_PLANTED_BUG("restarted_worker_taken_twice")) break;
       const WorkerInRound& in_round = block.workers[worker];
       block.taken_below[worker] =
           std::max(block.taken_below[worker], in_round.pushed ? in_round.step + 1 : in_round.clock);
@@ -211,7 +215,7 @@ void ShardState::LevelWithFurthest(Block& block) {
 
 void ShardState::ForgiveOwnSilence(absl::Time now) {
   const absl::Duration late = now - (last_tick_ + TickEvery());
-  if (late < TickEvery()) return;
+  if (late < TickEvery() || PARLEY_PLANTED_BUG("blames_others_for_its_own_silence")) return;
   if (last_tick_ > absl::InfinitePast()) {
     for (Worker& worker : workers_) worker.last_heard = std::min(now, worker.last_heard + late);
   }
@@ -221,6 +225,7 @@ void ShardState::ForgiveOwnSilence(absl::Time now) {
 void ShardState::FindSilent(absl::Time now, Actions* actions) {
   bool found = false;
   for (size_t worker = 0; worker < workers_.size(); ++worker) {
+    if (PARLEY_PLANTED_BUG("lease_never_ends")) break;
     Worker& state = workers_[worker];
     if (state.presence != Presence::kLive || state.silent ||
         now < state.last_heard + options_.lease) {

@@ -4,12 +4,14 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/planted_bug.h"
 #include "base/status.h"
 #include "ps/shard_state.h"
 
 namespace parley {
 RoundSnapshot ShardState::SnapshotOf(const Block& block) const {
-  const bool all = block.policy->AwaitsSilent(block.scheduled);
+  const bool all = block.policy->AwaitsSilent(block.scheduled) &&
+                   !PARLEY_PLANTED_BUG("silent_worker_not_awaited");
   return {block.scheduled, block.workers, all ? member_ : heard_};
 }
 
@@ -61,7 +63,8 @@ SequenceWindow::Answer ShardState::TakePushes(PushPull& request, Actions* action
       ++duplicate_;
       continue;
     }
-    if (block.policy->IsLate(SnapshotOf(block), request.step, push.base_version)) {
+    if (block.policy->IsLate(SnapshotOf(block), request.step, push.base_version) &&
+        !PARLEY_PLANTED_BUG("late_gradient_applied")) {
       taken.dropped = true;
       ++dropped_;
       worker.clock = std::max(worker.clock, request.step + 1);
@@ -102,6 +105,8 @@ void ShardState::CloseIfComplete(size_t index, absl::Duration* waited, Actions* 
     in_round.pushed = false;
     in_round.clock = std::max(in_round.clock, in_round.step + 1);
   }
+  if (PARLEY_PLANTED_BUG("gradients_summed_in_another_order"))
+    std::reverse(round.gradients.begin(), round.gradients.end());
   if (block.skipped) round.gradients.clear();
   block.skipped = false;
   const int phase = block.policy->PhaseOf(block.scheduled);
@@ -140,15 +145,20 @@ ShardState::Actions ShardState::HandlePushPull(PushPull request, absl::Time now)
         return actions;
       }
       taken = earlier->taken;
+      if (PARLEY_PLANTED_BUG("repeated_push_gets_a_fresh_answer"))
+        taken.assign(taken.size(), TakenPush());
       duplicate_ += static_cast<int64_t>(request.pushes.size());
-    } else if (worker.sequences.IsTooOld(request.sequence)) {
+    } else if (worker.sequences.IsTooOld(request.sequence) &&
+               !PARLEY_PLANTED_BUG("old_sequence_number_taken_for_new")) {
       answer(absl::FailedPreconditionError(absl::StrCat(Who(request.worker, request.step),
                                                         ": sequence number ", request.sequence,
                                                         " is too old or 0")),
              {});
       return actions;
     } else {
-      if (!refuses_pushes_.ok()) {  // and not remembered: it may come again
+      const bool refuses =
+          !refuses_pushes_.ok() && !PARLEY_PLANTED_BUG("full_disk_refuses_nothing");
+      if (refuses) {  // and not remembered: it may come again
         answer(Annotate(refuses_pushes_, Who(request.worker, request.step)), {});
         return actions;
       }
@@ -172,8 +182,9 @@ ShardState::Actions ShardState::HandlePushPull(PushPull request, absl::Time now)
   std::vector<std::pair<size_t, int64_t>> rounds;  // blocks, and what they must have applied
   for (size_t i = 0; i < request.pushes.size(); ++i) {
     const Block& block = blocks_[request.pushes[i].block];
-    const int64_t round =
-        options_.acknowledges_applied ? taken[i].round : block.scheduled - kMaxUnapplied;
+    const bool waits =
+        options_.acknowledges_applied && !PARLEY_PLANTED_BUG("acknowledged_before_the_log");
+    const int64_t round = waits ? taken[i].round : block.scheduled - kMaxUnapplied;
     if (block.applied < round) rounds.emplace_back(request.pushes[i].block, round);
   }
   waiting.blocks = request.pulls.size() + rounds.size();

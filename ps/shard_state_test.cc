@@ -16,11 +16,15 @@ using ::testing::IsEmpty;
 TEST(ShardStateTest, ARepeatedPushGetsTheFirstAnswerAndIsNotAppliedAgain) {
   ShardStateCluster cluster(1, AsynchronousPolicy());
   cluster.JoinAll();
-  const uint64_t first = cluster.PushPull(0, 0, true, 9);
-  const uint64_t again = cluster.PushPull(0, 0, true, 9);
+  cluster.PushPull(0, 0, true, 8);
+  cluster.base_version = 0;
+  const uint64_t first = cluster.PushPull(0, 1, true, 9);
+  EXPECT_EQ(cluster.answers[first].taken[0].staleness, 1);
+  cluster.PushPull(0, 2, true, 10);
+  const uint64_t again = cluster.PushPull(0, 1, true, 9);
   EXPECT_TRUE(cluster.StatusOf(again).ok());
   EXPECT_EQ(cluster.answers[first].taken, cluster.answers[again].taken);
-  EXPECT_EQ(cluster.rounds[0].size(), 1u);
+  EXPECT_EQ(cluster.rounds[0].size(), 3u);
 }
 
 TEST(ShardStateTest, ARefusedPushIsRefusedAgain) {

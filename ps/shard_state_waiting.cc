@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "base/planted_bug.h"
 #include "ps/shard_state.h"
 
 namespace parley {
@@ -60,7 +61,8 @@ void ShardState::ReviewBarriers(Actions* actions) {
     bool complete = true;
     for (size_t worker = 0; worker < workers_.size(); ++worker) {
       if (AwaitedInBarriers(worker) && present.count(static_cast<int>(worker)) == 0) {
-        complete = false;
+        complete =
+            PARLEY_PLANTED_BUG("barrier_opens_one_short") && present.size() + 1 == workers_.size();
       }
     }
     if (!complete) continue;
@@ -73,7 +75,7 @@ void ShardState::ReviewBarriers(Actions* actions) {
 // Waiting.
 
 void ShardState::AddWaiting(uint64_t token, Waiting waiting) {
-  deadlines_.emplace(waiting.deadline, token);
+  if (!PARLEY_PLANTED_BUG("deadline_forgotten")) deadlines_.emplace(waiting.deadline, token);
   if (waiting.kind == Kind::kJoin) {
     joins_.insert(token);  // a newcomer's, which does not count as the holder's
   } else {

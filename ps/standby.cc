@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/machine_memory.h"
+#include "base/planted_bug.h"
 #include "base/status.h"
 #include "net/job.h"
 #include "net/norm_plan.h"
@@ -97,7 +98,7 @@ absl::optional<ShardCopy> Standby::Release(int shard, uint64_t term) {
   absl::optional<ShardCopy> taken;
   RunOnThread([&] {
     Kept& kept = kept_[shard];
-    kept.term = std::max(kept.term, term);
+    if (!PARLEY_PLANTED_BUG("earlier_leader_not_fenced_off")) kept.term = std::max(kept.term, term);
     kept.frozen = false;
     kept.filling = nullptr;
     if (kept.whole != nullptr) {
@@ -126,11 +127,11 @@ absl::StatusOr<v1::ReplicateResponse> Standby::Take(const v1::ReplicateRequest& 
     return absl::InvalidArgumentError(absl::StrCat(who, ": no such shard or stream"));
   }
   Kept& kept = kept_[request.shard()];
-  if (request.term() < kept.term) {
+  if (request.term() < kept.term && !PARLEY_PLANTED_BUG("superseded_term_acknowledged")) {
     return absl::AbortedError(
         absl::StrCat(who, ": another task has taken over, of term ", kept.term));
   }
-  if (kept.frozen) {
+  if (kept.frozen && !PARLEY_PLANTED_BUG("copy_changes_while_it_is_taken_over")) {
     return absl::UnavailableError(absl::StrCat(who, ": this task is about to take over"));
   }
   kept.term = request.term();
@@ -160,7 +161,7 @@ absl::StatusOr<v1::ReplicateResponse> Standby::Take(const v1::ReplicateRequest& 
   });
   if (&copy == &kept.filling && copy->IsWhole()) kept.whole = std::move(kept.filling);
   v1::ReplicateResponse response;
-  response.set_complete(of_stream(kept.whole));
+  response.set_complete(of_stream(kept.whole) || PARLEY_PLANTED_BUG("copy_whole_before_it_is"));
   response.set_keeper(options_.start);
   MutexLock lock(&mutex_);
   seen_[request.shard()] = seen;
@@ -216,11 +217,13 @@ absl::Status Standby::TakeRecords(const v1::ReplicateRequest& request, const Pay
     }
     const Payload part = reader.Take(request.payload_bytes(i));
     const uint64_t number = request.first() + static_cast<uint64_t>(i);
-    if (number < copy->next) continue;  // it is there
+    const bool is_there = number < copy->next;
+    if (is_there && (number == 0 || !PARLEY_PLANTED_BUG("standby_takes_a_record_twice"))) continue;
     if (record.has_block_state()) {
       const size_t index = copy->Find(record.block_state().block());
       if (index == copy->blocks.size() ||
-          record.block_state().version() != copy->books.blocks()[index].version) {
+          (record.block_state().version() != copy->books.blocks()[index].version &&
+           !PARLEY_PLANTED_BUG("state_of_a_block_out_of_its_turn"))) {
         return absl::DataLossError("the state of a block does not follow");
       }
       PARLEY_ASSIGN_OR_RETURN(
@@ -261,6 +264,9 @@ absl::StatusOr<ParameterServer::FetchReplicaReply> Standby::Give(
   if (request.piece() == 0) {
     *reply.response.mutable_books() = kept.whole->books.ToProto();
     reply.response.mutable_books()->MergeFrom(kept.whole->identity);
+    for (v1::Books::Worker& worker : *reply.response.mutable_books()->mutable_workers()) {
+      if (PARLEY_PLANTED_BUG("copy_forgets_what_was_taken")) worker.clear_taken();
+    }
     return reply;
   }
   const size_t index = static_cast<size_t>(request.piece() - 1);

@@ -1,6 +1,7 @@
 #include "ps/policies/synchronous.h"
 
 #include "absl/strings/str_cat.h"
+#include "base/planted_bug.h"
 
 namespace parley {
 namespace {
@@ -26,6 +27,7 @@ class Synchronous final : public Policy {
   }
 
   bool IsComplete(const RoundSnapshot& round) const override {
+    if (PARLEY_PLANTED_BUG("round_closed_without_a_live_worker")) return true;
     for (size_t worker = 0; worker < round.workers.size(); ++worker) {
       if (round.awaited[worker] && !round.workers[worker].pushed) return false;
     }
