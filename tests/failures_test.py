@@ -52,21 +52,21 @@ class FailuresTest(job.JobTest):
 
     def test_a_missing_worker_is_named(self):
         _, hosts = self.start_ps(1, 2)
-        chief = self.start_worker(hosts, 0, 2, *LONG, "--timeout=2s")
+        chief = self.start_worker(hosts, 0, 2, *LONG, "--timeout=5s")
         self.expect_failure(chief, "worker:1 (has not joined)")
 
     def test_a_killed_worker_is_named(self):
         _, hosts = self.start_ps(2, 2)
-        chief = self.start_worker(hosts, 0, 2, *LONG, "--timeout=2s")
-        other = self.start_worker(hosts, 1, 2, *LONG, "--timeout=2s")
+        chief = self.start_worker(hosts, 0, 2, *LONG, "--timeout=5s")
+        other = self.start_worker(hosts, 1, 2, *LONG, "--timeout=5s")
         chief.wait_for("progress: ")
         other.signal(signal.SIGKILL)
         self.expect_failure(chief, "worker:1 (last heard")
 
     def test_a_stopped_worker_is_named(self):
         _, hosts = self.start_ps(1, 2)
-        chief = self.start_worker(hosts, 0, 2, *LONG, "--timeout=2s")
-        other = self.start_worker(hosts, 1, 2, *LONG, "--timeout=2s")
+        chief = self.start_worker(hosts, 0, 2, *LONG, "--timeout=5s")
+        other = self.start_worker(hosts, 1, 2, *LONG, "--timeout=5s")
         chief.wait_for("progress: ")
         other.signal(signal.SIGSTOP)
         self.expect_failure(chief, "worker:1 (last heard")
@@ -83,14 +83,14 @@ class FailuresTest(job.JobTest):
 
     def test_a_killed_shard_is_named(self):
         servers, hosts = self.start_ps(2, 1)
-        worker = self.start_worker(hosts, 0, 1, *LONG, "--timeout=3s")
+        worker = self.start_worker(hosts, 0, 1, *LONG, "--timeout=5s")
         worker.wait_for("progress: ")
         servers[1].signal(signal.SIGKILL)
         self.expect_failure(worker, "ps:1")
 
     def test_a_stopped_shard_is_named(self):
         servers, hosts = self.start_ps(2, 1)
-        worker = self.start_worker(hosts, 0, 1, *LONG, "--timeout=3s")
+        worker = self.start_worker(hosts, 0, 1, *LONG, "--timeout=5s")
         worker.wait_for("progress: ")
         servers[1].signal(signal.SIGSTOP)
         self.expect_failure(worker, "ps:1")
