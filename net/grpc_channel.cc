@@ -30,8 +30,6 @@ namespace {
 
 // Longer waits are of no use, and gRPC's clock would overflow.
 constexpr int64_t kMaxWaitMs = int64_t{24} * 3600 * 1000;
-// How long to ask why a task was not reached. gRPC answers from memory.
-constexpr absl::Duration kProbeTimeout = absl::Milliseconds(500);
 
 gpr_timespec DeadlineAfter(absl::Duration timeout) {
   return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
@@ -49,7 +47,6 @@ struct Request {
   const char* method;  // "PushPull"
   Connection* connection;
   absl::Duration timeout;
-  bool wait_for_ready = false;
 };
 
 // One call on its way. Held by its GrpcChannel until it is over.
@@ -60,7 +57,6 @@ class Call {
   Call(const Request& request, const grpc::ByteBuffer& message, OnAnswer on_answer)
       : request_(request), message_(message), on_answer_(std::move(on_answer)) {
     context_.set_deadline(DeadlineAfter(request.timeout));
-    context_.set_wait_for_ready(request.wait_for_ready);
   }
 
   // `queue` then brings the call back, for which somebody calls Over.
@@ -177,10 +173,10 @@ class GrpcChannel : public ParameterServer {
   }
 
   void Declare(v1::DeclareRequest request, Done<v1::DeclareResponse> done) override {
-    Send(Control("Declare", request.wait_ms(), /*wait_for_ready=*/true), request, std::move(done));
+    Send(Control("Declare", request.wait_ms()), request, std::move(done));
   }
   void Join(v1::JoinRequest request, Done<v1::JoinResponse> done) override {
-    Send(Control("Join", request.wait_ms(), /*wait_for_ready=*/true), request, std::move(done));
+    Send(Control("Join", request.wait_ms()), request, std::move(done));
   }
   void Heartbeat(v1::HeartbeatRequest request, Done<v1::HeartbeatResponse> done) override {
     Send(Control("Heartbeat"), request, std::move(done));
@@ -245,8 +241,8 @@ class GrpcChannel : public ParameterServer {
   absl::Duration Timeout(int64_t wait_ms) const {
     return absl::Milliseconds(std::clamp<int64_t>(wait_ms, 0, kMaxWaitMs)) + options_.grace;
   }
-  Request Control(const char* method, int64_t wait_ms = 0, bool wait_for_ready = false) const {
-    return {method, connections_[0].get(), Timeout(wait_ms), wait_for_ready};
+  Request Control(const char* method, int64_t wait_ms = 0) const {
+    return {method, connections_[0].get(), Timeout(wait_ms)};
   }
 
   // Requests that only push, and those that only pull, keep to a half of the connections each: else
@@ -351,7 +347,8 @@ class GrpcChannel : public ParameterServer {
     switch (status.code()) {
       case absl::StatusCode::kDeadlineExceeded:
         if (request.connection->channel->GetState(false) != GRPC_CHANNEL_READY) {
-          return ExplainNotReached(request, what, std::move(done));
+          return done(absl::UnavailableError(absl::StrCat(what, "not reached within ",
+                                                          absl::FormatDuration(request.timeout))));
         }
         return done(absl::DeadlineExceededError(
             absl::StrCat(what, "no answer within ", absl::FormatDuration(request.timeout))));
@@ -362,25 +359,6 @@ class GrpcChannel : public ParameterServer {
       default:
         return done(absl::Status(status.code(), absl::StrCat(what, status.message())));
     }
-  }
-
-  // A call that waited for a connection ends without a reason; one that does not wait is told it at
-  // once.
-  void ExplainNotReached(const Request& request, const std::string& what, OnMessage done) {
-    const std::string not_reached =
-        absl::StrCat(what, "not reached within ", absl::FormatDuration(request.timeout));
-    if (request.connection->channel->GetState(false) != GRPC_CHANNEL_TRANSIENT_FAILURE) {
-      return done(absl::UnavailableError(absl::StrCat(not_reached, ": no connection came about")));
-    }
-    const absl::StatusOr<grpc::ByteBuffer> empty = EncodeMessage(v1::GetStatusRequest(), Payload());
-    if (!empty.ok()) return done(absl::UnavailableError(not_reached));
-    StartCall(
-        {"GetStatus", request.connection, kProbeTimeout}, *empty,
-        [not_reached, done = std::move(done)](Call*, const grpc::Status& status) mutable {
-          done(absl::UnavailableError(absl::StrCat(
-              not_reached, status.error_code() == grpc::UNAVAILABLE ? ": " : ", but reached later",
-              status.error_code() == grpc::UNAVAILABLE ? status.error_message() : "")));
-        });
   }
 
   const std::string who_;  // "ps:1 at localhost:1234"
