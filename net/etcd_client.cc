@@ -84,11 +84,10 @@ bool IsOfTheWay(const absl::Status& status) {
   return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status);
 }
 
-}  // namespace
-
-class EtcdClient::Impl {
+// Calls to the endpoints.
+class Calls {
  public:
-  Impl(const std::vector<std::string>& addresses, EtcdClientOptions options) : options_(options) {
+  Calls(const std::vector<std::string>& addresses, EtcdClientOptions options) : options_(options) {
     for (const std::string& address : addresses) {
       endpoints_.push_back(std::make_unique<Endpoint>(address));
     }
@@ -174,27 +173,27 @@ class EtcdClient::Impl {
   absl::flat_hash_set<grpc::ClientContext*> calls_ ABSL_GUARDED_BY(mutex_);  // under way
 };
 
-absl::StatusOr<std::unique_ptr<EtcdClient>> EtcdClient::Create(const std::string& endpoints,
-                                                               EtcdClientOptions options) {
-  const std::vector<std::string> addresses = absl::StrSplit(endpoints, ',');
-  for (const std::string& address : addresses) {
-    const size_t colon = address.rfind(':');
-    int port = 0;
-    if (colon == std::string::npos || colon == 0 || address.find('/') != std::string::npos ||
-        !absl::SimpleAtoi(address.substr(colon + 1), &port) || port < 1 || port > 65535) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("etcd's endpoint \"", address, "\" is not host:port"));
-    }
-  }
-  return std::unique_ptr<EtcdClient>(
-      new EtcdClient(std::make_unique<Impl>(addresses, std::move(options))));
-}
+class GrpcEtcdClient final : public EtcdClient {
+ public:
+  GrpcEtcdClient(const std::vector<std::string>& addresses, EtcdClientOptions options)
+      : calls_(addresses, options) {}
 
-EtcdClient::EtcdClient(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-EtcdClient::~EtcdClient() = default;
-void EtcdClient::Cancel() { impl_->Cancel(); }
+  absl::StatusOr<EtcdRange> List(const std::string& prefix) override;
+  absl::StatusOr<EtcdRange> Get(const std::string& key) override;
+  absl::Status Put(const EtcdWrite& write) override;
+  absl::StatusOr<int64_t> Delete(const std::string& key) override;
+  absl::StatusOr<int64_t> DeletePrefix(const std::string& prefix) override;
+  absl::StatusOr<EtcdTransactionResult> Transact(const EtcdTransaction& transaction) override;
+  absl::StatusOr<bool> AwaitChange(const std::string& prefix, int64_t revision,
+                                   absl::Duration timeout) override;
+  absl::StatusOr<EtcdGrant> GrantLease(absl::Duration ttl) override;
+  absl::StatusOr<absl::Duration> KeepLeaseAlive(int64_t id, absl::Duration timeout) override;
+  absl::Status RevokeLease(int64_t id) override;
+  void Cancel() override { calls_.Cancel(); }
 
-namespace {
+ private:
+  Calls calls_;
+};
 
 absl::StatusOr<EtcdRange> ReadRange(const absl::Status& status, const pb::RangeResponse& response) {
   PARLEY_RETURN_IF_ERROR(status);
@@ -204,63 +203,61 @@ absl::StatusOr<EtcdRange> ReadRange(const absl::Status& status, const pb::RangeR
   return range;
 }
 
-}  // namespace
-
-absl::StatusOr<EtcdRange> EtcdClient::List(const std::string& prefix) {
+absl::StatusOr<EtcdRange> GrpcEtcdClient::List(const std::string& prefix) {
   if (prefix.empty()) return absl::InvalidArgumentError("etcd: List without a prefix");
   pb::RangeRequest request;
   request.set_key(prefix);
   request.set_range_end(RangeEnd(prefix));
   pb::RangeResponse response;
   const absl::Status status =
-      impl_->Do(absl::StrCat("List ", prefix), impl_->timeout(), /*once=*/false,
+      calls_.Do(absl::StrCat("List ", prefix), calls_.timeout(), /*once=*/false,
                 [&](Endpoint* endpoint, grpc::ClientContext* context) {
                   return endpoint->kv.Range(context, request, &response);
                 });
   return ReadRange(status, response);
 }
 
-absl::StatusOr<EtcdRange> EtcdClient::Get(const std::string& key) {
+absl::StatusOr<EtcdRange> GrpcEtcdClient::Get(const std::string& key) {
   pb::RangeRequest request;
   request.set_key(key);
   pb::RangeResponse response;
-  const absl::Status status = impl_->Do(absl::StrCat("Get ", key), impl_->timeout(), /*once=*/false,
+  const absl::Status status = calls_.Do(absl::StrCat("Get ", key), calls_.timeout(), /*once=*/false,
                                         [&](Endpoint* endpoint, grpc::ClientContext* context) {
                                           return endpoint->kv.Range(context, request, &response);
                                         });
   return ReadRange(status, response);
 }
 
-absl::Status EtcdClient::Put(const EtcdWrite& write) {
+absl::Status GrpcEtcdClient::Put(const EtcdWrite& write) {
   pb::PutRequest request;
   request.set_key(write.key);
   request.set_value(write.value);
   request.set_lease(write.lease);
   pb::PutResponse response;
-  return impl_->Do(absl::StrCat("Put ", write.key), impl_->timeout(), /*once=*/false,
+  return calls_.Do(absl::StrCat("Put ", write.key), calls_.timeout(), /*once=*/false,
                    [&](Endpoint* endpoint, grpc::ClientContext* context) {
                      return endpoint->kv.Put(context, request, &response);
                    });
 }
 
-absl::StatusOr<int64_t> EtcdClient::Delete(const std::string& key) {
+absl::StatusOr<int64_t> GrpcEtcdClient::Delete(const std::string& key) {
   pb::DeleteRangeRequest request;
   request.set_key(key);
   pb::DeleteRangeResponse response;
-  PARLEY_RETURN_IF_ERROR(impl_->Do(absl::StrCat("Delete ", key), impl_->timeout(), /*once=*/false,
+  PARLEY_RETURN_IF_ERROR(calls_.Do(absl::StrCat("Delete ", key), calls_.timeout(), /*once=*/false,
                                    [&](Endpoint* endpoint, grpc::ClientContext* context) {
                                      return endpoint->kv.DeleteRange(context, request, &response);
                                    }));
   return response.deleted();
 }
 
-absl::StatusOr<int64_t> EtcdClient::DeletePrefix(const std::string& prefix) {
+absl::StatusOr<int64_t> GrpcEtcdClient::DeletePrefix(const std::string& prefix) {
   if (prefix.empty()) return absl::InvalidArgumentError("etcd: DeletePrefix without a prefix");
   pb::DeleteRangeRequest request;
   request.set_key(prefix);
   request.set_range_end(RangeEnd(prefix));
   pb::DeleteRangeResponse response;
-  PARLEY_RETURN_IF_ERROR(impl_->Do(absl::StrCat("DeletePrefix ", prefix), impl_->timeout(),
+  PARLEY_RETURN_IF_ERROR(calls_.Do(absl::StrCat("DeletePrefix ", prefix), calls_.timeout(),
                                    /*once=*/false,
                                    [&](Endpoint* endpoint, grpc::ClientContext* context) {
                                      return endpoint->kv.DeleteRange(context, request, &response);
@@ -268,7 +265,7 @@ absl::StatusOr<int64_t> EtcdClient::DeletePrefix(const std::string& prefix) {
   return response.deleted();
 }
 
-absl::StatusOr<EtcdTransactionResult> EtcdClient::Transact(const EtcdTransaction& transaction) {
+absl::StatusOr<EtcdTransactionResult> GrpcEtcdClient::Transact(const EtcdTransaction& transaction) {
   pb::TxnRequest request;
   for (const EtcdCondition& condition : transaction.conditions) {
     pb::Compare* const compare = request.add_compare();
@@ -294,15 +291,15 @@ absl::StatusOr<EtcdTransactionResult> EtcdClient::Transact(const EtcdTransaction
   for (const EtcdWrite& write : transaction.puts) absl::StrAppend(&what, " ", write.key);
   for (const std::string& key : transaction.deletes) absl::StrAppend(&what, " -", key);
   pb::TxnResponse response;
-  PARLEY_RETURN_IF_ERROR(impl_->Do(what, impl_->timeout(), /*once=*/true,
+  PARLEY_RETURN_IF_ERROR(calls_.Do(what, calls_.timeout(), /*once=*/true,
                                    [&](Endpoint* endpoint, grpc::ClientContext* context) {
                                      return endpoint->kv.Txn(context, request, &response);
                                    }));
   return EtcdTransactionResult{response.succeeded(), response.header().revision()};
 }
 
-absl::StatusOr<bool> EtcdClient::AwaitChange(const std::string& prefix, int64_t revision,
-                                             absl::Duration timeout) {
+absl::StatusOr<bool> GrpcEtcdClient::AwaitChange(const std::string& prefix, int64_t revision,
+                                                 absl::Duration timeout) {
   if (prefix.empty()) return absl::InvalidArgumentError("etcd: AwaitChange without a prefix");
   pb::WatchRequest request;
   request.mutable_create_request()->set_key(prefix);
@@ -310,7 +307,7 @@ absl::StatusOr<bool> EtcdClient::AwaitChange(const std::string& prefix, int64_t 
   request.mutable_create_request()->set_start_revision(revision + 1);
   bool watching = false;
   bool changed = false;
-  const absl::Status status = impl_->Do(
+  const absl::Status status = calls_.Do(
       absl::StrCat("AwaitChange ", prefix), timeout, /*once=*/true,
       [&](Endpoint* endpoint, grpc::ClientContext* context) {
         const auto stream = endpoint->watch.Watch(context);
@@ -338,25 +335,25 @@ absl::StatusOr<bool> EtcdClient::AwaitChange(const std::string& prefix, int64_t 
   return changed;
 }
 
-absl::StatusOr<EtcdGrant> EtcdClient::GrantLease(absl::Duration ttl) {
+absl::StatusOr<EtcdGrant> GrpcEtcdClient::GrantLease(absl::Duration ttl) {
   pb::LeaseGrantRequest request;
   const int64_t seconds =
       absl::ToInt64Seconds(absl::Ceil(std::min(ttl, kLongestWait), absl::Seconds(1)));
   request.set_ttl(std::max<int64_t>(1, seconds));
   pb::LeaseGrantResponse response;
-  PARLEY_RETURN_IF_ERROR(impl_->Do("GrantLease", impl_->timeout(), /*once=*/false,
+  PARLEY_RETURN_IF_ERROR(calls_.Do("GrantLease", calls_.timeout(), /*once=*/false,
                                    [&](Endpoint* endpoint, grpc::ClientContext* context) {
                                      return endpoint->lease.LeaseGrant(context, request, &response);
                                    }));
   return EtcdGrant{response.id(), absl::Seconds(response.ttl())};
 }
 
-absl::StatusOr<absl::Duration> EtcdClient::KeepLeaseAlive(int64_t id, absl::Duration timeout) {
+absl::StatusOr<absl::Duration> GrpcEtcdClient::KeepLeaseAlive(int64_t id, absl::Duration timeout) {
   pb::LeaseKeepAliveRequest request;
   request.set_id(id);
   pb::LeaseKeepAliveResponse response;
   const std::string what = absl::StrCat("KeepLeaseAlive ", absl::Hex(id));
-  PARLEY_RETURN_IF_ERROR(impl_->Do(what, timeout, /*once=*/false,
+  PARLEY_RETURN_IF_ERROR(calls_.Do(what, timeout, /*once=*/false,
                                    [&](Endpoint* endpoint, grpc::ClientContext* context) {
                                      const auto stream = endpoint->lease.LeaseKeepAlive(context);
                                      stream->Write(request);
@@ -371,14 +368,31 @@ absl::StatusOr<absl::Duration> EtcdClient::KeepLeaseAlive(int64_t id, absl::Dura
   return absl::Seconds(response.ttl());
 }
 
-absl::Status EtcdClient::RevokeLease(int64_t id) {
+absl::Status GrpcEtcdClient::RevokeLease(int64_t id) {
   pb::LeaseRevokeRequest request;
   request.set_id(id);
   pb::LeaseRevokeResponse response;
-  return impl_->Do(absl::StrCat("RevokeLease ", absl::Hex(id)), impl_->timeout(), /*once=*/false,
+  return calls_.Do(absl::StrCat("RevokeLease ", absl::Hex(id)), calls_.timeout(), /*once=*/false,
                    [&](Endpoint* endpoint, grpc::ClientContext* context) {
                      return endpoint->lease.LeaseRevoke(context, request, &response);
                    });
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<EtcdClient>> EtcdClient::Create(const std::string& endpoints,
+                                                               EtcdClientOptions options) {
+  const std::vector<std::string> addresses = absl::StrSplit(endpoints, ',');
+  for (const std::string& address : addresses) {
+    const size_t colon = address.rfind(':');
+    int port = 0;
+    if (colon == std::string::npos || colon == 0 || address.find('/') != std::string::npos ||
+        !absl::SimpleAtoi(address.substr(colon + 1), &port) || port < 1 || port > 65535) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("etcd's endpoint \"", address, "\" is not host:port"));
+    }
+  }
+  return std::unique_ptr<EtcdClient>(new GrpcEtcdClient(addresses, options));
 }
 
 }  // namespace parley

@@ -80,47 +80,44 @@ class EtcdClient {
   // `endpoints`: "host:port,host:port". INVALID_ARGUMENT when it is not. Connects to nobody.
   static absl::StatusOr<std::unique_ptr<EtcdClient>> Create(const std::string& endpoints,
                                                             EtcdClientOptions options = {});
-  ~EtcdClient();
+  virtual ~EtcdClient() = default;
   EtcdClient(const EtcdClient&) = delete;
   EtcdClient& operator=(const EtcdClient&) = delete;
 
   // The keys that begin with `prefix`, not empty; or the one key, an empty range when there is
   // none.
-  absl::StatusOr<EtcdRange> List(const std::string& prefix);
-  absl::StatusOr<EtcdRange> Get(const std::string& key);
+  virtual absl::StatusOr<EtcdRange> List(const std::string& prefix) = 0;
+  virtual absl::StatusOr<EtcdRange> Get(const std::string& key) = 0;
 
   // Writes, whatever was there.
-  absl::Status Put(const EtcdWrite& write);
+  virtual absl::Status Put(const EtcdWrite& write) = 0;
   // Returns how many keys there were.
-  absl::StatusOr<int64_t> Delete(const std::string& key);
-  absl::StatusOr<int64_t> DeletePrefix(const std::string& prefix);
+  virtual absl::StatusOr<int64_t> Delete(const std::string& key) = 0;
+  virtual absl::StatusOr<int64_t> DeletePrefix(const std::string& prefix) = 0;
 
   // All or nothing, at one moment.
-  absl::StatusOr<EtcdTransactionResult> Transact(const EtcdTransaction& transaction);
+  virtual absl::StatusOr<EtcdTransactionResult> Transact(const EtcdTransaction& transaction) = 0;
 
   // Waits until a key that begins with `prefix` was written or has gone at a revision above
   // `revision` (EtcdRange::revision: no change is missed), for at most `timeout`, which may be
   // longer than the options'. Returns whether one was. OUT_OF_RANGE when etcd no longer knows what
   // happened then: List again.
-  absl::StatusOr<bool> AwaitChange(const std::string& prefix, int64_t revision,
-                                   absl::Duration timeout);
+  virtual absl::StatusOr<bool> AwaitChange(const std::string& prefix, int64_t revision,
+                                           absl::Duration timeout) = 0;
 
   // A lease of at least `ttl`, in whole seconds. etcd has a shortest of its own: 2 s by default.
   // EtcdLease (net/etcd_lease.h) holds one.
-  absl::StatusOr<EtcdGrant> GrantLease(absl::Duration ttl);
+  virtual absl::StatusOr<EtcdGrant> GrantLease(absl::Duration ttl) = 0;
   // From now on it lasts for what is returned. NOT_FOUND when it has ended.
-  absl::StatusOr<absl::Duration> KeepLeaseAlive(int64_t id, absl::Duration timeout);
+  virtual absl::StatusOr<absl::Duration> KeepLeaseAlive(int64_t id, absl::Duration timeout) = 0;
   // Ends it: its keys go.
-  absl::Status RevokeLease(int64_t id);
+  virtual absl::Status RevokeLease(int64_t id) = 0;
 
   // Ends all calls, those of the future too, with CANCELLED.
-  void Cancel();
+  virtual void Cancel() = 0;
 
- private:
-  class Impl;
-  explicit EtcdClient(std::unique_ptr<Impl> impl);
-
-  const std::unique_ptr<Impl> impl_;
+ protected:
+  EtcdClient() = default;
 };
 
 }  // namespace parley
