@@ -347,8 +347,8 @@ class GrpcChannel : public ParameterServer {
     switch (status.code()) {
       case absl::StatusCode::kDeadlineExceeded:
         if (request.connection->channel->GetState(false) != GRPC_CHANNEL_READY) {
-          return done(absl::UnavailableError(absl::StrCat(what, "not reached within ",
-                                                          absl::FormatDuration(request.timeout))));
+          return done(absl::UnavailableError(
+              absl::StrCat(what, "not reached within ", absl::FormatDuration(request.timeout))));
         }
         return done(absl::DeadlineExceededError(
             absl::StrCat(what, "no answer within ", absl::FormatDuration(request.timeout))));

@@ -67,8 +67,8 @@ TEST(GrpcChannel, NobodyListeningIsUnavailableAtOnceAndNamesTheTask) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("refused"));
 }
 
-// So that its caller may ask where the task is now: a Join that waited here for a task that has moved
-// would wait until its deadline.
+// So that its caller may ask where the task is now: a Join that waited here for a task that has
+// moved would wait until its deadline.
 TEST(GrpcChannel, JoinAndDeclareDoNotWaitForAConnection) {
   const SilentListener nobody(/*listening=*/false);
   const auto client = NewGrpcChannel("ps:1", AddressOf(nobody.port()));
