@@ -188,7 +188,8 @@ class Client {
   virtual bool ShardsDrain() const = 0;
 
   // Ends this worker's part: finished (OK), or failed with `reason`, which in a synchronous job
-  // fails the others too. Nothing else may be called after it.
+  // fails the others too. Nothing else may be called after it. A shard that cannot be reached any
+  // more is no error: it ends when all have left, even where the answer is lost that says so.
   virtual absl::Status Leave(const absl::Status& reason) = 0;
 
   // `elements` float32, not initialised, aligned to kBufferAlignment, in the client's arena:

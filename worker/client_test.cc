@@ -486,6 +486,21 @@ TEST_F(ClientTest, StatusSumsOverTheShards) {
   EXPECT_EQ(status->total.workers(1).state(), v1::GetStatusResponse::Worker::LIVE);
 }
 
+// A shard ends when all have left; the one whose answer is lost finds nobody to ask again.
+TEST_F(ClientTest, LeavingAShardThatHasEndedIsNoError) {
+  options_.timeout = absl::Milliseconds(100);
+  Connect({3000}, 2);
+  shards_[1]->FailNext("Leave", 1000, absl::UnavailableError("connection refused"));
+  EXPECT_EQ(client_->Leave(absl::OkStatus()), absl::OkStatus());
+  EXPECT_EQ(shards_[0]->leaves().size(), 1u);
+}
+
+TEST_F(ClientTest, LeavingIsAnErrorWhereAShardRefusesIt) {
+  Connect({3000}, 2);
+  shards_[1]->FailNext("Leave", 1, absl::AbortedError("ps:1: a newer task took over"));
+  EXPECT_TRUE(absl::IsAborted(client_->Leave(absl::OkStatus())));
+}
+
 TEST_F(ClientTest, LeavingTellsEveryShardWhyAndEndsTheClient) {
   Connect({3000}, 2);
   EXPECT_EQ(client_->Leave(absl::DataLossError("bad file")), absl::OkStatus());
