@@ -35,9 +35,10 @@ struct GrpcChannelOptions {
 //   not known DEADLINE_EXCEEDED   reached, but silent for wait_ms and the grace RESOURCE_EXHAUSTED
 //   the request or the answer is over max_message_bytes CANCELLED           the channel was
 //   destroyed first
-// A call fails at once when nobody listens. Calls are not repeated here. A request's payload is held until gRPC has dropped it, which may be
-// after `done` ran. Thread safety: safe from any thread. The destructor cancels the calls that wait
-// and returns after their `done` ran; so it must not run inside a `done`.
+// A call fails at once when nobody listens. Calls are not repeated here. A request's payload is
+// held until gRPC has dropped it, which may be after `done` ran. Thread safety: safe from any
+// thread. The destructor cancels the calls that wait and returns after their `done` ran; so it must
+// not run inside a `done`.
 std::unique_ptr<ParameterServer> NewGrpcChannel(const std::string& task, const std::string& address,
                                                 GrpcChannelOptions options = {});
 
