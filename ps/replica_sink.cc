@@ -208,13 +208,13 @@ void ReplicaSink::HurryOn() {
 }
 
 void ReplicaSink::BeSuperseded(const absl::Status& by) {
+  options_.superseded(by);  // before those who wait, or come now, hear that nothing is kept
   std::deque<Item> dropped;
   {
     MutexLock lock(&mutex_);
     superseded_ = true;
     dropped.swap(items_);
   }
-  options_.superseded(by);  // before those who wait hear that nothing is kept
   held_.clear();
 }
 

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <future>
 #include <new>
 
 #include "absl/strings/str_cat.h"
@@ -71,10 +72,17 @@ Shard::~Shard() {
   for (AnswerDone& done : waiting) done({0, stopped, {}, 0});
   for (EarlyJoin& join : early) join.done(stopped);
   for (SumsWaiter& waiter : sums) waiter.done(stopped);
-  owners_.reset();  // their last tasks may post to the background thread
-  CloseSinks();     // what they keep last is reported here
+  WaitForBackground();  // a job that it makes needs the owners
+  owners_.reset();      // their last tasks may post to the background thread
+  CloseSinks();         // what they keep last is reported here
   background_.reset();
   CloseSinks();  // of what it has published since
+}
+
+void Shard::WaitForBackground() {
+  std::promise<void> idle;
+  background_->Post([&idle] { idle.set_value(); });
+  idle.get_future().wait();
 }
 
 void Shard::CloseSinks() {

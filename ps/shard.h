@@ -290,7 +290,9 @@ class Shard final : public ParameterServer {
                          const Payload& payload) const;
   // Where `log` can be gone on from: the newest first, each a manifest (empty: none) and a segment.
   std::vector<std::pair<std::string, uint64_t>> StartsOf(const LogReader& log) const;
-  // Ends their threads; what comes then is not kept.
+  // Until what the background thread was given so far is done.
+  void WaitForBackground();
+  // Ends the sinks' threads; what comes then is not kept.
   void CloseSinks();
   absl::Status BeginSinks(Declared* declared, const std::string& checkpoint);
   // From where the records of `declared` go on.
