@@ -9,6 +9,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "data/click_files.h"
+#include "data/click_line.h"
 #include "data/click_log.h"
 #include "nn/models/click_model.h"
 #include "proto/job.pb.h"
@@ -23,16 +25,22 @@ struct ClickTaskOptions {
   int hidden = 32;
   int batch_size = 256;
   int64_t train_examples = 100000;  // the first of the log
-  int64_t test_examples = 20000;    // those after them
+  int64_t test_examples = 20000;    // those after them; of files at most so many
   int worker = 0;
   int num_workers = 1;
   data::ClickLogOptions log;
+  // Where there are any, they are learned from and tested on instead of a log. A worker reads its
+  // part of each of the first ones; `files` need not say which.
+  std::vector<std::string> train_files;
+  std::vector<std::string> test_files;
+  data::ClickFilesOptions files;
 };
 
-// Learns who clicks in a data::ClickLog: a model with dense parameters, over the rows of a table,
-// one for each id (nn/models/click_model.h). Each step pulls the rows of its batch, and pushes
-// their gradients. An evaluation has the metrics "auc" and "best_auc", that of the probabilities
-// from which the log was made.
+// Learns who clicks in a data::ClickLog, or in files: a model with dense parameters, over the rows
+// of a table, one for each id (nn/models/click_model.h), each times its feature's value. Each step
+// pulls the rows of its batch, and pushes their gradients; features of value 0 have none. An
+// evaluation has the metrics "auc" and, of a log, "best_auc", that of the probabilities from which
+// it was made.
 // Thread safety: that of a TrainingTask.
 class ClickTask final : public TrainingTask {
  public:
@@ -53,10 +61,14 @@ class ClickTask final : public TrainingTask {
  private:
   struct Batch;
 
-  // Examples [first, first + size) of the log, and their rows as they are for `step`.
-  absl::StatusOr<Batch> Load(int64_t step, int64_t first, int64_t size);
+  // Examples [first, first + size) of the log.
+  Batch FromLog(int64_t first, int64_t size) const;
+  // Gives them their rows, as they are for `step`.
+  absl::Status PullRows(int64_t step, Batch* batch);
 
   const ClickTaskOptions options_;
+  const int fields_;
+  std::unique_ptr<data::ClickFiles> train_files_;  // null: the log
   const data::ClickLog log_;
   std::unique_ptr<nn::Module> model_;
   std::vector<nn::Parameter> parameters_;

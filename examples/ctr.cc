@@ -1,7 +1,8 @@
 // Learns who clicks on what: a wide-and-deep model, DeepFM or DCN-v2 whose embeddings are rows of a
 // table, one for each id, over a log of clicks made up as it goes, with ids that follow Zipf's law.
 // The log's own probabilities give the AUC that no model can beat: the last line says how near it
-// came. Workers are threads of this process, and so are the shards.
+// came. Instead of a made-up log it reads files in the format of the Criteo logs or of libsvm,
+// plain or gzip, where there are any. Workers are threads of this process, and so are the shards.
 
 #include <algorithm>
 #include <iostream>
@@ -10,7 +11,10 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "base/flags.h"
+#include "base/metrics.h"
+#include "base/metrics_flags.h"
 #include "base/status.h"
 #include "examples/click_task.h"
 #include "examples/in_process_job.h"
@@ -20,7 +24,9 @@ DEFINE_string(model, "deepfm", "wide_deep, deepfm or dcn.");
 DEFINE_int32(fields, 6, "Columns of ids.");
 DEFINE_int64(ids, 1000, "That a field has.");
 DEFINE_double(zipf, 1.1, "The exponent of Zipf's law.");
-DEFINE_int64(examples, 1000000, "To train on; a fifth as many others are tested.");
+DEFINE_int64(examples, 1000000,
+             "To train on in an epoch; a fifth as many others are tested. Of files too, which are "
+             "gone through again when they have fewer.");
 DEFINE_int32(epochs, 2, "How often to go over them.");
 DEFINE_int32(batch_size, 256, "Examples in a step of one worker.");
 DEFINE_int32(width, 4, "Of an embedding.");
@@ -32,6 +38,15 @@ DEFINE_double(row_learning_rate, 0.2, "Of Adagrad, for the rows.");
 DEFINE_bool(async_rows, false,
             "Rows are updated as gradients come; dense parameters stay synchronous.");
 DEFINE_uint64(seed, 1, "Of the log and of first values.");
+DEFINE_string(train_files, "", "To train on instead, separated by commas; may be gzip.");
+DEFINE_string(test_files, "", "To test on, then.");
+DEFINE_string(
+    format, "criteo",
+    "Of the files: criteo (tabs between a label, 13 numbers and 26 categories) or libsvm.");
+DEFINE_int32(max_features, 64, "That a line of a libsvm file has at most.");
+DEFINE_uint64(hash_buckets, 0,
+              "Ids of a Criteo log's field, or of a libsvm file; 0: as many as there are.");
+DEFINE_bool(skip_bad_lines, false, "Faulty lines are counted and passed over, not errors.");
 
 namespace parley {
 namespace {
@@ -65,6 +80,25 @@ absl::Status Run() {
   options.log.exponent = FLAGS_zipf;
   options.log.seed = FLAGS_seed;
 
+  if (FLAGS_train_files.empty() != FLAGS_test_files.empty()) {
+    return absl::InvalidArgumentError("--train_files and --test_files go together");
+  }
+  options.train_files = absl::StrSplit(FLAGS_train_files, ',', absl::SkipEmpty());
+  options.test_files = absl::StrSplit(FLAGS_test_files, ',', absl::SkipEmpty());
+  if (FLAGS_format == "libsvm") {
+    options.files.format = data::ClickFilesOptions::Format::kLibsvm;
+    options.files.fields = FLAGS_max_features;
+  } else if (FLAGS_format != "criteo") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--format=", FLAGS_format, ": allowed are criteo, libsvm"));
+  }
+  options.files.hash_buckets = FLAGS_hash_buckets;
+  options.files.skip_bad_lines = FLAGS_skip_bad_lines;
+  PARLEY_RETURN_IF_ERROR(CheckMetricsFlags());
+  const std::shared_ptr<Metrics> metrics = NewTaskMetrics("ctr");
+  options.files.metrics = metrics.get();
+  const std::unique_ptr<MetricsEndpoint> endpoint = ServeMetricsOfFlags("ctr", metrics);
+
   InProcessJob job;
   job.spec.set_name("ctr");
   job.spec.set_seed(FLAGS_seed);
@@ -92,8 +126,14 @@ absl::Status Run() {
     return task;
   };
   PARLEY_ASSIGN_OR_RETURN(const TrainingSummary summary, TrainInProcess(job, new_task));
-  const auto& metrics = summary.evaluation.metrics;
-  std::cout << "best AUC minus reached: " << metrics[1].second - metrics[0].second << std::endl;
+  const auto& measures = summary.evaluation.metrics;
+  if (options.train_files.empty()) {
+    std::cout << "best AUC minus reached: " << measures[1].second - measures[0].second << std::endl;
+  } else if (FLAGS_skip_bad_lines) {
+    std::cout << "faulty lines: "
+              << ValueOf(metrics->Collect(), "parley_worker_bad_lines_total").value_or(0)
+              << std::endl;
+  }
   return absl::OkStatus();
 }
 
@@ -106,7 +146,10 @@ int main(int argc, char** argv) {
        "usage: ctr [flags]\n\nLearns who clicks, with embeddings in a table, in one process.",
        {{"Flags",
          {"model", "fields", "ids", "zipf", "examples", "epochs", "batch_size", "width", "hidden",
-          "workers", "shards", "learning_rate", "row_learning_rate", "async_rows", "seed"}}}},
+          "workers", "shards", "learning_rate", "row_learning_rate", "async_rows", "seed"}},
+        {"Files",
+         {"train_files", "test_files", "format", "max_features", "hash_buckets", "skip_bad_lines"}},
+        {"Being watched", {"metrics_port"}}}},
       argc, argv);
   const absl::Status status = parley::Run();
   if (!status.ok()) std::cerr << "ctr: " << status.message() << std::endl;

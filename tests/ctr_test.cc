@@ -1,12 +1,16 @@
 // A DeepFM over a table comes near the best AUC that its log allows.
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "base/env.h"
+#include "base/file.h"
 #include "examples/click_task.h"
 #include "examples/in_process_job.h"
 #include "gtest/gtest.h"
+#include "nn/metrics.h"
 
 namespace parley {
 namespace {
@@ -82,6 +86,59 @@ TEST(CtrTest, EveryModelLearnsWithAsynchronousRows) {
     EXPECT_LT(Missing(*summary), 0.05) << static_cast<int>(kind);
   }
 }
+
+// The same examples from files, as numbers and categories, or as indices with values.
+class CtrFilesTest : public testing::TestWithParam<data::ClickFilesOptions::Format> {};
+
+TEST_P(CtrFilesTest, LearnsFromFilesOfEveryFormat) {
+  const bool criteo = GetParam() == data::ClickFilesOptions::Format::kCriteo;
+  ClickTaskOptions options;
+  options.num_workers = 2;
+  options.log.fields = 4;
+  options.log.ids = 100;
+  const data::ClickLog log(options.log);
+  const auto write = [&](const std::string& name, int64_t first, int64_t size, nn::Auc* best) {
+    std::string text;
+    for (int64_t i = first; i < first + size; ++i) {
+      std::vector<uint64_t> keys(4);
+      const data::ClickLog::Example example = log.Get(i, absl::MakeSpan(keys));
+      best->Add(static_cast<float>(example.logit), example.label != 0);
+      absl::StrAppend(&text, example.label);
+      if (criteo) {
+        text += std::string(13, '\t');
+        for (const uint64_t key : keys) absl::StrAppend(&text, "\t", absl::Hex(key));
+        text += std::string(22, '\t');
+      } else {
+        for (const uint64_t key : keys) absl::StrAppend(&text, " ", key, ":1");
+      }
+      text += i % 100 == 7 ? "\nfaulty\n" : "\n";
+    }
+    const std::string path = testing::TempDir() + "/" + name;
+    EXPECT_TRUE(WriteFileAtomically(Env::Posix(), path, text).ok());
+    return path;
+  };
+  nn::Auc best;
+  options.train_files = {write("train1", 0, 40000, &best), write("train2", 40000, 80000, &best)};
+  best = nn::Auc();
+  options.test_files = {write("test", 120000, 5000, &best)};
+  options.files.format = GetParam();
+  options.files.fields = criteo ? data::kCriteoFields : 6;
+  options.files.skip_bad_lines = true;
+  options.batch_size = criteo ? 512 : 256;
+  const auto summary = Train(options, 2, 120000 / (2 * options.batch_size), true);
+  ASSERT_TRUE(summary.ok()) << summary.status();
+  EXPECT_EQ(summary->evaluation.samples, 5000);
+  EXPECT_GT(summary->evaluation.metrics[0].second, best.value() - 0.05);
+
+  options.files.skip_bad_lines = false;
+  const auto refused = Train(options, 2, 2, true);
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kInvalidArgument) << refused.status();
+}
+
+INSTANTIATE_TEST_SUITE_P(Formats, CtrFilesTest,
+                         testing::Values(data::ClickFilesOptions::Format::kCriteo,
+                                         data::ClickFilesOptions::Format::kLibsvm),
+                         [](const auto& info) { return info.index == 0 ? "Criteo" : "Libsvm"; });
 
 }  // namespace
 }  // namespace parley
