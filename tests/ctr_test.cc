@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "examples/click_task.h"
 #include "examples/in_process_job.h"
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nn/metrics.h"
 
@@ -131,8 +132,11 @@ TEST_P(CtrFilesTest, LearnsFromFilesOfEveryFormat) {
   EXPECT_GT(summary->evaluation.metrics[0].second, best.value() - 0.05);
 
   options.files.skip_bad_lines = false;
+  options.num_workers = 1;
   const auto refused = Train(options, 2, 2, true);
   EXPECT_EQ(refused.status().code(), absl::StatusCode::kInvalidArgument) << refused.status();
+  EXPECT_THAT(std::string(refused.status().message()),
+              testing::HasSubstr(options.train_files[0] + ":9:1: "));
 }
 
 INSTANTIATE_TEST_SUITE_P(Formats, CtrFilesTest,
