@@ -1,4 +1,4 @@
-// parley: launches jobs on this machine and looks into checkpoints.
+// parley: launches jobs on this machine and looks into checkpoints, and exports them.
 
 #include <libgen.h>
 #include <unistd.h>
@@ -19,11 +19,15 @@
 #include "deploy/local_launcher.h"
 #include "gflags/gflags.h"
 #include "glog/logging.h"
+#include "ps/checkpoint_export.h"
 #include "ps/checkpoint_inspect.h"
 
 DEFINE_int32(ps, 2, "How many ps tasks to start.");
 DEFINE_int32(workers, 2, "How many worker tasks to start.");
 DEFINE_string(ps_flags, "", "More flags for the ps tasks, separated by spaces.");
+DEFINE_string(tables, "",
+              "Only these tables, separated by commas; empty: all, and the parameters.");
+DEFINE_int64(part_rows, 10000000, "Rows of a table in one file at most.");
 DEFINE_string(ps_program, "", "The program of a ps task; empty: parley_ps beside this one.");
 DEFINE_string(worker_program, "",
               "The program of a worker task; empty: parley_worker beside this one.");
@@ -34,10 +38,12 @@ namespace {
 constexpr char kUsage[] =
     "usage: parley launch [--ps=2] [--workers=2] -- [flags of parley_worker]\n"
     "       parley inspect CHECKPOINT\n"
+    "       parley export CHECKPOINT FOLDER\n"
     "       parley version\n"
     "       parley help\n\n"
     "launch    starts a job on this machine and waits for its end\n"
     "inspect   lists what a checkpoint holds, with a digest by which two runs are compared\n"
+    "export    writes its parameters and tables as safetensors files\n"
     "Each has --help.\n";
 
 using Arguments = std::vector<std::string>;
@@ -106,6 +112,31 @@ int Inspect(const Arguments& arguments) {
   return 1;
 }
 
+int Export(const Arguments& arguments) {
+  const CommandLine command_line = {
+      "parley export",
+      "usage: parley export CHECKPOINT FOLDER\n\n"
+      "Writes what a checkpoint, a folder (its newest valid one) or a manifest file, holds to "
+      "files "
+      "in FOLDER, without what optimizers keep: parameters.safetensors, and of each table "
+      "NAME-00001-of-00003.safetensors and so on, with tensors \"keys\" and \"rows\".",
+      {{"What", {"tables", "part_rows"}}},
+      /*max_arguments=*/2,
+      /*takes_rest=*/false};
+  const ParsedCommandLine parsed = ParseFlags(command_line, arguments);
+  if (parsed.arguments.size() < 2) {
+    ExitWithFlagError(command_line, "which checkpoint, and to which folder?");
+  }
+  ExportOptions options;
+  options.tables = absl::StrSplit(FLAGS_tables, ',', absl::SkipEmpty());
+  options.part_rows = FLAGS_part_rows;
+  const absl::Status status =
+      ExportCheckpoint(Env::Posix(), parsed.arguments[0], parsed.arguments[1], options, std::cout);
+  if (status.ok()) return 0;
+  std::cerr << "parley export: " << status.message() << std::endl;
+  return 1;
+}
+
 int Version() {
   std::cout << "parley " << kVersion << std::endl;
   const absl::StatusOr<std::vector<CudaDevice>> devices = ListCudaDevices();
@@ -124,6 +155,7 @@ int Main(const Arguments& arguments) {
   const Arguments rest(arguments.begin() + (arguments.empty() ? 0 : 1), arguments.end());
   if (command == "launch") return Launch(rest);
   if (command == "inspect") return Inspect(rest);
+  if (command == "export") return Export(rest);
   if (command == "version" || command == "--version") return Version();
   if (command == "help" || command == "--help" || command == "-h") {
     std::cout << kUsage;

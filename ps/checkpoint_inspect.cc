@@ -9,11 +9,11 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "base/crc32c.h"
-#include "base/file.h"
 #include "base/status.h"
 #include "google/protobuf/descriptor.h"
 #include "net/checkpoint_folder.h"
 #include "ps/checkpoint_index.h"
+#include "ps/checkpoint_path.h"
 
 namespace parley {
 namespace {
@@ -164,17 +164,6 @@ absl::StatusOr<uint32_t> DigestOf(const CheckpointIndex& index) {
     }
   }
   return crc;
-}
-
-absl::StatusOr<Checkpoint> FindCheckpoint(Env* env, const std::string& path, std::string* folder) {
-  *folder = path;
-  absl::StatusOr<Checkpoint> newest = FindNewestValid(env, path);
-  // ENOTDIR: it may be a manifest.
-  if (!absl::IsInvalidArgument(newest.status())) return newest;
-  *folder = FolderOf(path);
-  const std::string file = path.substr(path.rfind('/') + 1);
-  PARLEY_ASSIGN_OR_RETURN(v1::Manifest manifest, ReadManifest(env, *folder, file));
-  return Checkpoint{file, std::move(manifest)};
 }
 
 }  // namespace

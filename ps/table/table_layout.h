@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <string>
 
@@ -19,6 +20,15 @@ namespace parley {
 struct TableLayout {
   // `spec` is legal (net/check_table.h), with virtual_shards filled in; `seed` is the job's.
   static absl::StatusOr<TableLayout> Create(const v1::TableSpec& spec, uint64_t seed);
+
+  // Whether `row` was last updated too long before the end of `round`.
+  bool HasExpired(const std::byte* row, int64_t round) const {
+    if (expire_after == 0) return false;
+    uint32_t stamp;
+    std::memcpy(&stamp, row + stamp_offset, sizeof(stamp));
+    // Less than 2^32 rounds ago: what has expired is swept sooner.
+    return static_cast<int64_t>(static_cast<uint32_t>(round) - stamp) >= expire_after;
+  }
 
   std::string name;
   int width;

@@ -106,14 +106,6 @@ void TablePart::Read(const std::byte* row, uint64_t key, v1::DType dtype, std::b
   ToWire(dtype, values, width, out);
 }
 
-bool TablePart::HasExpired(const std::byte* row, int64_t round) const {
-  if (layout_->expire_after == 0) return false;
-  uint32_t stamp;
-  std::memcpy(&stamp, row + layout_->stamp_offset, sizeof(stamp));
-  // Less than 2^32 rounds ago: what has expired is swept sooner.
-  return static_cast<int64_t>(static_cast<uint32_t>(round) - stamp) >= layout_->expire_after;
-}
-
 bool TablePart::Admit(uint64_t key) {
   if (layout_->admit_after <= 1) return true;
   const uint64_t mixed = MixKey(key);
@@ -136,7 +128,7 @@ void TablePart::Sweep(int64_t round) {
     if (turn % every != 0) continue;
     expired.clear();
     indices_[i].ForEach([&](uint64_t key, uint32_t slot) {
-      if (HasExpired(slab_.RowAt(slot), round)) expired.push_back(key);
+      if (layout_->HasExpired(slab_.RowAt(slot), round)) expired.push_back(key);
     });
     for (const uint64_t key : expired) slab_.Free(indices_[i].Erase(MixKey(key), key));
     num_rows_ -= expired.size();
@@ -151,7 +143,7 @@ void TablePart::Gather(int64_t round, absl::Span<const uint64_t> keys,
     const size_t end = std::min(begin + kBatch, keys.size());
     for (size_t i = begin; i < end; ++i) {
       const std::byte* row = rows[i - begin];
-      if (row != nullptr && HasExpired(row, round)) row = nullptr;
+      if (row != nullptr && layout_->HasExpired(row, round)) row = nullptr;
       std::byte* const to = out + (places.empty() ? i : places[i]) * out_bytes;
       if (as_is && row != nullptr) {
         CopyRow(row, out_bytes, to);
@@ -182,7 +174,7 @@ void TablePart::Update(int64_t round, absl::Span<const uint64_t> keys,
     size_t size = 0;  // rows that are updated
     for (size_t i = begin; i < end; ++i) {
       std::byte* row = rows[i - begin];
-      const bool fresh = row == nullptr || HasExpired(row, round - 1);
+      const bool fresh = row == nullptr || layout_->HasExpired(row, round - 1);
       if (fresh && !Admit(keys[i])) continue;
       if (row == nullptr) row = AddRow(keys[i]);
       if (fresh) {

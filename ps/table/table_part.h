@@ -68,8 +68,6 @@ class TablePart {
   template <int kWrite, typename Use>
   void FindAll(absl::Span<const uint64_t> keys, size_t bytes, Use use) const;
   std::byte* AddRow(uint64_t key);
-  // Whether the row was last updated too long before the end of `round`.
-  bool HasExpired(const std::byte* row, int64_t round) const;
   // Whether `key`, which has no row, gets one now that another round has named it.
   bool Admit(uint64_t key);
   // Frees what has expired by the end of `round`, of the virtual shards whose turn it is.
