@@ -1,4 +1,5 @@
-// parley: launches jobs on this machine and looks into checkpoints, and exports them.
+// parley: launches jobs on this machine, looks at running ones and steers them, and looks into
+// checkpoints and exports them.
 
 #include <libgen.h>
 #include <unistd.h>
@@ -16,7 +17,9 @@
 #include "base/flags.h"
 #include "base/version.h"
 #include "cuda/devices.h"
+#include "deploy/job_flags.h"
 #include "deploy/local_launcher.h"
+#include "deploy/operator_commands.h"
 #include "gflags/gflags.h"
 #include "glog/logging.h"
 #include "ps/checkpoint_export.h"
@@ -37,13 +40,22 @@ namespace {
 
 constexpr char kUsage[] =
     "usage: parley launch [--ps=2] [--workers=2] -- [flags of parley_worker]\n"
+    "       parley status --ps_hosts=a:1,b:2\n"
+    "       parley top --ps_hosts=a:1,b:2\n"
+    "       parley checkpoint --ps_hosts=a:1,b:2\n"
+    "       parley stop --ps_hosts=a:1,b:2\n"
     "       parley inspect CHECKPOINT\n"
     "       parley export CHECKPOINT FOLDER\n"
     "       parley version\n"
     "       parley help\n\n"
-    "launch    starts a job on this machine and waits for its end\n"
-    "inspect   lists what a checkpoint holds, with a digest by which two runs are compared\n"
-    "export    writes its parameters and tables as safetensors files\n"
+    "launch      starts a job on this machine and waits for its end\n"
+    "status      shows where a running job stands: its shards and workers\n"
+    "top         the same again and again, with rates\n"
+    "checkpoint  has a running job make a checkpoint\n"
+    "stop        ends a running job in order\n"
+    "inspect     lists what a checkpoint holds, with a digest by which two runs are compared, or\n"
+    "            what a running job holds\n"
+    "export      writes a checkpoint's parameters and tables as safetensors files\n"
     "Each has --help.\n";
 
 using Arguments = std::vector<std::string>;
@@ -97,16 +109,23 @@ int Launch(const Arguments& arguments) {
 
 int Inspect(const Arguments& arguments) {
   const CommandLine command_line = {"parley inspect",
-                                    "usage: parley inspect CHECKPOINT\n\n"
+                                    "usage: parley inspect CHECKPOINT\n"
+                                    "       parley inspect --ps_hosts=a:1,b:2\n\n"
                                     "Lists the parameters of a checkpoint, a folder (its newest "
                                     "valid one) or a manifest file, and a digest over all "
-                                    "values: two runs that ended with the same bits have the same.",
-                                    {},
+                                    "values: two runs that ended with the same bits have the same. "
+                                    "Of a running job it lists the parameters.",
+                                    {JobFlagGroup()},
                                     /*max_arguments=*/1,
                                     /*takes_rest=*/false};
   const ParsedCommandLine parsed = ParseFlags(command_line, arguments);
-  if (parsed.arguments.empty()) ExitWithFlagError(command_line, "which checkpoint?");
-  const absl::Status status = InspectCheckpoint(Env::Posix(), parsed.arguments[0], std::cout);
+  if (parsed.arguments.empty() != HasJobFlags()) {
+    ExitWithFlagError(command_line, parsed.arguments.empty() ? "which checkpoint?"
+                                                             : "a checkpoint, or a running job?");
+  }
+  const absl::Status status = HasJobFlags()
+                                  ? InspectRunningJob(std::cout)
+                                  : InspectCheckpoint(Env::Posix(), parsed.arguments[0], std::cout);
   if (status.ok()) return 0;
   std::cerr << "parley inspect: " << status.message() << std::endl;
   return 1;
@@ -154,6 +173,10 @@ int Main(const Arguments& arguments) {
   const std::string command = arguments.empty() ? "" : arguments[0];
   const Arguments rest(arguments.begin() + (arguments.empty() ? 0 : 1), arguments.end());
   if (command == "launch") return Launch(rest);
+  if (command == "status") return StatusCommand(rest);
+  if (command == "top") return TopCommand(rest);
+  if (command == "checkpoint") return CheckpointCommand(rest);
+  if (command == "stop") return StopCommand(rest);
   if (command == "inspect") return Inspect(rest);
   if (command == "export") return Export(rest);
   if (command == "version" || command == "--version") return Version();

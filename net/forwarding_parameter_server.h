@@ -48,6 +48,9 @@ class ForwardingParameterServer : public ParameterServer {
   void GetStatus(v1::GetStatusRequest request, Done<v1::GetStatusResponse> done) override {
     target_->GetStatus(std::move(request), std::move(done));
   }
+  void Ask(v1::AskRequest request, Done<v1::AskResponse> done) override {
+    target_->Ask(std::move(request), std::move(done));
+  }
   void Replicate(v1::ReplicateRequest request, Payload payload,
                  Done<v1::ReplicateResponse> done) override {
     target_->Replicate(std::move(request), std::move(payload), std::move(done));

@@ -215,6 +215,9 @@ class GrpcChannel : public ParameterServer {
   void GetStatus(v1::GetStatusRequest request, Done<v1::GetStatusResponse> done) override {
     Send(Control("GetStatus"), request, std::move(done));
   }
+  void Ask(v1::AskRequest request, Done<v1::AskResponse> done) override {
+    Send(Control("Ask"), request, std::move(done));
+  }
   void Replicate(v1::ReplicateRequest request, Payload payload,
                  Done<v1::ReplicateResponse> done) override {
     const Request to = {"Replicate", connections_[1].get(), Timeout(0)};

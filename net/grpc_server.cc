@@ -358,6 +358,7 @@ RequestHandler FindHandler(const std::string& method) {
       {"/parley.v1.ParameterServer/Replicate", &HandleReplicate},
       {"/parley.v1.ParameterServer/FetchReplica", &HandleFetchReplica},
       {"/parley.v1.ParameterServer/GetStatus", &Handle<&ParameterServer::GetStatus>},
+      {"/parley.v1.ParameterServer/Ask", &Handle<&ParameterServer::Ask>},
       {"/grpc.health.v1.Health/Check", &HandleHealthCheck},
   };
   const auto it = kHandlers->find(method);

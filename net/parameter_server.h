@@ -53,6 +53,11 @@ class ParameterServer {
                              Done<v1::SetNormTotalsResponse> done) = 0;
   virtual void GetStatus(v1::GetStatusRequest request, Done<v1::GetStatusResponse> done) = 0;
 
+  // One that nobody can ask for anything does not.
+  virtual void Ask(v1::AskRequest, Done<v1::AskResponse> done) {
+    done(absl::UnimplementedError("this task cannot be asked"));
+  }
+
   // What was asked here, and is not answered, is asked elsewhere: the shard is there now, and what
   // this one makes of it does not matter. So memory that was lent with requests need not be kept
   // for it when the channel is destroyed.

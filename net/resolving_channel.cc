@@ -92,6 +92,9 @@ class ResolvingChannel final : public ParameterServer {
   void GetStatus(v1::GetStatusRequest request, Done<v1::GetStatusResponse> done) override {
     Send(&ParameterServer::GetStatus, std::move(request), std::move(done));
   }
+  void Ask(v1::AskRequest request, Done<v1::AskResponse> done) override {
+    Send(&ParameterServer::Ask, std::move(request), std::move(done));
+  }
 
  private:
   // An address and the channel there, which only the thread that follows, and the destructor, end:

@@ -10,91 +10,17 @@
 #include "absl/strings/str_join.h"
 #include "base/crc32c.h"
 #include "base/status.h"
-#include "google/protobuf/descriptor.h"
+#include "base/text_table.h"
 #include "net/checkpoint_folder.h"
 #include "ps/checkpoint_index.h"
 #include "ps/checkpoint_path.h"
+#include "ps/spec_text.h"
 
 namespace parley {
 namespace {
 
-// "adam with learning rate 0.1"; what else is not the default follows as the spec says it:
-// "momentum with learning rate 0.1, momentum { momentum: 0.9 }".
-std::string OptimizerName(v1::Optimizer optimizer) {
-  const google::protobuf::FieldDescriptor* const kind =
-      optimizer.GetReflection()->GetOneofFieldDescriptor(
-          optimizer, v1::Optimizer::descriptor()->FindOneofByName("kind"));
-  if (kind == nullptr) return "unknown";
-  std::string name = absl::StrCat(kind->name(), " with learning rate ", optimizer.learning_rate());
-  optimizer.clear_learning_rate();
-  if (optimizer.GetReflection()->GetMessage(optimizer, kind).ByteSizeLong() == 0) {
-    optimizer.clear_kind();
-  }
-  if (optimizer.ByteSizeLong() > 0) absl::StrAppend(&name, ", ", optimizer.ShortDebugString());
-  return name;
-}
-
-std::string PolicyName(const v1::Policy& policy) {
-  std::string name = "unknown";
-  switch (policy.kind_case()) {
-    case v1::Policy::kSynchronous: {
-      const v1::Synchronous& synchronous = policy.synchronous();
-      name = "synchronous";
-      if (synchronous.replicas_to_aggregate() > 0) {
-        absl::StrAppend(&name, ", ", synchronous.replicas_to_aggregate(), " replicas");
-      }
-      if (synchronous.await_silent()) absl::StrAppend(&name, ", with silent workers");
-      break;
-    }
-    case v1::Policy::kAsynchronous:
-      name = "asynchronous";
-      break;
-    case v1::Policy::kBoundedStaleness:
-      name = absl::StrCat("bounded staleness, limit ", policy.bounded_staleness().limit());
-      break;
-    case v1::Policy::kLocalSgd:
-      name = absl::StrCat("local sgd, every ", policy.local_sgd().every());
-      break;
-    case v1::Policy::kElasticAveraging:
-      name = absl::StrCat("elastic averaging, every ", policy.elastic_averaging().every());
-      break;
-    case v1::Policy::kGeo:
-      name = absl::StrCat("geo, every ", policy.geo().every());
-      break;
-    case v1::Policy::kCustom:
-      name = absl::StrCat("custom, ", policy.custom().name());
-      break;
-    case v1::Policy::kPhases:
-      name.clear();
-      for (const v1::Phases::Phase& phase : policy.phases().phase()) {
-        absl::StrAppend(&name, name.empty() ? "" : ", then ", PolicyName(phase.policy()));
-        if (phase.rounds() > 0) absl::StrAppend(&name, " for ", phase.rounds(), " rounds");
-      }
-      break;
-    case v1::Policy::KIND_NOT_SET:
-      break;
-  }
-  if (policy.rate_by_staleness()) absl::StrAppend(&name, ", rate by staleness");
-  if (policy.has_delay_compensation()) {
-    absl::StrAppend(&name, ", delay compensation ", policy.delay_compensation().lambda());
-  }
-  return name;
-}
-
-// Columns as wide as their widest cell; the last one, of numbers, to the right.
-void PrintTable(const std::vector<std::vector<std::string>>& rows, std::ostream& out) {
-  std::vector<int> widths(rows.front().size(), 0);
-  for (const auto& row : rows) {
-    for (size_t i = 0; i < row.size(); ++i) {
-      widths[i] = std::max(widths[i], static_cast<int>(row[i].size()));
-    }
-  }
-  for (const auto& row : rows) {
-    for (size_t i = 0; i + 1 < row.size(); ++i) {
-      out << absl::StrFormat("%-*s  ", widths[i], row[i]);
-    }
-    out << absl::StrFormat("%*s\n", widths.back(), row.back());
-  }
+void PrintLines(const std::vector<std::string>& lines, std::ostream& out) {
+  for (const std::string& line : lines) out << line << "\n";
 }
 
 void PrintContents(const CheckpointIndex& index, const std::string& manifest_file,
@@ -120,7 +46,7 @@ void PrintContents(const CheckpointIndex& index, const std::string& manifest_fil
       highest = std::max(highest, piece.version);
     }
   }
-  if (spec.parameters_size() > 0) PrintTable(rows, out);
+  if (spec.parameters_size() > 0) PrintLines(FormatColumns(rows, "lllr"), out);
   std::vector<std::vector<std::string>> tables = {{"table", "width", "dtype", "rows", "bytes"}};
   for (int i = 0; i < spec.tables_size(); ++i) {
     const v1::TableSpec& table = spec.tables(i);
@@ -133,14 +59,12 @@ void PrintContents(const CheckpointIndex& index, const std::string& manifest_fil
       highest = std::max(highest, clocks.version);
     }
   }
-  if (spec.tables_size() > 0) PrintTable(tables, out);
+  if (spec.tables_size() > 0) PrintLines(FormatColumns(tables, "llllr"), out);
   out << "\nparameters: " << spec.parameters_size() << ", " << elements * sizeof(float)
       << " bytes; slots: " << slots << ", " << slot_elements * sizeof(float) << " bytes\n"
       << "step: " << index.step() << "; round: " << lowest;
   if (highest != lowest) out << " to " << highest;
-  out << "\noptimizer: " << OptimizerName(spec.optimizer())
-      << "\npolicy: " << PolicyName(spec.policy()) << "\nworkers: " << spec.num_workers()
-      << "; shards: " << spec.num_shards() << "\n";
+  out << "\n" << DescribeJob(spec);
 }
 
 // Of an index whose files are verified.

@@ -102,24 +102,26 @@ volatile std::sig_atomic_t g_signal = 0;
 
 void OnSignal(int number) { g_signal = number; }
 
-// After SIGTERM: lets the workers that are in the job end it. Returns the exit code.
+// After SIGTERM, or when an operator asked for it: lets the workers that are in the job end it.
+// Returns the exit code.
 int Drain(const std::string& task, Server* server, absl::Duration timeout, bool restartable) {
+  const auto asked = [] { return g_signal == 0 || g_signal == SIGTERM; };
   if (!restartable) server->StartDraining();
   const absl::Time deadline = Env::Posix()->Now() + timeout;
   bool waited = false;
-  while (!restartable && g_signal == SIGTERM &&
+  while (!restartable && asked() &&
          (server->HasWorkers() || (waited && !server->IsStandbyDone()))) {
     if (!waited) LOG(INFO) << task << ": asked to stop; waiting for the workers to leave";
     waited = true;
     if (Env::Posix()->Now() >= deadline) {
       LOG(WARNING) << task << ": stopping, though workers are still in the job after "
                    << absl::FormatDuration(timeout);
-      return 128 + SIGTERM;
+      return g_signal == 0 ? 1 : 128 + g_signal;
     }
     if (server->WaitUntilDone(absl::Milliseconds(100))) absl::SleepFor(absl::Milliseconds(10));
   }
   server->Stop(absl::Seconds(2));
-  return g_signal == SIGTERM ? 0 : 128 + g_signal;
+  return asked() ? 0 : 128 + g_signal;
 }
 
 int Serve(int argc, char** argv, ServerOptions options) {
@@ -258,7 +260,9 @@ int Serve(int argc, char** argv, ServerOptions options) {
 
   bool done = false;
   absl::Time next_look = absl::InfinitePast();
-  while (g_signal == 0 && !(done && !FLAGS_keep_serving)) {
+  bool stopped = false;  // by an operator
+  while (g_signal == 0 && !stopped && !(done && !FLAGS_keep_serving)) {
+    stopped = (*server)->IsStopping();
     if (registration != nullptr && !registration->status().ok()) {
       return fail(registration->status());
     }
@@ -285,6 +289,9 @@ int Serve(int argc, char** argv, ServerOptions options) {
     }
     LOG(INFO) << task << ": the job is done";
     (*server)->RemoveLog();
+  }
+  if (stopped && g_signal == 0) {
+    return Drain(task, server->get(), drain_timeout, /*restartable=*/false);
   }
   if (g_signal == 0) {
     // The last worker's farewell is still being answered.

@@ -138,10 +138,9 @@ void ExpectNoGradientTwice(const ShardStateCluster& cluster) {
 
 // No worker has pulled for a step more than `limit` ahead of what the slowest has finished.
 void ExpectWithin(int64_t limit, const std::vector<int64_t>& at, ShardStateCluster& cluster) {
-  v1::GetStatusResponse status;
-  cluster.state().FillStatus(&status);
-  int64_t slowest = status.workers(0).clock();
-  for (const auto& worker : status.workers()) slowest = std::min(slowest, worker.clock());
+  const ShardNumbers numbers = cluster.Numbers();
+  int64_t slowest = numbers.workers[0].clock;
+  for (const auto& worker : numbers.workers) slowest = std::min(slowest, worker.clock);
   EXPECT_LE(*std::max_element(at.begin(), at.end()) - slowest, limit);
 }
 

@@ -79,6 +79,12 @@ bool Server::HasWorkers() const {
                      [](const std::shared_ptr<Shard>& shard) { return shard->HasWorkers(); });
 }
 
+bool Server::IsStopping() const {
+  const std::vector<std::shared_ptr<Shard>> shards = Shards();
+  return std::any_of(shards.begin(), shards.end(),
+                     [](const std::shared_ptr<Shard>& shard) { return shard->IsStopping(); });
+}
+
 // With etcd a shard that fails is dropped, and the task goes on.
 absl::Status Server::durability_status() const {
   return shard_ != nullptr ? shard_->durability_status() : absl::OkStatus();

@@ -79,6 +79,9 @@ class Server {
   absl::Status durability_status() const;
   void RemoveLog();
 
+  // Whether an operator asked one of its shards that the job ends for good.
+  bool IsStopping() const;
+
   // Asks the workers to end the job: by their next heartbeat, and by health checks that say that
   // nothing should be sent here any more.
   void StartDraining();

@@ -10,6 +10,7 @@
 #include "base/machine_memory.h"
 #include "base/planted_bug.h"
 #include "base/status.h"
+#include "ps/shard_status.h"
 
 namespace parley {
 namespace {
@@ -48,7 +49,8 @@ Shard::Shard(ShardOptions options)
           options_.copy_place == nullptr
               ? MetricLabels()
               : MetricLabels{{"shard", absl::StrCat(options_.shard_index)}}),
-      background_(std::make_unique<TaskThread>()) {
+      background_(std::make_unique<TaskThread>()),
+      made_(Now()) {
   owners_ = std::make_unique<TaskPool>(ThreadCount(options_.threads));
   timer_ = std::thread([this] { RunTimer(); });
 }
@@ -108,6 +110,12 @@ absl::StatusOr<Shard::Declared*> Shard::Find(const std::string& job) const {
       absl::StrCat(task_, ": job ", job, " is not declared here",
                    declared_ == nullptr ? std::string()
                                         : absl::StrCat(" (job ", declared_->job.name(), " is)")));
+}
+
+absl::StatusOr<Shard::Declared*> Shard::FindAny(const std::string& job) const {
+  if (!job.empty()) return Find(job);
+  MutexLock lock(&mutex_);
+  return declared_.get();
 }
 
 void Shard::Declare(v1::DeclareRequest request, Done<v1::DeclareResponse> done) {
@@ -360,7 +368,10 @@ void Shard::Heartbeat(v1::HeartbeatRequest request, Done<v1::HeartbeatResponse> 
   if (status.ok()) {
     v1::HeartbeatResponse response;
     response.set_local_socket(options_.local_socket);
-    response.set_draining(draining_);
+    watch_.FillAnswer(request.sender().worker(), &response);
+    if (request.has_report()) {
+      watch_.Heard(request.sender().worker(), std::move(*request.mutable_report()));
+    }
     done(std::move(response));
   } else {
     done(status);
@@ -612,18 +623,59 @@ void Shard::DescribeBlocks(v1::DescribeBlocksRequest request,
 }
 
 void Shard::GetStatus(v1::GetStatusRequest request, Done<v1::GetStatusResponse> done) {
-  const absl::StatusOr<Declared*> declared = Find(request.job());
-  if (!declared.ok()) {
-    done(declared.status());
+  const absl::StatusOr<Declared*> found = FindAny(request.job());
+  if (!found.ok()) {
+    done(found.status());
     return;
   }
   v1::GetStatusResponse response;
-  {
-    MutexLock lock(&mutex_);
-    (*declared)->state->FillStatus(&response);
+  response.set_task(task_);
+  response.set_shard(options_.shard_index);
+  response.set_uptime_ms(absl::ToInt64Milliseconds(Now() - made_));
+  if (const Declared* const declared = *found; declared != nullptr) {
+    FillStatus(*Numbers(), &response);
+    response.set_job(declared->job.name());
+    response.set_num_shards(declared->job.spec().num_shards());
+    if (request.with_spec()) *response.mutable_spec() = declared->job.spec();
   }
-  response.set_bytes_pushed(bytes_pushed_.load(std::memory_order_relaxed));
-  response.set_bytes_pulled(bytes_pulled_.load(std::memory_order_relaxed));
+  watch_.FillStatus(&response);
+  done(std::move(response));
+}
+
+absl::Status Shard::CheckAskedCheckpoint(const Declared* declared) const {
+  if (declared == nullptr) {
+    return absl::NotFoundError(absl::StrCat(task_, ": no job is declared here"));
+  }
+  if (options_.checkpoint_folder.empty()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(task_, " was started without a checkpoint folder"));
+  }
+  if (!Numbers()->workers[0].live) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(task_, ": worker:0, the chief, who makes checkpoints, is not in the job"));
+  }
+  return absl::OkStatus();
+}
+
+void Shard::Ask(v1::AskRequest request, Done<v1::AskResponse> done) {
+  const absl::StatusOr<Declared*> found = FindAny(request.job());
+  absl::Status refused = found.status();
+  v1::AskResponse response;
+  if (refused.ok()) {
+    switch (request.what()) {
+      case v1::AskRequest::CHECKPOINT:
+        refused = CheckAskedCheckpoint(*found);
+        if (refused.ok()) response.set_ticket(watch_.AskCheckpoint());
+        break;
+      case v1::AskRequest::STOP:
+        watch_.Stop();
+        break;
+      default:
+        refused = absl::InvalidArgumentError(
+            absl::StrCat(task_, ": asked for what it does not know, ", request.what()));
+    }
+  }
+  if (!refused.ok()) return done(refused);
   done(std::move(response));
 }
 

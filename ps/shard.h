@@ -27,6 +27,7 @@
 #include "ps/block.h"
 #include "ps/both_sinks.h"
 #include "ps/copy_place.h"
+#include "ps/job_watch.h"
 #include "ps/log_reader.h"
 #include "ps/log_writer.h"
 #include "ps/norm_rounds.h"
@@ -130,6 +131,7 @@ class Shard final : public ParameterServer {
   void DescribeBlocks(v1::DescribeBlocksRequest request,
                       Done<v1::DescribeBlocksResponse> done) override;
   void GetStatus(v1::GetStatusRequest request, Done<v1::GetStatusResponse> done) override;
+  void Ask(v1::AskRequest request, Done<v1::AskResponse> done) override;
   void GetNormSums(v1::GetNormSumsRequest request, Done<v1::GetNormSumsResponse> done) override;
   void SetNormTotals(v1::SetNormTotalsRequest request,
                      Done<v1::SetNormTotalsResponse> done) override;
@@ -151,7 +153,9 @@ class Shard final : public ParameterServer {
   // Where it stands; nothing before a job is declared.
   absl::optional<ShardNumbers> Numbers() const;
   // From now on heartbeats tell the workers that this shard was asked to stop.
-  void SetDraining() { draining_ = true; }
+  void SetDraining() { watch_.SetDraining(); }
+  // Whether an operator asked that the job ends for good.
+  bool IsStopping() const { return watch_.stopping(); }
 
  private:
   // What there is to do with a block when a round that is in its middle is finished.
@@ -270,6 +274,10 @@ class Shard final : public ParameterServer {
   absl::Time DeadlineIn(int64_t wait_ms) const;
   // The declared job, or NOT_FOUND when it is not `job`.
   absl::StatusOr<Declared*> Find(const std::string& job) const;
+  // Likewise; with an empty name whichever job there is, null when there is none.
+  absl::StatusOr<Declared*> FindAny(const std::string& job) const;
+  // Why no checkpoint can be asked for.
+  absl::Status CheckAskedCheckpoint(const Declared* declared) const;
   // What to go on from: the books so far, and either a log or a copy of the blocks.
   struct Recovery {
     const LogReader* log;
@@ -411,13 +419,14 @@ class Shard final : public ParameterServer {
   absl::Status durability_status_ ABSL_GUARDED_BY(mutex_);
   bool recovering_ ABSL_GUARDED_BY(mutex_) = false;
 
-  std::atomic<bool> draining_{false};
+  JobWatch watch_;
   std::atomic<int64_t> bytes_pushed_{0};
   std::atomic<int64_t> bytes_pulled_{0};
   ShardMetrics metrics_;
 
   std::unique_ptr<TaskPool> owners_;  // constant after construction; runs the blocks' queues
   std::unique_ptr<TaskThread> background_;
+  const absl::Time made_;
   std::thread timer_;
 };
 

@@ -135,7 +135,19 @@ void ShardHost::SetNormTotals(v1::SetNormTotalsRequest request,
 
 void ShardHost::GetStatus(v1::GetStatusRequest request, Done<v1::GetStatusResponse> done) {
   const int shard = ShardOf(request, task_);
-  Give(&ParameterServer::GetStatus, shard, std::move(request), std::move(done));
+  const std::string task = absl::StrCat("ps:", task_);
+  Give(&ParameterServer::GetStatus, shard, std::move(request),
+       Done<v1::GetStatusResponse>(
+           [task, done = std::move(done)](absl::StatusOr<v1::GetStatusResponse> answer) mutable {
+             if (answer.ok())
+               answer->set_task(task);  // the shard's own name is that of its first task
+             done(std::move(answer));
+           }));
+}
+
+void ShardHost::Ask(v1::AskRequest request, Done<v1::AskResponse> done) {
+  const int shard = ShardOf(request, task_);
+  Give(&ParameterServer::Ask, shard, std::move(request), std::move(done));
 }
 
 void ShardHost::Replicate(v1::ReplicateRequest request, Payload payload,

@@ -46,6 +46,7 @@ class ShardHost final : public ParameterServer {
   void SetNormTotals(v1::SetNormTotalsRequest request,
                      Done<v1::SetNormTotalsResponse> done) override;
   void GetStatus(v1::GetStatusRequest request, Done<v1::GetStatusResponse> done) override;
+  void Ask(v1::AskRequest request, Done<v1::AskResponse> done) override;
   void Replicate(v1::ReplicateRequest request, Payload payload,
                  Done<v1::ReplicateResponse> done) override;
 

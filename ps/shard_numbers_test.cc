@@ -8,12 +8,6 @@
 namespace parley {
 namespace {
 
-ShardNumbers NumbersOf(ShardStateCluster& cluster) {
-  ShardNumbers numbers;
-  cluster.state().FillNumbers(cluster.now, &numbers);
-  return numbers;
-}
-
 TEST(ShardNumbersTest, TheWorkerThatComesLastIsWaitedFor) {
   ShardStateCluster cluster(3, SynchronousPolicy());
   cluster.JoinAll();
@@ -22,7 +16,7 @@ TEST(ShardNumbersTest, TheWorkerThatComesLastIsWaitedFor) {
   cluster.PushPull(0, 0);
   cluster.Advance(absl::Seconds(3));
   cluster.PushPull(1, 0);
-  const ShardNumbers numbers = NumbersOf(cluster);
+  const ShardNumbers numbers = cluster.Numbers();
   EXPECT_EQ(numbers.workers[0].waited_for, absl::ZeroDuration());
   EXPECT_EQ(numbers.workers[1].waited_for, absl::Seconds(10));  // two blocks, 5 s each
   EXPECT_EQ(numbers.workers[2].waited_for, absl::ZeroDuration());
@@ -36,7 +30,7 @@ TEST(ShardNumbersTest, NobodyIsWaitedForWhereNobodyWaits) {
     cluster.PushPull(0, step);
     cluster.Advance(absl::Seconds(1));
   }
-  for (const ShardNumbers::Worker& worker : NumbersOf(cluster).workers) {
+  for (const ShardNumbers::Worker& worker : cluster.Numbers().workers) {
     EXPECT_EQ(worker.waited_for, absl::ZeroDuration());
   }
 }
@@ -47,7 +41,7 @@ TEST(ShardNumbersTest, ARoundThatALeaverCompletesWaitedForTheMembership) {
   cluster.PushPull(0, 0);
   cluster.Advance(absl::Seconds(4));
   ASSERT_TRUE(cluster.Leave(1).ok());
-  const ShardNumbers numbers = NumbersOf(cluster);
+  const ShardNumbers numbers = cluster.Numbers();
   ASSERT_EQ(numbers.rounds, 2);  // of two blocks
   EXPECT_EQ(numbers.waited_for_membership, absl::Seconds(8));
   EXPECT_EQ(numbers.workers[1].waited_for, absl::ZeroDuration());
@@ -60,14 +54,14 @@ TEST(ShardNumbersTest, RoundsAndRequestsThatWaitAreCounted) {
   cluster.JoinAll();
   cluster.apply_at_once = false;
   cluster.PushPull(0, 0);
-  EXPECT_EQ(NumbersOf(cluster).push_pulls_waiting, 1);
-  EXPECT_EQ(NumbersOf(cluster).rounds_queued, 0);
+  EXPECT_EQ(cluster.Numbers().push_pulls_waiting, 1);
+  EXPECT_EQ(cluster.Numbers().rounds_queued, 0);
   cluster.PushPull(1, 0);
-  EXPECT_EQ(NumbersOf(cluster).push_pulls_waiting, 2);
-  EXPECT_EQ(NumbersOf(cluster).rounds_queued, 2);
-  EXPECT_EQ(NumbersOf(cluster).rounds, 0);
+  EXPECT_EQ(cluster.Numbers().push_pulls_waiting, 2);
+  EXPECT_EQ(cluster.Numbers().rounds_queued, 2);
+  EXPECT_EQ(cluster.Numbers().rounds, 0);
   cluster.ApplyAll();
-  const ShardNumbers numbers = NumbersOf(cluster);
+  const ShardNumbers numbers = cluster.Numbers();
   EXPECT_EQ(numbers.push_pulls_waiting, 0);
   EXPECT_EQ(numbers.rounds_queued, 0);
   EXPECT_EQ(numbers.rounds, 2);
@@ -76,7 +70,7 @@ TEST(ShardNumbersTest, RoundsAndRequestsThatWaitAreCounted) {
   EXPECT_EQ(numbers.blocks, 2);
   EXPECT_EQ(numbers.workers[0].clock, 1);
   cluster.Barrier(0);
-  EXPECT_EQ(NumbersOf(cluster).barriers_waiting, 1);
+  EXPECT_EQ(cluster.Numbers().barriers_waiting, 1);
 }
 
 TEST(ShardNumbersTest, GradientsAreCountedByWhatBecameOfThem) {
@@ -85,7 +79,7 @@ TEST(ShardNumbersTest, GradientsAreCountedByWhatBecameOfThem) {
   cluster.PushPull(0, 0, true, 9);
   cluster.PushPull(0, 0, true, 9);
   cluster.PushPull(0, 1, true, 10);
-  const ShardNumbers numbers = NumbersOf(cluster);
+  const ShardNumbers numbers = cluster.Numbers();
   EXPECT_EQ(numbers.staleness.pushes(), 4);
   EXPECT_EQ(numbers.duplicate, 2);
   EXPECT_EQ(numbers.late, 0);
@@ -95,10 +89,10 @@ TEST(ShardNumbersTest, SilenceGrowsUntilTheWorkerIsHeard) {
   ShardStateCluster cluster(2, SynchronousPolicy());
   cluster.Join(0);
   cluster.Advance(absl::Seconds(4));
-  EXPECT_EQ(NumbersOf(cluster).workers[0].silence, absl::Seconds(4));
-  EXPECT_EQ(NumbersOf(cluster).workers[1].silence, absl::ZeroDuration());  // has not joined
+  EXPECT_EQ(cluster.Numbers().workers[0].silence, absl::Seconds(4));
+  EXPECT_EQ(cluster.Numbers().workers[1].silence, absl::ZeroDuration());  // has not joined
   cluster.Heartbeat(0);
-  EXPECT_EQ(NumbersOf(cluster).workers[0].silence, absl::ZeroDuration());
+  EXPECT_EQ(cluster.Numbers().workers[0].silence, absl::ZeroDuration());
 }
 
 }  // namespace

@@ -292,41 +292,6 @@ ShardState::BlockClocks ShardState::ClocksOf(size_t index) const {
   return result;
 }
 
-void ShardState::FillStatus(v1::GetStatusResponse* response) const {
-  for (size_t worker = 0; worker < workers_.size(); ++worker) {
-    v1::GetStatusResponse::Worker* status = response->add_workers();
-    switch (workers_[worker].presence) {
-      case Presence::kAbsent:
-        status->set_state(v1::GetStatusResponse::Worker::ABSENT);
-        break;
-      case Presence::kLive:
-        status->set_state(v1::GetStatusResponse::Worker::LIVE);
-        break;
-      case Presence::kLeft:
-        status->set_state(v1::GetStatusResponse::Worker::LEFT);
-        break;
-    }
-    int64_t clock = blocks_.empty() ? 0 : blocks_[0].workers[worker].clock;
-    for (const Block& block : blocks_) clock = std::min(clock, block.workers[worker].clock);
-    status->set_clock(clock);
-  }
-  if (!blocks_.empty()) {
-    int64_t least = blocks_[0].applied;
-    int64_t most = least;
-    for (const Block& block : blocks_) {
-      least = std::min(least, block.applied);
-      most = std::max(most, block.applied);
-    }
-    response->set_min_version(least);
-    response->set_max_version(most);
-  }
-  response->set_pushes(staleness_.pushes());
-  response->set_staleness_sum(staleness_.sum());
-  response->set_staleness_max(staleness_.max());
-  for (const int64_t count : staleness_.counts()) response->add_staleness_counts(count);
-  response->set_dropped(dropped_);
-}
-
 void ShardState::FillNumbers(absl::Time now, ShardNumbers* numbers) const {
   for (size_t i = 0; i < workers_.size(); ++i) {
     const Worker& worker = workers_[i];

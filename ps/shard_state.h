@@ -165,7 +165,6 @@ class ShardState {
   bool HasWorkers() const;
   // Where a checkpoint of `block` continues, once the rounds scheduled by now are applied.
   BlockClocks ClocksOf(size_t block) const;
-  void FillStatus(v1::GetStatusResponse* response) const;
   // What it knows of them; of the rest the Shard does.
   void FillNumbers(absl::Time now, ShardNumbers* numbers) const;
 

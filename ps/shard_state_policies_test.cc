@@ -278,11 +278,10 @@ TEST(AsynchronousTest, AppliesEachGradientAtOnceAndMeasuresStaleness) {
   const uint64_t second = cluster.PushPull(1, 0);
   EXPECT_EQ(cluster.answers[second].taken, (std::vector<TakenPush>{{1, false}, {1, false}}));
   EXPECT_EQ(cluster.rounds[0], (Rounds{{0}, {100}}));
-  v1::GetStatusResponse status;
-  cluster.state().FillStatus(&status);
-  EXPECT_EQ(status.pushes(), 4);
-  EXPECT_EQ(status.staleness_sum(), 2);
-  EXPECT_EQ(status.staleness_max(), 1);
+  const ShardNumbers numbers = cluster.Numbers();
+  EXPECT_EQ(numbers.staleness.pushes(), 4);
+  EXPECT_EQ(numbers.staleness.sum(), 2);
+  EXPECT_EQ(numbers.staleness.max(), 1);
 }
 
 TEST(AsynchronousTest, APullSeesTheSendersOwnPush) {
@@ -391,13 +390,11 @@ TEST(BackupWorkersTest, ClosesARoundWithTheFirstReplicasAndDropsTheLate) {
   EXPECT_EQ(cluster.answers[late].taken, (std::vector<TakenPush>{{1, true}, {1, true}}));
   EXPECT_EQ(cluster.answers[first].taken, (std::vector<TakenPush>{{0, false}, {0, false}}));
   EXPECT_EQ(cluster.rounds[0], (Rounds{{0, 200}}));
-  v1::GetStatusResponse status;
-  cluster.state().FillStatus(&status);
-  EXPECT_EQ(status.pushes(), 4);
-  EXPECT_EQ(status.dropped(), 2);
-  EXPECT_EQ(status.staleness_max(), 0);
-  ASSERT_EQ(status.staleness_counts_size(), 1);
-  EXPECT_EQ(status.staleness_counts(0), 4);
+  const ShardNumbers numbers = cluster.Numbers();
+  EXPECT_EQ(numbers.staleness.pushes(), 4);
+  EXPECT_EQ(numbers.late, 2);
+  EXPECT_EQ(numbers.staleness.max(), 0);
+  EXPECT_EQ(numbers.staleness.counts(), absl::MakeConstSpan(std::vector<int64_t>{4}));
 }
 
 TEST(BackupWorkersTest, OneThatWasLateGoesOnWithTheStepOfTheOthersAndCountsAgain) {

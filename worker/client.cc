@@ -42,8 +42,10 @@ class ClientImpl final : public Client {
         options_(std::move(options)),
         task_(absl::StrCat("worker:", options_.worker)),
         timer_(std::make_shared<Timer>()),
-        failure_(std::make_shared<Failure>()) {
+        failure_(std::make_shared<Failure>()),
+        vitals_(std::make_shared<Vitals>()) {
     SessionOptions session;
+    session.vitals = vitals_;
     session.job = job_.name();
     session.worker = options_.worker;
     session.incarnation = options_.incarnation;
@@ -128,9 +130,21 @@ class ClientImpl final : public Client {
   absl::StatusOr<std::string> SaveCheckpoint(int64_t step, const std::string& folder,
                                              int keep) override;
   absl::StatusOr<JobStatus> Status() override;
-  bool ShardsDrain() const override {
-    return std::any_of(sessions_.begin(), sessions_.end(),
-                       [](const std::shared_ptr<Session>& session) { return session->draining(); });
+  bool ShardsDrain() const override { return vitals_->draining(); }
+  bool ShardsStop() const override { return vitals_->stopping(); }
+  uint64_t CheckpointAsked() const override {
+    return options_.worker == 0 ? vitals_->checkpoint_ticket() : 0;
+  }
+  void Report(const StepReport& report) override {
+    v1::WorkerReport said;
+    said.set_step(report.step);
+    said.set_steps(report.steps);
+    said.set_loss(report.loss);
+    said.set_samples_per_second(report.samples_per_second);
+    vitals_->Report(said);
+  }
+  void ReportCheckpoint(v1::CheckpointReport report) override {
+    vitals_->ReportCheckpoint(std::move(report));
   }
   absl::Status Leave(const absl::Status& reason) override;
 
@@ -177,6 +191,7 @@ class ClientImpl final : public Client {
   const std::string task_;  // "worker:1"
   const std::shared_ptr<Timer> timer_;
   const std::shared_ptr<Failure> failure_;
+  const std::shared_ptr<Vitals> vitals_;
   std::vector<std::shared_ptr<Session>> sessions_;  // by shard; constant after construction
   // Written by Enter, before others can see the client, and by Leave, after which nothing may be
   // called.

@@ -75,6 +75,14 @@ class Client {
   using View = ParameterView;
   using Views = absl::StatusOr<std::vector<View>>;
 
+  // How this worker is doing.
+  struct StepReport {
+    int64_t step = 0;  // steps done
+    int64_t steps = 0;
+    double loss = 0;                // of the last step
+    double samples_per_second = 0;  // of late
+  };
+
   // What a job's shards say together, summed or extreme over them.
   struct JobStatus {
     v1::GetStatusResponse total;
@@ -183,9 +191,19 @@ class Client {
 
   virtual absl::StatusOr<JobStatus> Status() = 0;
 
-  // Whether a shard was asked to stop, and so the chief is to end the job in order. Heard with
-  // heartbeats.
+  // Whether a shard was asked to stop, and so the chief is to end the job in order; and whether an
+  // operator asked that it ends for good. Heard with heartbeats.
   virtual bool ShardsDrain() const = 0;
+  virtual bool ShardsStop() const = 0;
+
+  // Chief only: the ticket of a checkpoint that an operator asked for, which ReportCheckpoint has
+  // not answered; 0: none. Heard with heartbeats.
+  virtual uint64_t CheckpointAsked() const = 0;
+
+  // What the next heartbeats say to those who watch the job. Cheap enough for every step.
+  virtual void Report(const StepReport& report) = 0;
+  // The chief's last checkpoint, or why there is none.
+  virtual void ReportCheckpoint(v1::CheckpointReport report) = 0;
 
   // Ends this worker's part: finished (OK), or failed with `reason`, which in a synchronous job
   // fails the others too. Nothing else may be called after it. A shard that cannot be reached any

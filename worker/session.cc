@@ -549,13 +549,16 @@ void Session::Heartbeat(absl::Duration interval,
   }
   v1::HeartbeatRequest request;
   *request.mutable_sender() = Sender();
+  if (options_.vitals != nullptr) *request.mutable_report() = options_.vitals->report();
   const Timer::Time next = Timer::After(interval);
   Run<v1::HeartbeatResponse>(
       Info("Heartbeat", next), Sending(&ParameterServer::Heartbeat, std::move(request)),
       [self = shared_from_this(), interval, next,
        superseded = std::move(superseded)](absl::StatusOr<v1::HeartbeatResponse> answer) {
         if (absl::IsAborted(answer.status())) (*superseded)(answer.status());
-        if (answer.ok() && answer->draining()) self->draining_ = true;
+        if (answer.ok() && self->options_.vitals != nullptr) {
+          self->options_.vitals->Answered(self->options_.shard, *answer);
+        }
         self->timer_->RunAt(
             next, [self, interval, superseded] { self->Heartbeat(interval, superseded); });
       });

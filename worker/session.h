@@ -20,6 +20,7 @@
 #include "net/parameter_server.h"
 #include "net/payload.h"
 #include "worker/timer.h"
+#include "worker/vitals.h"
 
 namespace parley {
 
@@ -28,6 +29,7 @@ struct SessionOptions {
   int worker = 0;
   uint64_t incarnation = 1;
   int shard = 0;
+  std::shared_ptr<Vitals> vitals;  // what heartbeats say, and who hears the answers; may be null
   // Requests with only gradients that are unanswered at a time; and as many with only targets.
   // Others queue.
   int max_in_flight = 4;
@@ -107,9 +109,6 @@ class Session : public std::enable_shared_from_this<Session> {
   // are not reported: the next may not.
   void StartHeartbeats(absl::Duration interval, absl::AnyInvocable<void(absl::Status)> superseded);
 
-  // Whether a heartbeat was answered that the shard was asked to stop.
-  bool draining() const { return draining_.load(std::memory_order_relaxed); }
-
   // Ends all calls with CANCELLED and lets go of the ParameterServer. Later calls end at once.
   void Close();
 
@@ -183,7 +182,6 @@ class Session : public std::enable_shared_from_this<Session> {
 
   std::atomic<uint64_t> next_sequence_{1};
   std::atomic<uint64_t> backoffs_{0};  // drawn so far
-  std::atomic<bool> draining_{false};
   std::atomic<int64_t> bytes_pushed_{0};
   std::atomic<int64_t> bytes_pulled_{0};
   std::atomic<int64_t> retries_{0};

@@ -8,6 +8,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
 #include "base/status.h"
 #include "glog/logging.h"
 
@@ -16,6 +17,8 @@ namespace {
 
 // With the step behind it: why a chief that drains leaves.
 constexpr char kDrained[] = "the job was asked to stop before step ";
+constexpr char kStopped[] = "an operator stopped the job before step ";  // likewise, for good
+constexpr absl::Duration kOfLate = absl::Seconds(1);
 
 }  // namespace
 
@@ -27,7 +30,8 @@ absl::StatusOr<TrainingSummary> Trainer::Run() {
   // The others of a job that needs every worker hear why it ends.
   const bool ends_job = summary.ok() && summary->drained && is_chief();
   const absl::Status left =
-      client_->Leave(ends_job ? absl::CancelledError(absl::StrCat(kDrained, summary->next_step))
+      client_->Leave(ends_job ? absl::CancelledError(absl::StrCat(
+                                    summary->stopped ? kStopped : kDrained, summary->next_step))
                               : summary.status());
   if (summary.ok() && !left.ok()) return left;
   return summary;
@@ -97,12 +101,17 @@ absl::StatusOr<TrainingSummary> Trainer::Train() {
   PARLEY_RETURN_IF_ERROR(Prepare());
   PARLEY_RETURN_IF_ERROR(Await(client_->PullAsync(WireStep(first_step_), Targets(parameters_))));
   if (local_ != nullptr) local_->Start(parameters_, gradients_);
-  started_ = options_.env->Now();
+  started_ = of_late_since_ = options_.env->Now();
   int64_t before = first_step_;
   for (int64_t step = NextStep(first_step_); step < options_.steps;) {
     PARLEY_RETURN_IF_ERROR(CheckStop());
     if (DrainsBefore(step)) return Drain(step);
-    if (SavesBefore(step, before)) PARLEY_RETURN_IF_ERROR(Save(step));
+    const uint64_t asked = is_chief() ? client_->CheckpointAsked() : 0;
+    if (SavesBefore(step, before)) {
+      PARLEY_RETURN_IF_ERROR(Save(step, asked));
+    } else if (asked != 0) {
+      SaveAsked(step, asked);
+    }
     const absl::Status stepped = Step(step);
     if (EndedByDraining(stepped)) return Drain(step);
     PARLEY_RETURN_IF_ERROR(stepped);
@@ -173,6 +182,15 @@ absl::Status Trainer::Step(int64_t step) {
                                                   static_cast<double>(result->samples);
   progress_.samples_per_second =
       static_cast<double>(progress_.samples) / std::max(1e-9, absl::ToDoubleSeconds(elapsed));
+  if (now - of_late_since_ >= kOfLate) {
+    samples_per_second_of_late_ = static_cast<double>(progress_.samples - of_late_samples_) /
+                                  absl::ToDoubleSeconds(now - of_late_since_);
+    of_late_since_ = now;
+    of_late_samples_ = progress_.samples;
+  }
+  const bool too_early = of_late_samples_ == 0;
+  client_->Report({progress_.step, progress_.steps, progress_.loss,
+                   too_early ? progress_.samples_per_second : samples_per_second_of_late_});
   progress_.remaining = elapsed / done * (options_.steps - step - 1);
   for (TrainingObserver* const observer : options_.observers) {
     observer->OnStep(progress_);
@@ -304,10 +322,41 @@ absl::Status Trainer::EvaluateNow(Evaluation* evaluation) {
   return absl::OkStatus();
 }
 
-absl::Status Trainer::Save(int64_t step) {
+void Trainer::SaveAsked(int64_t step, uint64_t ticket) {
+  if (options_.checkpoint_folder.empty()) {
+    return ReportCheckpoint(
+        step, ticket,
+        absl::FailedPreconditionError("worker:0, the chief, was started without a folder for it"));
+  }
+  // That of the first step may be what the job continues from, and is not written over.
+  if (step == first_step_ || (local_ != nullptr && step % local_->every() != 0)) return;
+  // Nobody who trains has asked for it: training goes on without.
+  if (const absl::Status saved = Save(step, ticket); !saved.ok()) {
+    LOG(WARNING) << "no checkpoint, though one was asked for: " << saved.message();
+    ReportCheckpoint(step, ticket, saved);
+  }
+}
+
+void Trainer::ReportCheckpoint(int64_t step, uint64_t ticket,
+                               const absl::StatusOr<std::string>& manifest) {
+  v1::CheckpointReport report;
+  report.set_step(step);
+  report.set_ticket(ticket);
+  report.set_unix_ms(absl::ToUnixMillis(absl::Now()));
+  if (manifest.ok()) {
+    report.set_folder(options_.checkpoint_folder);
+    report.set_manifest(*manifest);
+  } else {
+    report.set_error(std::string(manifest.status().message()));
+  }
+  client_->ReportCheckpoint(std::move(report));
+}
+
+absl::Status Trainer::Save(int64_t step, uint64_t ticket) {
   PARLEY_ASSIGN_OR_RETURN(const std::string manifest,
                           client_->SaveCheckpoint(WireStep(step), options_.checkpoint_folder,
                                                   options_.keep_checkpoints));
+  ReportCheckpoint(step, ticket, manifest);
   for (TrainingObserver* const observer : options_.observers) {
     observer->OnCheckpoint(step, manifest);
   }
@@ -326,7 +375,8 @@ absl::Status Trainer::Finish(TrainingSummary* summary) {
   PARLEY_RETURN_IF_ERROR(Await(client_->PullAsync(WireStep(step), Targets(parameters_))));
   PARLEY_RETURN_IF_ERROR(EvaluateNow(&summary->evaluation));
   PARLEY_ASSIGN_OR_RETURN(summary->status, client_->Status());
-  if (!options_.checkpoint_folder.empty()) PARLEY_RETURN_IF_ERROR(Save(step));
+  if (!options_.checkpoint_folder.empty())
+    PARLEY_RETURN_IF_ERROR(Save(step, client_->CheckpointAsked()));
   return absl::OkStatus();
 }
 
@@ -345,19 +395,22 @@ bool Trainer::DrainsBefore(int64_t step) {
 }
 
 bool Trainer::EndedByDraining(const absl::Status& status) {
-  return !is_chief() && absl::IsAborted(status) && absl::StrContains(status.message(), kDrained) &&
-         Draining();
+  if (is_chief() || !absl::IsAborted(status)) return false;
+  // The chief may say it before this worker's next heartbeat does.
+  stopped_ = stopped_ || absl::StrContains(status.message(), kStopped);
+  return stopped_ || (absl::StrContains(status.message(), kDrained) && Draining());
 }
 
 absl::StatusOr<TrainingSummary> Trainer::Drain(int64_t step) {
   if (is_chief() && !options_.checkpoint_folder.empty()) {
-    PARLEY_RETURN_IF_ERROR(
-        Await(std::async(std::launch::async, [this, step] { return Save(step); })));
+    PARLEY_RETURN_IF_ERROR(Await(std::async(
+        std::launch::async, [this, step] { return Save(step, client_->CheckpointAsked()); })));
   }
   TrainingSummary summary;
   summary.seconds = options_.env->Now() - started_ - aside_;
   summary.steps = steps_done_;
   summary.drained = true;
+  summary.stopped = stopped_ || client_->ShardsStop();
   summary.next_step = step;
   return summary;
 }

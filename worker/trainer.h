@@ -51,6 +51,7 @@ struct TrainingSummary {
   // evaluation and a status.
   bool drained = false;
   int64_t next_step = 0;  // the first that was not done, where it drained
+  bool stopped = false;   // it drained because an operator ended the job for good
 };
 
 // Receives what happens. Called by the thread that runs the Trainer.
@@ -145,7 +146,11 @@ class Trainer {
   absl::Status EvaluateNow(Evaluation* evaluation);
   // The task's evaluation of the parameters, or of their averages.
   absl::StatusOr<Evaluation> EvaluateTask();
-  absl::Status Save(int64_t step);
+  // `ticket`: see Client::CheckpointAsked; 0: nobody asked.
+  absl::Status Save(int64_t step, uint64_t ticket);
+  // What an operator asked for, if `step` is one before which it can be; otherwise later.
+  void SaveAsked(int64_t step, uint64_t ticket);
+  void ReportCheckpoint(int64_t step, uint64_t ticket, const absl::StatusOr<std::string>& manifest);
   absl::Status Finish(TrainingSummary* summary);
   // Whether to drain; notes when that began.
   bool Draining();
@@ -174,6 +179,10 @@ class Trainer {
   absl::Time started_;
   absl::Duration aside_;                                // time that was not training
   absl::Time drain_deadline_ = absl::InfiniteFuture();  // past which other workers leave
+  bool stopped_ = false;  // the chief has left because an operator ended the job
+  absl::Time of_late_since_;
+  int64_t of_late_samples_ = 0;  // until then
+  double samples_per_second_of_late_ = 0;
   int64_t first_step_ = 0;
   int64_t steps_done_ = 0;  // by this worker, in this run
 };

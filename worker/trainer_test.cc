@@ -381,6 +381,73 @@ TEST(TrainerTest, SavesAtTheFirstExchangeFromWhereItIsDue) {
   EXPECT_THAT(observed.checkpoints, ElementsAre("6 folder/3", "8 folder/4"));
 }
 
+// Which tickets were reported, and with which manifest or error.
+std::vector<std::string> ReportsOf(const FakeClient& client) {
+  std::vector<std::string> reports;
+  for (const v1::CheckpointReport& report : client.checkpoint_reports()) {
+    reports.push_back(absl::StrCat(report.ticket(), " step ", report.step(), " ", report.manifest(),
+                                   report.error()));
+  }
+  return reports;
+}
+
+TEST(TrainerTest, ACheckpointThatWasAskedForIsMadeBeforeTheNextStep) {
+  FakeClient client(MakeJob(), 0, 0);
+  FakeTask task;
+  task.on_step = [&](int64_t step) {
+    if (step == 1) client.AskCheckpoint(7);
+  };
+  TrainerOptions options = Steps(4, 10);
+  options.checkpoint_folder = "folder";
+  ASSERT_TRUE(Trainer(&client, &task, options).Run().ok());
+  EXPECT_THAT(client.calls(),
+              ElementsAre("pull 0", "push_pull 0", "push_pull 1", "checkpoint 2 keep 2",
+                          "push_pull 2", "push_pull 3", "barrier finish", "pull 4", "status",
+                          "checkpoint 4 keep 2", "leave OK"));
+  EXPECT_THAT(ReportsOf(client), ElementsAre("7 step 2 folder/2", "0 step 4 folder/4"));
+}
+
+TEST(TrainerTest, ACheckpointThatWasAskedForAndCannotBeMadeIsReportedAndTrainingGoesOn) {
+  FakeClient client(MakeJob(), 0, 0);
+  client.Fail("checkpoint 2 keep 2", absl::ResourceExhaustedError("the disk is full"));
+  client.AskCheckpoint(7);
+  FakeTask task;
+  ASSERT_TRUE(Trainer(&client, &task, Steps(2, 10)).Run().ok());  // it has no folder
+  task.on_step = [&](int64_t step) {
+    if (step == 1) client.AskCheckpoint(8);
+  };
+  TrainerOptions options = Steps(3, 10);
+  options.checkpoint_folder = "folder";
+  ASSERT_TRUE(Trainer(&client, &task, options).Run().ok());
+  EXPECT_THAT(ReportsOf(client),
+              ElementsAre("7 step 0 worker:0, the chief, was started without a folder for it",
+                          "8 step 2 the disk is full", "0 step 3 folder/3"));
+}
+
+TEST(TrainerTest, TheFirstStepsCheckpointIsNotWrittenOver) {
+  FakeClient client(MakeJob(), 0, 3);
+  client.AskCheckpoint(7);
+  FakeTask task;
+  TrainerOptions options = Steps(5, 10);
+  options.checkpoint_folder = "folder";
+  ASSERT_TRUE(Trainer(&client, &task, options).Run().ok());
+  EXPECT_THAT(ReportsOf(client), ElementsAre("7 step 4 folder/4", "0 step 5 folder/5"));
+}
+
+TEST(TrainerTest, EachStepIsReportedToThoseWhoWatch) {
+  FakeClient client(MakeJob(), 1, 0);
+  FakeTask task;
+  ManualClock clock;
+  task.on_step = [&](int64_t) { clock.now += absl::Seconds(2); };
+  TrainerOptions options = Steps(5, 10);
+  options.env = &clock;
+  ASSERT_TRUE(Trainer(&client, &task, options).Run().ok());
+  EXPECT_EQ(client.last_report().step, 5);
+  EXPECT_EQ(client.last_report().steps, 5);
+  EXPECT_EQ(client.last_report().loss, 0.5);
+  EXPECT_EQ(client.last_report().samples_per_second, 4);
+}
+
 TEST(TrainerTest, SavesBetweenThePullOfAStepAndItsPushAndAtTheEnd) {
   FakeClient client(MakeJob(), 0, 0);
   FakeTask task;

@@ -359,6 +359,11 @@ absl::Status Train(const Cluster& cluster, const std::shared_ptr<EtcdClient>& et
   Trainer trainer(client.get(), task.get(), std::move(options));
   PARLEY_ASSIGN_OR_RETURN(const TrainingSummary summary, trainer.Run());
   if (events != nullptr) events->SetSucceeded();
+  if (summary.stopped && g_signal == 0) {
+    std::cout << "worker:" << worker << " stopped before step " << summary.next_step
+              << ", for an operator stopped the job" << std::endl;
+    return absl::OkStatus();
+  }
   if (summary.drained && g_signal == 0) {
     return absl::AbortedError(absl::StrCat("stopped before step ", summary.next_step,
                                            ", for a ps task was asked to stop"));

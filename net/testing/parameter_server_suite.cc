@@ -97,6 +97,7 @@ TEST_P(ParameterServerSuite, EveryMethodCarriesItsRequestAndItsAnswer) {
   }
   answers.get_status.add_workers()->set_state(v1::GetStatusResponse::Worker::LIVE);
   answers.get_status.set_staleness_max(4);
+  answers.ask.set_ticket(uint64_t{1} << 63);
   answers.get_norm_sums.add_sums(1e300);
   answers.get_norm_sums.set_finished(true);
   server_.SetAnswers(answers);
@@ -143,6 +144,9 @@ TEST_P(ParameterServerSuite, EveryMethodCarriesItsRequestAndItsAnswer) {
   get_status.set_job("a job");
   ExpectRoundTrip(client(), &server_, "GetStatus", &ParameterServer::GetStatus, get_status,
                   answers.get_status);
+  v1::AskRequest ask;
+  ask.set_what(v1::AskRequest::STOP);
+  ExpectRoundTrip(client(), &server_, "Ask", &ParameterServer::Ask, ask, answers.ask);
 
   PendingAnswer<PushPullReply> answer;
   client()->PushPull(SomePushPull(), Payload(), answer.Done());

@@ -131,4 +131,8 @@ void PuppetParameterServer::GetStatus(v1::GetStatusRequest request,
   Take(Describe("GetStatus", request), answers().get_status, std::move(done));
 }
 
+void PuppetParameterServer::Ask(v1::AskRequest request, Done<v1::AskResponse> done) {
+  Take(Describe("Ask", request), answers().ask, std::move(done));
+}
+
 }  // namespace parley

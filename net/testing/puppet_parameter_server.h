@@ -22,6 +22,7 @@ struct PuppetAnswers {
   v1::CheckpointResponse checkpoint;
   v1::DescribeBlocksResponse describe_blocks;
   v1::GetStatusResponse get_status;
+  v1::AskResponse ask;
   v1::GetNormSumsResponse get_norm_sums;
   v1::SetNormTotalsResponse set_norm_totals;
 };
@@ -56,6 +57,7 @@ class PuppetParameterServer : public ParameterServer {
   void SetNormTotals(v1::SetNormTotalsRequest request,
                      Done<v1::SetNormTotalsResponse> done) override;
   void GetStatus(v1::GetStatusRequest request, Done<v1::GetStatusResponse> done) override;
+  void Ask(v1::AskRequest request, Done<v1::AskResponse> done) override;
 
  private:
   template <typename Response>

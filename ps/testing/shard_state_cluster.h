@@ -55,6 +55,11 @@ class ShardStateCluster {
   // Gradients whose memory is still held.
   int64_t LiveGradients() const;
   ShardState& state() { return *state_; }
+  ShardNumbers Numbers() const {
+    ShardNumbers numbers;
+    state_->FillNumbers(now, &numbers);
+    return numbers;
+  }
 
   absl::Time now = absl::UnixEpoch() + absl::Hours(1);
   std::optional<int64_t> base_version;

@@ -180,4 +180,35 @@ absl::Status FakeClient::Leave(const absl::Status& reason) {
   return Call(absl::StrCat("leave ", reason.ToString())).get();
 }
 
+void FakeClient::AskCheckpoint(uint64_t ticket) {
+  MutexLock lock(&mutex_);
+  ticket_ = ticket;
+}
+
+uint64_t FakeClient::CheckpointAsked() const {
+  MutexLock lock(&mutex_);
+  return ticket_;
+}
+
+void FakeClient::Report(const StepReport& report) {
+  MutexLock lock(&mutex_);
+  report_ = report;
+}
+
+void FakeClient::ReportCheckpoint(v1::CheckpointReport report) {
+  MutexLock lock(&mutex_);
+  if (report.ticket() == ticket_) ticket_ = 0;
+  checkpoint_reports_.push_back(std::move(report));
+}
+
+FakeClient::StepReport FakeClient::last_report() const {
+  MutexLock lock(&mutex_);
+  return report_;
+}
+
+std::vector<v1::CheckpointReport> FakeClient::checkpoint_reports() const {
+  MutexLock lock(&mutex_);
+  return checkpoint_reports_;
+}
+
 }  // namespace parley

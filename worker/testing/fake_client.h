@@ -64,6 +64,15 @@ class FakeClient final : public Client {
                                              int keep) override;
   absl::StatusOr<JobStatus> Status() override;
   bool ShardsDrain() const override { return false; }
+  bool ShardsStop() const override { return false; }
+  // An operator asks for a checkpoint.
+  void AskCheckpoint(uint64_t ticket);
+  uint64_t CheckpointAsked() const override;
+  void Report(const StepReport& report) override;
+  void ReportCheckpoint(v1::CheckpointReport report) override;
+  // What was reported last, and each checkpoint.
+  StepReport last_report() const;
+  std::vector<v1::CheckpointReport> checkpoint_reports() const;
   absl::Status Leave(const absl::Status& reason) override;
   std::shared_ptr<float> NewBuffer(size_t elements) override;
   int64_t bytes_pushed() const override { return 0; }
@@ -87,6 +96,9 @@ class FakeClient final : public Client {
   std::vector<std::vector<float>> pushed_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, absl::Status> failures_ ABSL_GUARDED_BY(mutex_);
   std::set<std::string> holds_ ABSL_GUARDED_BY(mutex_);
+  uint64_t ticket_ ABSL_GUARDED_BY(mutex_) = 0;
+  StepReport report_ ABSL_GUARDED_BY(mutex_);
+  std::vector<v1::CheckpointReport> checkpoint_reports_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::promise<absl::Status>> held_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -1,0 +1,120 @@
+#include "net/job_link.h"
+
+#include <algorithm>
+#include <future>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "base/env.h"
+#include "base/status.h"
+#include "net/discovery.h"
+#include "net/grpc_channel.h"
+
+namespace parley {
+namespace {
+
+constexpr int kMostShards = 1 << 16;
+
+// The index behind `folder` in a key, "<folder>3" or "<folder>3/leader"; -1: none.
+int IndexIn(const std::string& key, const std::string& folder) {
+  if (key.compare(0, folder.size(), folder) != 0) return -1;
+  const std::vector<std::string> parts = absl::StrSplit(key.substr(folder.size()), '/');
+  int index;
+  return absl::SimpleAtoi(parts[0], &index) && index >= 0 && index < kMostShards ? index : -1;
+}
+
+// How many shards etcd knows of: the highest index of a task or of a shard's records, plus one.
+absl::StatusOr<int> CountShards(EtcdClient* etcd, const std::string& job) {
+  const std::string folder = absl::StrCat("/parley/", job, "/");
+  PARLEY_ASSIGN_OR_RETURN(const EtcdRange range, etcd->List(folder));
+  int count = 0;
+  for (const EtcdEntry& entry : range.entries) {
+    for (const char* const kind : {"ps/", "shard/"}) {
+      count = std::max(count, 1 + IndexIn(entry.key, absl::StrCat(folder, kind)));
+    }
+  }
+  if (count > 0) return count;
+  return absl::NotFoundError(absl::StrCat("etcd knows no ps task of job ", job));
+}
+
+}  // namespace
+
+JobLink::JobLink(JobLinkOptions options) : options_(std::move(options)) {}
+
+JobLink::~JobLink() = default;
+
+absl::Status JobLink::FindPlaces() {
+  std::vector<std::string> addresses = options_.ps;
+  if (addresses.empty()) {
+    PARLEY_ASSIGN_OR_RETURN(const int count, CountShards(options_.etcd.get(), options_.job));
+    for (int shard = 0; shard < count; ++shard) {
+      absl::StatusOr<std::string> address = FindShard(options_.etcd.get(), options_.job, shard);
+      if (!address.ok() && !absl::IsNotFound(address.status())) return address.status();
+      addresses.push_back(address.ok() ? *std::move(address) : std::string());
+    }
+  }
+  places_.resize(addresses.size());
+  GrpcChannelOptions channel;
+  channel.data_connections = 1;
+  channel.grace = options_.timeout;
+  for (size_t i = 0; i < addresses.size(); ++i) {
+    if (places_[i].address == addresses[i]) continue;
+    places_[i].address = addresses[i];
+    places_[i].channel = addresses[i].empty()
+                             ? nullptr
+                             : NewGrpcChannel(absl::StrCat("ps:", i), addresses[i], channel);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<JobView> JobLink::Look(bool with_spec) {
+  PARLEY_RETURN_IF_ERROR(FindPlaces());
+  using Answer = absl::StatusOr<v1::GetStatusResponse>;
+  std::vector<std::future<Answer>> answers;
+  for (size_t i = 0; i < places_.size(); ++i) {
+    auto promise = std::make_shared<std::promise<Answer>>();
+    answers.push_back(promise->get_future());
+    if (places_[i].channel == nullptr) {
+      promise->set_value(
+          absl::UnavailableError(absl::StrCat("ps:", i, ": no task speaks for it in etcd")));
+      continue;
+    }
+    v1::GetStatusRequest request;
+    request.set_job(options_.job);
+    request.set_shard(static_cast<int>(i));
+    request.set_with_spec(with_spec);
+    places_[i].channel->GetStatus(
+        std::move(request), [promise](Answer answer) { promise->set_value(std::move(answer)); });
+  }
+  JobView view;
+  for (size_t i = 0; i < answers.size(); ++i) {
+    ShardView& shard = view.shards.emplace_back();
+    shard.shard = static_cast<int>(i);
+    shard.address = places_[i].address;
+    Answer answer = answers[i].get();  // the channel answers in time
+    shard.status = answer.status();
+    if (answer.ok()) shard.answer = *std::move(answer);
+  }
+  view.at = Env::Posix()->Now();
+  return view;
+}
+
+absl::StatusOr<v1::AskResponse> JobLink::Ask(int shard, v1::AskRequest::What what) {
+  const Place& place = places_[static_cast<size_t>(shard)];
+  if (place.channel == nullptr) {
+    return absl::UnavailableError(absl::StrCat("ps:", shard, ": no task speaks for it in etcd"));
+  }
+  v1::AskRequest request;
+  request.set_job(options_.job);
+  request.set_shard(shard);
+  request.set_what(what);
+  std::promise<absl::StatusOr<v1::AskResponse>> promise;
+  place.channel->Ask(std::move(request), [&](absl::StatusOr<v1::AskResponse> answer) {
+    promise.set_value(std::move(answer));
+  });
+  return promise.get_future().get();
+}
+
+}  // namespace parley
