@@ -1,32 +1,18 @@
 #include "base/metrics_endpoint.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <prometheus/exposer.h>
-#include <sys/socket.h>
 
-#include <chrono>
 #include <exception>
-#include <future>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "base/unique_fd.h"
+#include "base/knock.h"
 
 namespace parley {
 namespace {
-
-void Knock(int port) {
-  const UniqueFd fd(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  sockaddr_in address = {};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  address.sin_port = htons(static_cast<uint16_t>(port));
-  connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address));
-}
 
 class ExposerEndpoint final : public MetricsEndpoint {
  public:
@@ -38,13 +24,8 @@ class ExposerEndpoint final : public MetricsEndpoint {
     exposer_->RegisterCollectable(metrics_);
   }
 
-  // The library's thread looks whether it is to stop when a connection comes, or every two seconds.
   ~ExposerEndpoint() override {
-    const int port = this->port();
-    const std::future<void> stopped = std::async(std::launch::async, [this] { exposer_.reset(); });
-    while (stopped.wait_for(std::chrono::milliseconds(5)) != std::future_status::ready) {
-      Knock(port);
-    }
+    StopKnocking(this->port(), [this] { exposer_.reset(); });
   }
 
   int port() const override { return exposer_->GetListeningPorts().front(); }

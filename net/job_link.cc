@@ -45,6 +45,12 @@ JobLink::JobLink(JobLinkOptions options) : options_(std::move(options)) {}
 
 JobLink::~JobLink() = default;
 
+absl::Status JobLink::NotKnown(size_t shard) const {
+  return options_.ps.empty()
+             ? absl::UnavailableError(absl::StrCat("ps:", shard, ": no task speaks for it in etcd"))
+             : absl::UnknownError(absl::StrCat("ps:", shard, ": its address is not known here"));
+}
+
 absl::Status JobLink::FindPlaces() {
   std::vector<std::string> addresses = options_.ps;
   if (addresses.empty()) {
@@ -104,7 +110,7 @@ absl::StatusOr<JobView> JobLink::Look(bool with_spec) {
 absl::StatusOr<v1::AskResponse> JobLink::Ask(int shard, v1::AskRequest::What what) {
   const Place& place = places_[static_cast<size_t>(shard)];
   if (place.channel == nullptr) {
-    return absl::UnavailableError(absl::StrCat("ps:", shard, ": no task speaks for it in etcd"));
+    return NotKnown(static_cast<size_t>(shard));
   }
   v1::AskRequest request;
   request.set_job(options_.job);

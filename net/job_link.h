@@ -14,8 +14,9 @@
 namespace parley {
 
 struct JobLinkOptions {
-  std::string job;              // empty: whatever job the shards have
-  std::vector<std::string> ps;  // "host:port" by index; or, empty:
+  std::string job;  // empty: whatever job the shards have
+  // "host:port" by index, empty for one that nobody knows; or, where there are none:
+  std::vector<std::string> ps;
   // where the shards of `job`, which must have a name, are looked for, each time anew.
   std::shared_ptr<EtcdClient> etcd;
   absl::Duration timeout = absl::Seconds(3);  // of each answer
@@ -41,6 +42,8 @@ class JobLink {
   };
 
   absl::Status FindPlaces();
+  // Why `shard` has no address.
+  absl::Status NotKnown(size_t shard) const;
 
   const JobLinkOptions options_;
   std::vector<Place> places_;  // by shard

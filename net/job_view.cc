@@ -230,6 +230,7 @@ std::string FormatJobJson(const JobView& view) {
 std::string StateOf(const ShardView& shard) {
   if (absl::IsUnavailable(shard.status)) return "unreachable";
   if (absl::IsDeadlineExceeded(shard.status)) return "silent";
+  if (absl::IsUnknown(shard.status)) return "unknown";
   if (!shard.status.ok()) return "failing";
   if (shard.answer.stopping()) return "stopping";
   if (shard.answer.draining()) return "draining";

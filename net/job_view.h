@@ -79,7 +79,8 @@ JobRates RatesBetween(const JobView& before, const JobView& after);
 std::string FormatJobJson(const JobView& view);
 
 // "serving", "waiting" (no job is declared), "draining", "stopping" (for good), "silent"
-// (connected, and no answer in time), "unreachable", or "failing" (another error).
+// (connected, and no answer in time), "unreachable", "unknown" (where it is), or "failing" (another
+// error).
 std::string StateOf(const ShardView& shard);
 // "absent", "live", "left".
 std::string StateOf(const WorkerView& worker);

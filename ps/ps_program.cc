@@ -22,6 +22,7 @@
 #include "net/cluster.h"
 #include "net/cluster_flags.h"
 #include "net/discovery.h"
+#include "ps/status_page.h"
 
 DECLARE_string(job);  // in net/cluster_flags.cc, for etcd
 DEFINE_string(listen, "",
@@ -66,6 +67,10 @@ DEFINE_string(replace_after, "",
 DEFINE_string(drain_timeout, "25s",
               "After SIGTERM: how long to wait for the job's workers, which are asked to stop too, "
               "to leave. With --durability=disk they are not waited for.");
+DEFINE_int32(
+    status_port, -1,
+    "The port where this task shows the job to people, as a page; 0: a free one, which the "
+    "log says; -1: none. When it is in use, the task goes on without.");
 DEFINE_int32(threads, 0, "Threads that own the blocks; 0: one for each core, at most 4.");
 DEFINE_int32(max_message_mib, 64, "The longest message, in MiB; a longer one is refused.");
 
@@ -83,7 +88,7 @@ CommandLine MakeCommandLine(const std::string& path) {
             {"checkpoint_dir", "durability", "durable_dir", "replicas", "replica_patience",
              "leader_lease", "memory_limit", "keep_serving", "lease", "replace_after",
              "drain_timeout", "threads", "max_message_mib"}},
-           {"Watching it", {"metrics_port", "log_json"}}}};
+           {"Watching it", {"metrics_port", "status_port", "log_json"}}}};
 }
 
 std::string HostName() {
@@ -96,6 +101,45 @@ std::string WhereToListen(const Cluster& cluster) {
   if (!FLAGS_listen.empty()) return FLAGS_listen;
   if (!cluster.ps.empty()) return cluster.ps[static_cast<size_t>(cluster.task_index)];
   return absl::StrCat(HostName(), ":0");
+}
+
+// Where the job's shards are for one who looks at it from this task, which listens on `port` of
+// `host`. Ports 0 of other tasks say nothing.
+JobLinkOptions LinkFrom(const Cluster& cluster, const std::shared_ptr<EtcdClient>& etcd,
+                        const std::string& host, int port) {
+  JobLinkOptions link;
+  link.timeout = absl::Seconds(1);
+  if (etcd != nullptr) {
+    link.job = FLAGS_job;
+    link.etcd = etcd;
+    return link;
+  }
+  for (const std::string& address : cluster.ps) {
+    link.ps.push_back(absl::EndsWith(address, ":0") ? std::string() : address);
+  }
+  const bool any = host == "0.0.0.0" || host == "[::]";
+  link.ps[static_cast<size_t>(cluster.task_index)] =
+      absl::StrCat(any ? "localhost" : host, ":", port);
+  return link;
+}
+
+// The page that --status_port asks for; null, with a warning where it cannot be: training does not
+// need it.
+std::unique_ptr<StatusPage> ServeStatus(const std::string& task, const Server* server,
+                                        JobLinkOptions link) {
+  if (FLAGS_status_port < 0) return nullptr;
+  StatusPageOptions options;
+  options.port = FLAGS_status_port;
+  options.task = task;
+  options.own = [server] { return server->View(); };
+  options.job = std::move(link);
+  absl::StatusOr<std::unique_ptr<StatusPage>> page = StatusPage::Start(std::move(options));
+  if (!page.ok()) {
+    LOG(WARNING) << task << ": no status page: " << page.status().message();
+    return nullptr;
+  }
+  LOG(INFO) << task << ": status page on port " << (*page)->port();
+  return *std::move(page);
 }
 
 volatile std::sig_atomic_t g_signal = 0;
@@ -152,6 +196,9 @@ int Serve(int argc, char** argv, ServerOptions options) {
   }
   if (const absl::Status metrics = CheckMetricsFlags(); !metrics.ok()) {
     ExitWithFlagError(command_line, std::string(metrics.message()));
+  }
+  if (FLAGS_status_port < -1 || FLAGS_status_port > 65535) {
+    ExitWithFlagError(command_line, "--status_port is not in [-1, 65535]");
   }
   if (FLAGS_threads < 0 || FLAGS_threads > 1024)
     ExitWithFlagError(command_line, "--threads is not in [0, 1024]");
@@ -255,6 +302,8 @@ int Serve(int argc, char** argv, ServerOptions options) {
     registration = *std::move(registered);
     if (options.etcd != nullptr) (*server)->Lead(address);
   }
+  const std::unique_ptr<StatusPage> status_page =
+      ServeStatus(task, server->get(), LinkFrom(*cluster, *etcd, host, (*server)->port()));
   // The line that `parley launch`, and a person, waits for.
   std::cout << task << " listening on " << host << ":" << (*server)->port() << std::endl;
 

@@ -73,6 +73,23 @@ absl::optional<ShardNumbers> Server::Numbers() const {
   return absl::nullopt;
 }
 
+JobView Server::View() const {
+  JobView view;
+  for (const std::shared_ptr<Shard>& shard : Shards()) {
+    ShardView& said = view.shards.emplace_back();
+    v1::GetStatusRequest request;
+    request.set_with_spec(true);
+    // Of a shard itself the answer comes at once.
+    shard->GetStatus(std::move(request), [&](absl::StatusOr<v1::GetStatusResponse> answer) {
+      said.status = answer.status();
+      if (answer.ok()) said.answer = *std::move(answer);
+      said.shard = said.answer.shard();
+    });
+  }
+  view.at = Env::Posix()->Now();
+  return view;
+}
+
 bool Server::HasWorkers() const {
   const std::vector<std::shared_ptr<Shard>> shards = Shards();
   return std::any_of(shards.begin(), shards.end(),

@@ -11,6 +11,7 @@
 #include "base/metrics.h"
 #include "net/etcd_client.h"
 #include "net/grpc_server.h"
+#include "net/job_view.h"
 #include "net/local_server.h"
 #include "net/parameter_server.h"
 #include "net/transport_counts.h"
@@ -71,6 +72,9 @@ class Server {
 
   // Whether any worker is in the job: has joined and not left.
   bool HasWorkers() const;
+
+  // What the shards that this task speaks for say of themselves, with their spec.
+  JobView View() const;
 
   // Where the shard stands; nothing before a job is declared.
   absl::optional<ShardNumbers> Numbers() const;
