@@ -65,8 +65,10 @@ absl::Status CheckJobKey(const std::string& job) {
 }
 
 absl::StatusOr<std::vector<std::string>> FindShards(EtcdClient* etcd, const std::string& job,
-                                                    int count, absl::Duration timeout) {
+                                                    int count, absl::Duration timeout,
+                                                    absl::Duration etcd_patience) {
   const absl::Time deadline = Now() + timeout;
+  const absl::Time reached_by = std::min(deadline, Now() + etcd_patience);
   const std::string folder = JobFolder(job);
   bool reached = false;
   Mutex mutex;
@@ -83,7 +85,7 @@ absl::StatusOr<std::vector<std::string>> FindShards(EtcdClient* etcd, const std:
         if (addresses.back().empty()) missing.push_back(absl::StrCat("ps:", i));
       }
       if (missing.empty()) return addresses;
-    } else if (!reached || !IsOfTheWay(range.status())) {
+    } else if ((!reached && Now() >= reached_by) || !IsOfTheWay(range.status())) {
       return range.status();
     }
     const absl::Duration left = deadline - Now();
@@ -124,12 +126,12 @@ absl::StatusOr<std::vector<std::string>> ListTasks(EtcdClient* etcd, const std::
 }
 
 absl::StatusOr<std::unique_ptr<ShardRegistration>> ShardRegistration::Register(
-    std::shared_ptr<EtcdClient> etcd, const std::string& job, int index,
-    const std::string& address) {
+    std::shared_ptr<EtcdClient> etcd, const std::string& job, int index, const std::string& address,
+    absl::Duration etcd_patience) {
   PARLEY_RETURN_IF_ERROR(CheckJobKey(job));
   std::unique_ptr<ShardRegistration> registration(
       new ShardRegistration(std::move(etcd), job, index, address));
-  PARLEY_RETURN_IF_ERROR(registration->Enter(kLease + kSlack));
+  PARLEY_RETURN_IF_ERROR(registration->EnterFirst(etcd_patience));
   registration->thread_ = std::thread([raw = registration.get()] { raw->Stay(); });
   return registration;
 }
@@ -167,6 +169,16 @@ absl::Status ShardRegistration::NewLease() {
                             changed_.NotifyAll();
                           }));
   return absl::OkStatus();
+}
+
+absl::Status ShardRegistration::EnterFirst(absl::Duration etcd_patience) {
+  const absl::Time deadline = Now() + etcd_patience;
+  for (;;) {
+    const absl::Status entered = Enter(kLease + kSlack);
+    if (!IsOfTheWay(entered) || Now() >= deadline) return entered;
+    MutexLock lock(&mutex_);
+    changed_.WaitFor(&mutex_, kPause);
+  }
 }
 
 absl::Status ShardRegistration::Enter(absl::Duration patience) {

@@ -23,11 +23,16 @@ namespace parley {
 // INVALID_ARGUMENT for a job's name that cannot be part of a key: empty, or with a slash.
 absl::Status CheckJobKey(const std::string& job);
 
+// How long a task that starts waits for an etcd that it has never reached: one may be starting,
+// too, but the address may also be wrong.
+constexpr absl::Duration kEtcdPatience = absl::Seconds(10);
+
 // Where the shards 0 to `count` - 1 of `job` are, "host:port", by index: waits until a task of each
 // has said so, for at most `timeout`. DEADLINE_EXCEEDED names those of which none has; UNAVAILABLE
-// when etcd was not reached at first, or to the end.
+// when etcd was not reached within the first `etcd_patience`, or at the end.
 absl::StatusOr<std::vector<std::string>> FindShards(EtcdClient* etcd, const std::string& job,
-                                                    int count, absl::Duration timeout);
+                                                    int count, absl::Duration timeout,
+                                                    absl::Duration etcd_patience = kEtcdPatience);
 
 // Where shard `index` is now; NOT_FOUND when its task has not said so, or is gone. With `known`, an
 // address, waits up to `wait` for another one.
@@ -48,11 +53,12 @@ class ShardRegistration {
   // After this, at most and about, the address of a task that died is gone.
   static constexpr absl::Duration kLease = absl::Seconds(3);
 
-  // Waits for the address of a dead task with this index to go. ALREADY_EXISTS when it does not,
-  // for then that task lives; the message names the task and its address.
+  // Waits for etcd, up to `etcd_patience`, and for the address of a dead task with this index to
+  // go. ALREADY_EXISTS when it does not, for then that task lives; the message names the task and
+  // its address.
   static absl::StatusOr<std::unique_ptr<ShardRegistration>> Register(
       std::shared_ptr<EtcdClient> etcd, const std::string& job, int index,
-      const std::string& address);
+      const std::string& address, absl::Duration etcd_patience = kEtcdPatience);
 
   // Takes the address away.
   ~ShardRegistration();
@@ -67,6 +73,7 @@ class ShardRegistration {
   ShardRegistration(std::shared_ptr<EtcdClient> etcd, const std::string& job, int index,
                     const std::string& address);
   absl::Status NewLease();
+  absl::Status EnterFirst(absl::Duration etcd_patience);
   // One attempt to have the key; the time that another's address is waited for is `patience`.
   absl::Status Enter(absl::Duration patience);
   void Stay();

@@ -124,13 +124,36 @@ TEST_F(DiscoveryTest, ATaskWhosePlaceWasTakenIsTold) {
             "another task is ps:0 of job job: it listens on b:2");
 }
 
-TEST(DiscoveryErrorsTest, AnEtcdThatIsNotThereIsNamedAtOnce) {
+// As when it is started again while tasks are.
+TEST(DiscoveryErrorsTest, AnEtcdThatIsNotThereYetIsAwaited) {
+  EtcdProcess etcd;
+  EtcdClientOptions options;
+  options.timeout = absl::Milliseconds(500);
+  const std::shared_ptr<EtcdClient> client = *EtcdClient::Create(etcd.address(), options);
+  etcd.Kill();
+  auto found = std::async(std::launch::async,
+                          [&] { return FindShards(client.get(), "job", 1, kLong, kLong); });
+  auto registered = std::async(std::launch::async, [&] {
+    return ShardRegistration::Register(client, "job", 0, "a:1", kLong);
+  });
+  // Both have been refused by then: a call ends at the latest after its time.
+  EXPECT_EQ(found.wait_for(std::chrono::seconds(1)), std::future_status::timeout);
+  EXPECT_EQ(registered.wait_for(std::chrono::seconds(0)), std::future_status::timeout);
+  etcd.Restart();
+  const auto registration = registered.get();
+  EXPECT_TRUE(registration.ok()) << registration.status();
+  const auto addresses = found.get();
+  ASSERT_TRUE(addresses.ok()) << addresses.status();
+  EXPECT_THAT(*addresses, ElementsAre("a:1"));
+}
+
+TEST(DiscoveryErrorsTest, AnEtcdThatIsNotThereIsNamed) {
   const SilentListener nobody(/*listening=*/false);
   const std::string address = absl::StrCat("127.0.0.1:", nobody.port());
   const auto client = Connect(address);
   for (const absl::Status& status :
-       {FindShards(client.get(), "job", 1, kLong).status(),
-        ShardRegistration::Register(client, "job", 0, "a:1").status()}) {
+       {FindShards(client.get(), "job", 1, kLong, absl::Milliseconds(300)).status(),
+        ShardRegistration::Register(client, "job", 0, "a:1", absl::Milliseconds(300)).status()}) {
     EXPECT_TRUE(absl::IsUnavailable(status)) << status;
     EXPECT_THAT(status.message(), HasSubstr("etcd at " + address));
   }
