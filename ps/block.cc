@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/aligned_buffer.h"
+#include "base/crc32c.h"
 #include "base/initializer.h"
 #include "net/wire_dtype.h"
 #include "ps/reduce_update.h"
@@ -190,6 +191,15 @@ BlockSnapshot Block::SnapshotAt(int64_t version) const {
   MutexLock lock(&mutex_);
   const bool before = previous_.values != nullptr && previous_.version == version;
   return before ? previous_ : current_;
+}
+
+uint32_t Block::StateCrc32c() const {
+  const BlockSnapshot snapshot = Snapshot();
+  uint32_t crc = Crc32c(snapshot.values.get(), snapshot.size * sizeof(float));
+  for (const FloatBuffer& slot : slots_) {
+    crc = ExtendCrc32c(crc, slot.data(), slot.size() * sizeof(float));
+  }
+  return crc;
 }
 
 BlockSnapshot Block::Snapshot() const {

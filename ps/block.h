@@ -73,6 +73,9 @@ class Block {
   // A round that changes nothing but the version; called like Apply.
   void Skip();
 
+  // The CRC32C of the values and then the slots, called like Apply.
+  uint32_t StateCrc32c() const;
+
   // From now on rounds may be written around the caches: for the owner of so many blocks that no
   // cache keeps one until it is read. Called before the first round.
   void WriteAroundCaches() { around_caches_ = true; }

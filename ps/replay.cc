@@ -27,6 +27,11 @@ absl::Status ReplayRound(const Optimizer& optimizer, const v1::LogRecord::Round&
     block->Prepare(optimizer, {&gradient, 1}, absl::MakeSpan(sums));
     block->Finish(optimizer, {round.norms().data(), static_cast<size_t>(round.norms_size())});
   }
+  if (round.has_state_crc32c() && block->StateCrc32c() != round.state_crc32c() &&
+      !PARLEY_PLANTED_BUG("copy_is_not_compared")) {
+    return absl::DataLossError(absl::StrCat("block ", round.block(), " has diverged: after round ",
+                                            round.version(), " it is not what the shard's was"));
+  }
   return absl::OkStatus();
 }
 

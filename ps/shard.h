@@ -268,6 +268,9 @@ class Shard final : public ParameterServer {
     Done<v1::GetNormSumsResponse> done;
   };
 
+  // Every how many rounds of a block its record has the CRC32C of what it then holds.
+  static constexpr int64_t kDigestEvery = 64;
+
   static constexpr int64_t kMaxStep = int64_t{1} << 62;
 
   absl::Time Now() const;
@@ -386,6 +389,8 @@ class Shard final : public ParameterServer {
   // These three by queues; `task` belongs behind the round in which the block may be.
   void RunInTurn(Declared* declared, size_t block, absl::AnyInvocable<void()> task);
   void RunRound(Declared* declared, const ShardState::Round& round, RoundsDone* done);
+  // Adds to the record of a round that is applied what is to be compared with.
+  static void AddDigest(const Block& block, ShardRecord* record);
   // Those with records when these are kept.
   void ReportRounds(Declared* declared, RoundsDone done);
   void ReportApplied(Declared* declared, const std::vector<size_t>& blocks);

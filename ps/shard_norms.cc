@@ -48,6 +48,7 @@ void Shard::RunRound(Declared* declared, const ShardState::Round& round, RoundsD
   if (record.has_value()) {
     record->record.mutable_round()->mutable_sums()->Add(sums.begin(), sums.end());
     if (declared->turns[round.block].halved == 0) {
+      AddDigest(block, &*record);
       done->records.push_back(*std::move(record));
     } else {
       declared->turns[round.block].record = *std::move(record);
@@ -55,6 +56,11 @@ void Shard::RunRound(Declared* declared, const ShardState::Round& round, RoundsD
   }
   if (count > 0) done->sums.push_back({round.block, version, std::move(sums)});
   if (declared->turns[round.block].halved == 0) done->applied.push_back(round.block);
+}
+
+void Shard::AddDigest(const Block& block, ShardRecord* record) {
+  v1::LogRecord::Round* const round = record->record.mutable_round();
+  if (round->version() % kDigestEvery == 0) round->set_state_crc32c(block.StateCrc32c());
 }
 
 void Shard::ReportRounds(Declared* declared, RoundsDone done) {
@@ -112,6 +118,7 @@ void Shard::FinishRound(Declared* declared, int64_t round, std::vector<double> t
         turn.halved = 0;
         if (declared->sink != nullptr) {
           turn.record.record.mutable_round()->mutable_norms()->Add(norms.begin(), norms.end());
+          AddDigest(*declared->blocks[block], &turn.record);
           done.records.push_back(std::move(turn.record));
         }
         done.applied.push_back(block);

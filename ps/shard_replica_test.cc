@@ -71,6 +71,19 @@ TEST_F(ShardReplicaTest, AShardThatIsStartedAgainTakesItsStateBack) {
   }
 }
 
+TEST_F(ShardReplicaTest, ACopyThatHasDivergedIsFoundAndFilledAnew) {
+  OneShard shard(OneShardSpec(1, /*synchronous=*/true));
+  StartNew(&shard);
+  Push(&shard, 0);
+  wire_->ChangeNextRound();
+  int64_t step = 1;
+  for (; step <= 64; ++step) Push(&shard, step);
+  const std::vector<float> values = shard.Pull(step);
+  Start(&shard);  // from the copy
+  Push(&shard, step - 1);
+  EXPECT_EQ(shard.Pull(step), values);
+}
+
 TEST_F(ShardReplicaTest, LostAnswersMakeNoDifference) {
   SCOPED_TRACE(absl::StrCat("seed ", seed_));
   OneShard whole(OneShardSpec(1, /*synchronous=*/false));

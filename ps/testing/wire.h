@@ -29,10 +29,16 @@ class Wire final : public ForwardingParameterServer {
     MutexLock lock(&mutex_);
     lost_ = part;
   }
+  // The next round's gradient arrives as another, as if the standby's memory had changed.
+  void ChangeNextRound() {
+    MutexLock lock(&mutex_);
+    changes_round_ = true;
+  }
   void Replicate(v1::ReplicateRequest request, Payload payload,
                  Done<v1::ReplicateResponse> done) override {
     const std::shared_ptr<Standby> standby = Reach();
     if (standby == nullptr) return done(absl::UnavailableError("nobody is there"));
+    if (TakeChange(request)) payload = Zeros(payload.size());
     standby->Replicate(std::move(request), std::move(payload),
                        [lose = Lose(), done = std::move(done),
                         standby](absl::StatusOr<v1::ReplicateResponse> answer) mutable {
@@ -52,6 +58,20 @@ class Wire final : public ForwardingParameterServer {
   }
 
  private:
+  bool TakeChange(const v1::ReplicateRequest& request) {
+    MutexLock lock(&mutex_);
+    if (!changes_round_ || request.records_size() == 0 || !request.records(0).has_round()) {
+      return false;
+    }
+    changes_round_ = false;
+    return true;
+  }
+  static Payload Zeros(size_t bytes) {
+    const auto zeros = std::make_shared<const std::vector<char>>(bytes, 0);
+    Payload payload;
+    payload.Append(zeros->data(), bytes, zeros);
+    return payload;
+  }
   std::shared_ptr<Standby> Reach() {
     MutexLock lock(&mutex_);
     return standby_;
@@ -66,6 +86,7 @@ class Wire final : public ForwardingParameterServer {
   // Who answers must outlive the answer.
   std::vector<std::shared_ptr<Standby>> all_ ABSL_GUARDED_BY(mutex_);
   double lost_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool changes_round_ ABSL_GUARDED_BY(mutex_) = false;
   std::mt19937 random_ ABSL_GUARDED_BY(mutex_);
 };
 
