@@ -31,6 +31,16 @@ class FirstHalf final : public Optimizer {
   const Optimizer& optimizer_;
 };
 
+// `values`, or a copy where processes of this host can read it.
+std::unique_ptr<FloatBuffer> InArena(FloatBuffer values, SharedArena* arena) {
+  if (arena == nullptr || arena->Find(values.data(), values.size() * sizeof(float)).has_value()) {
+    return std::make_unique<FloatBuffer>(std::move(values));
+  }
+  auto shared = std::make_unique<FloatBuffer>(values.size(), arena);
+  std::copy_n(values.data(), values.size(), shared->data());
+  return shared;
+}
+
 }  // namespace
 
 // The buffer for the next round, when no reader holds the last one any more.
@@ -64,13 +74,17 @@ Block::Block(FloatBuffer values, std::vector<FloatBuffer> slots, int64_t version
       slots_(std::move(slots)),
       rate_factor_(rate_factor),
       arena_(arena) {
-  auto first = std::make_unique<FloatBuffer>(std::move(values));
-  if (arena != nullptr && !arena->Find(first->data(), size_ * sizeof(float)).has_value()) {
-    auto shared = std::make_unique<FloatBuffer>(size_, arena.get());
-    std::copy_n(first->data(), size_, shared->data());
-    first = std::move(shared);
+  Publish(InArena(std::move(values), arena.get()), version);
+}
+
+void Block::SetPrevious(absl::optional<FloatBuffer> values, bool skipped) {
+  BlockSnapshot previous;
+  if (values.has_value()) {
+    previous = SnapshotOf(InArena(*std::move(values), arena_.get()), Snapshot().version - 1);
   }
-  Publish(std::move(first), version);
+  MutexLock lock(&mutex_);
+  std::swap(previous_, previous);
+  current_.skipped = skipped;
 }
 
 std::unique_ptr<Block> Block::Initialized(const Job& job, uint32_t number,
@@ -242,21 +256,23 @@ void Block::EncodeSlot(int slot, v1::DType dtype, Payload* payload) const {
   payload->Append(copy->data(), bytes, copy);
 }
 
-void Block::Publish(std::unique_ptr<FloatBuffer> values, int64_t version) {
-  BlockSnapshot published;
-  published.size = size_;
-  published.version = version;
+BlockSnapshot Block::SnapshotOf(std::unique_ptr<FloatBuffer> values, int64_t version) const {
+  BlockSnapshot snapshot;
+  snapshot.size = size_;
+  snapshot.version = version;
   FloatBuffer* const buffer = values.release();
-  // Its last reader, whoever that is, brings the buffer back.
-  published.values =
+  snapshot.values =
       std::shared_ptr<const float>(buffer->data(), [buffer, spare = spare_](const float*) {
         spare->Return(std::unique_ptr<FloatBuffer>(buffer));
       });
-  {
-    MutexLock lock(&mutex_);
-    std::swap(current_, published);
-    previous_ = std::move(published);
-  }
+  return snapshot;
+}
+
+void Block::Publish(std::unique_ptr<FloatBuffer> values, int64_t version) {
+  BlockSnapshot published = SnapshotOf(std::move(values), version);
+  MutexLock lock(&mutex_);
+  std::swap(current_, published);
+  previous_ = std::move(published);
 }
 
 }  // namespace parley

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/container/inlined_vector.h"
+#include "absl/types/optional.h"
 #include "absl/types/span.h"
 #include "base/mutex.h"
 #include "net/job.h"
@@ -50,6 +51,11 @@ class Block {
   // they do not yet.
   Block(FloatBuffer values, std::vector<FloatBuffer> slots, int64_t version,
         std::shared_ptr<SharedArena> arena = nullptr, float rate_factor = 1);
+
+  // What a copy of a block has beside its values and slots: those of the version before, size()
+  // elements, none where it has not got them, and whether the last round was skipped. Called before
+  // the first round.
+  void SetPrevious(absl::optional<FloatBuffer> values, bool skipped);
 
   // Block `number` of `job` with its first values, zero slots, and version 0.
   static std::unique_ptr<Block> Initialized(const Job& job, uint32_t number,
@@ -99,6 +105,8 @@ class Block {
   // The values before the round that begins, and its context. Those before them are forgotten.
   BlockSnapshot Begin(absl::Span<const Gradient> gradients, UpdateContext* context);
   absl::InlinedVector<float*, 4> SlotData();
+  // Values that nobody writes any more; their last reader brings the buffer back.
+  BlockSnapshot SnapshotOf(std::unique_ptr<FloatBuffer> values, int64_t version) const;
   void Publish(std::unique_ptr<FloatBuffer> values, int64_t version);
   void ForgetPrevious();
 

@@ -48,6 +48,13 @@ v1::LogRecord::BlockState StateOf(uint32_t number, const Block& block, Payload* 
         PARLEY_PLANTED_BUG("copy_has_no_slots") ? cut->values.values.get() : slot.data(),
         slot.size() * sizeof(float), cut);
   }
+  const BlockSnapshot previous = block.SnapshotAt(cut->values.version - 1);
+  state.set_has_previous(previous.version < cut->values.version &&
+                         !PARLEY_PLANTED_BUG("copy_forgets_the_values_before"));
+  if (state.has_previous()) {
+    payload->Append(previous.values.get(), previous.size * sizeof(float), previous.values);
+  }
+  state.set_skipped(cut->values.skipped);
   return state;
 }
 
@@ -57,7 +64,8 @@ absl::StatusOr<std::unique_ptr<Block>> BlockOf(const Job& job, const Optimizer& 
                                                std::shared_ptr<SharedArena> arena) {
   const bool known = state.block() < job.blocks().size();
   const size_t size = known ? static_cast<size_t>(job.blocks()[state.block()].size) : 0;
-  const size_t arrays = 1 + static_cast<size_t>(optimizer.num_slots());
+  const size_t slot_count = static_cast<size_t>(optimizer.num_slots());
+  const size_t arrays = 1 + slot_count + (state.has_previous() ? 1 : 0);
   if (!known || state.version() < 0 || state.num_slots() != optimizer.num_slots() ||
       payload.size() != arrays * size * sizeof(float)) {
     return absl::DataLossError(
@@ -67,13 +75,20 @@ absl::StatusOr<std::unique_ptr<Block>> BlockOf(const Job& job, const Optimizer& 
   FloatBuffer values(size, arena.get());  // where they stay
   reader.Take(size * sizeof(float)).CopyTo(values.data());
   std::vector<FloatBuffer> slots;
-  while (slots.size() + 1 < arrays) {
+  while (slots.size() < slot_count) {
     slots.emplace_back(size);
     reader.Take(size * sizeof(float)).CopyTo(slots.back().data());
   }
-  return std::make_unique<Block>(std::move(values), std::move(slots), state.version(),
-                                 std::move(arena),
-                                 state.has_rate_factor() ? state.rate_factor() : 1.0f);
+  absl::optional<FloatBuffer> previous;
+  if (state.has_previous()) {
+    previous.emplace(size, arena.get());
+    reader.Take(size * sizeof(float)).CopyTo(previous->data());
+  }
+  auto block = std::make_unique<Block>(std::move(values), std::move(slots), state.version(),
+                                       std::move(arena),
+                                       state.has_rate_factor() ? state.rate_factor() : 1.0f);
+  block->SetPrevious(std::move(previous), state.skipped());
+  return block;
 }
 
 }  // namespace parley

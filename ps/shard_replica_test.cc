@@ -84,6 +84,26 @@ TEST_F(ShardReplicaTest, ACopyThatHasDivergedIsFoundAndFilledAnew) {
   EXPECT_EQ(shard.Pull(step), values);
 }
 
+// Some of its gradients are in rounds and others not, and the shard goes on from a copy that was
+// filled meanwhile.
+TEST_F(ShardReplicaTest, AWorkerStartedAgainInTheMiddleOfAStepSeesAllBlocksAsTheyWereBeforeIt) {
+  OneShard shard(OneShardSpec(2, /*synchronous=*/true));
+  Start(&shard);
+  ASSERT_TRUE(shard.Declare().ok());
+  ASSERT_TRUE(shard.Join(0).ok());
+  ASSERT_TRUE(shard.Join(1).ok());
+  auto others = shard.BeginPush(0, 0, 1, 1.0f, {0, 1, 2});
+  ASSERT_TRUE(shard.Push(1, 0, 1, 2.0f).ok());
+  const std::vector<float> before = shard.Pull(1);
+  wire_->ConnectTo(NewStandby());
+  others = shard.BeginPush(0, 1, 2, 3.0f, {0, 1, 2});
+  ASSERT_TRUE(shard.Push(1, 1, 2, 4.0f, {0}).ok());  // so the new copy is whole
+  EXPECT_EQ(shard.Pull(1), before);
+  Start(&shard);
+  ASSERT_EQ(shard.Join(1, /*incarnation=*/2).value(), 1);
+  EXPECT_EQ(shard.Pull(1), before);
+}
+
 TEST_F(ShardReplicaTest, LostAnswersMakeNoDifference) {
   SCOPED_TRACE(absl::StrCat("seed ", seed_));
   OneShard whole(OneShardSpec(1, /*synchronous=*/false));
