@@ -5,21 +5,31 @@
 #include <unistd.h>
 
 #include <climits>
+#include <cstdio>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <iostream>
+#include <iterator>
+#include <map>
 #include <string>
 #include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "base/env.h"
+#include "base/file.h"
 #include "base/flags.h"
 #include "base/version.h"
 #include "cuda/devices.h"
+#include "deploy/host_list.h"
 #include "deploy/job_flags.h"
-#include "deploy/local_launcher.h"
+#include "deploy/launcher.h"
 #include "deploy/operator_commands.h"
+#include "deploy/remote_command.h"
+#include "deploy/trace_merge.h"
 #include "gflags/gflags.h"
 #include "glog/logging.h"
 #include "ps/checkpoint_export.h"
@@ -27,6 +37,12 @@
 
 DEFINE_int32(ps, 2, "How many ps tasks to start.");
 DEFINE_int32(workers, 2, "How many worker tasks to start.");
+DEFINE_string(hosts, "",
+              "A file with the hosts to start tasks on, over ssh, as mpirun takes it: `name "
+              "[slots=N] [ps|worker]`, a host a line. This machine unless told.");
+DEFINE_string(ssh, "ssh",
+              "With --hosts: the program, and its arguments, separated by spaces, that reaches a "
+              "host without asking for anything.");
 DEFINE_string(ps_flags, "", "More flags for the ps tasks, separated by spaces.");
 DEFINE_string(tables, "",
               "Only these tables, separated by commas; empty: all, and the parameters.");
@@ -39,16 +55,17 @@ namespace parley {
 namespace {
 
 constexpr char kUsage[] =
-    "usage: parley launch [--ps=2] [--workers=2] -- [flags of parley_worker]\n"
+    "usage: parley launch [--ps=2] [--workers=2] [--hosts=FILE] -- [flags of parley_worker]\n"
     "       parley status --ps_hosts=a:1,b:2\n"
     "       parley top --ps_hosts=a:1,b:2\n"
     "       parley checkpoint --ps_hosts=a:1,b:2\n"
     "       parley stop --ps_hosts=a:1,b:2\n"
     "       parley inspect CHECKPOINT\n"
     "       parley export CHECKPOINT FOLDER\n"
+    "       parley trace FOLDER\n"
     "       parley version\n"
     "       parley help\n\n"
-    "launch      starts a job on this machine and waits for its end\n"
+    "launch      starts a job, here or on other hosts, and waits for its end\n"
     "status      shows where a running job stands: its shards and workers\n"
     "top         the same again and again, with rates\n"
     "checkpoint  has a running job make a checkpoint\n"
@@ -56,6 +73,7 @@ constexpr char kUsage[] =
     "inspect     lists what a checkpoint holds, with a digest by which two runs are compared, or\n"
     "            what a running job holds\n"
     "export      writes a checkpoint's parameters and tables as safetensors files\n"
+    "trace       puts together what --profile wrote of a job's tasks, for ui.perfetto.dev\n"
     "Each has --help.\n";
 
 using Arguments = std::vector<std::string>;
@@ -73,13 +91,79 @@ std::string FindProgram(const std::string& name, const std::string& built_in) {
   return absl::StrCat(folder, "/", name);
 }
 
+// The value of the last `--flag=value` or `--flag value`; empty where there is none.
+std::string ValueIn(const Arguments& flags, const std::string& flag) {
+  std::string value;
+  for (size_t i = 0; i < flags.size(); ++i) {
+    if (absl::StartsWith(flags[i], flag + "=")) value = flags[i].substr(flag.size() + 1);
+    if (flags[i] == flag && i + 1 < flags.size()) value = flags[i + 1];
+  }
+  return value;
+}
+
+// Puts the traces in `folder` together, into a file there.
+absl::Status WriteMergedTrace(const std::string& folder) {
+  const absl::StatusOr<std::string> merged = MergeTraces(Env::Posix(), folder);
+  if (!merged.ok()) return merged.status();
+  const std::string path = absl::StrCat(folder, "/trace.json");
+  const absl::Status written = WriteFileAtomically(Env::Posix(), path, *merged);
+  if (written.ok()) {
+    std::cout << path << " has " << merged->size() << " bytes; ui.perfetto.dev opens it"
+              << std::endl;
+  }
+  return written;
+}
+
+// The name or address that ssh uses for `host`, which may be a word of the user's config.
+std::string AddressOf(const std::vector<std::string>& ssh, const std::string& host) {
+  std::string command;
+  for (const std::string& word : ssh) absl::StrAppend(&command, QuoteForShell(word), " ");
+  absl::StrAppend(&command, "-G -- ", QuoteForShell(host), " 2>/dev/null");
+  std::string address;
+  if (FILE* const output = popen(command.c_str(), "r"); output != nullptr) {
+    constexpr char kName[] = "hostname ";
+    for (char line[512]; fgets(line, sizeof(line), output) != nullptr;) {
+      if (!absl::StartsWith(line, kName)) continue;
+      address = std::string(absl::StripAsciiWhitespace(line + sizeof(kName) - 1));
+    }
+    pclose(output);
+  }
+  return address.empty() ? host.substr(host.find('@') + 1) : address;
+}
+
+// Where --hosts has the tasks.
+absl::Status PlaceOnHosts(LaunchOptions* options) {
+  std::ifstream file(FLAGS_hosts);
+  if (!file.is_open() || std::filesystem::is_directory(FLAGS_hosts)) {
+    return absl::InvalidArgumentError(absl::StrCat("--hosts: cannot read ", FLAGS_hosts));
+  }
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  const absl::StatusOr<std::vector<Host>> hosts = ParseHosts(text);
+  const absl::StatusOr<TaskHosts> placed =
+      hosts.ok() ? PlaceTasks(*hosts, FLAGS_ps, FLAGS_workers) : hosts.status();
+  if (!placed.ok()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--hosts: ", FLAGS_hosts, ": ", placed.status().message()));
+  }
+  std::map<std::string, std::string> addresses;  // of hosts with ps tasks
+  for (size_t i = 0; i < placed->ps.size(); ++i) {
+    const std::string& host = placed->ps[i];
+    if (addresses.count(host) == 0) addresses[host] = AddressOf(options->ssh, host);
+    options->ps[i] = {host, addresses[host]};
+  }
+  for (size_t i = 0; i < placed->workers.size(); ++i) options->workers[i].host = placed->workers[i];
+  return absl::OkStatus();
+}
+
 int Launch(const Arguments& arguments) {
   const CommandLine command_line = {
       "parley launch",
-      "usage: parley launch [--ps=2] [--workers=2] -- [flags of parley_worker]\n\n"
-      "Starts a job's tasks on this machine, prints their lines, and stops all on Ctrl-C or when "
-      "one fails.",
-      {{"The job", {"ps", "workers", "ps_flags"}}, {"Programs", {"ps_program", "worker_program"}}},
+      "usage: parley launch [--ps=2] [--workers=2] [--hosts=FILE] -- [flags of parley_worker]\n\n"
+      "Starts a job's tasks on this machine, or over ssh on those of --hosts, prints their lines, "
+      "and stops all on Ctrl-C or when one fails.",
+      {{"The job", {"ps", "workers", "ps_flags"}},
+       {"Other hosts", {"hosts", "ssh"}},
+       {"Programs", {"ps_program", "worker_program"}}},
       /*max_arguments=*/0,
       /*takes_rest=*/true};
   const ParsedCommandLine parsed = ParseFlags(command_line, arguments);
@@ -87,24 +171,36 @@ int Launch(const Arguments& arguments) {
   if (FLAGS_workers < 1 || FLAGS_workers > 1000)
     ExitWithFlagError(command_line, "--workers is not in [1, 1000]");
   LaunchOptions options;
-  options.ps = FLAGS_ps;
-  options.workers = FLAGS_workers;
+  options.ps.assign(static_cast<size_t>(FLAGS_ps), {});
+  options.workers.assign(static_cast<size_t>(FLAGS_workers), {});
+  options.ssh = absl::StrSplit(FLAGS_ssh, ' ', absl::SkipEmpty());
+  if (options.ssh.empty()) ExitWithFlagError(command_line, "--ssh names no program");
+  if (!FLAGS_hosts.empty()) {
+    if (const absl::Status placed = PlaceOnHosts(&options); !placed.ok()) {
+      ExitWithFlagError(command_line, std::string(placed.message()));
+    }
+  }
   options.ps_program = FLAGS_ps_program.empty() ? FindProgram("parley_ps", "ps") : FLAGS_ps_program;
   options.worker_program =
       FLAGS_worker_program.empty() ? FindProgram("parley_worker", "worker") : FLAGS_worker_program;
   options.ps_flags = absl::StrSplit(FLAGS_ps_flags, ' ', absl::SkipEmpty());
   options.worker_flags = parsed.rest;
-  // The shards save and restore where the chief does.
-  for (size_t i = 0; i < parsed.rest.size(); ++i) {
-    if (absl::StartsWith(parsed.rest[i], "--checkpoint_dir="))
-      options.ps_flags.push_back(parsed.rest[i]);
-    if (parsed.rest[i] == "--checkpoint_dir" && i + 1 < parsed.rest.size()) {
-      options.ps_flags.push_back(absl::StrCat("--checkpoint_dir=", parsed.rest[i + 1]));
-    }
+  // The shards save and restore where the chief does, and are traced with the workers.
+  for (const char* flag : {"--checkpoint_dir", "--profile", "--profile_steps"}) {
+    const std::string value = ValueIn(parsed.rest, flag);
+    if (!value.empty()) options.ps_flags.push_back(absl::StrCat(flag, "=", value));
   }
   options.terminal = isatty(STDOUT_FILENO) != 0;
   options.colors = options.terminal && std::getenv("NO_COLOR") == nullptr;
-  return LaunchLocally(options, std::cout);
+  const int code = LaunchJob(options, std::cout);
+  const std::string traces = ValueIn(parsed.rest, "--profile");
+  if (!traces.empty()) {
+    // Training does not need it.
+    if (const absl::Status status = WriteMergedTrace(traces); !status.ok()) {
+      std::cout << "parley launch: no trace: " << status.message() << std::endl;
+    }
+  }
+  return code;
 }
 
 int Inspect(const Arguments& arguments) {
@@ -156,6 +252,24 @@ int Export(const Arguments& arguments) {
   return 1;
 }
 
+int MergeTrace(const Arguments& arguments) {
+  const CommandLine command_line = {
+      "parley trace",
+      "usage: parley trace FOLDER\n\n"
+      "Puts together what --profile=FOLDER wrote of a job's tasks, into FOLDER/trace.json, which "
+      "ui.perfetto.dev opens. What tasks of several machines wrote is to be copied into one folder "
+      "before.",
+      {},
+      /*max_arguments=*/1,
+      /*takes_rest=*/false};
+  const ParsedCommandLine parsed = ParseFlags(command_line, arguments);
+  if (parsed.arguments.empty()) ExitWithFlagError(command_line, "which folder?");
+  const absl::Status status = WriteMergedTrace(parsed.arguments[0]);
+  if (status.ok()) return 0;
+  std::cerr << "parley trace: " << status.message() << std::endl;
+  return 1;
+}
+
 int Version() {
   std::cout << "parley " << kVersion << std::endl;
   const absl::StatusOr<std::vector<CudaDevice>> devices = ListCudaDevices();
@@ -179,6 +293,7 @@ int Main(const Arguments& arguments) {
   if (command == "stop") return StopCommand(rest);
   if (command == "inspect") return Inspect(rest);
   if (command == "export") return Export(rest);
+  if (command == "trace") return MergeTrace(rest);
   if (command == "version" || command == "--version") return Version();
   if (command == "help" || command == "--help" || command == "-h") {
     std::cout << kUsage;

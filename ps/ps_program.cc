@@ -17,6 +17,7 @@
 #include "base/keep_freed_memory.h"
 #include "base/metrics_flags.h"
 #include "base/task_log.h"
+#include "base/trace_flags.h"
 #include "gflags/gflags.h"
 #include "glog/logging.h"
 #include "net/cluster.h"
@@ -74,6 +75,10 @@ DEFINE_int32(
 DEFINE_int32(threads, 0, "Threads that own the blocks; 0: one for each core, at most 4.");
 DEFINE_int32(max_message_mib, 64, "The longest message, in MiB; a longer one is refused.");
 
+DEFINE_bool(report_progress, false,
+            "Print how far the shard is, every second, in lines for a program that draws them, as "
+            "`parley launch` does on a terminal.");
+
 namespace parley {
 namespace {
 
@@ -88,7 +93,9 @@ CommandLine MakeCommandLine(const std::string& path) {
             {"checkpoint_dir", "durability", "durable_dir", "replicas", "replica_patience",
              "leader_lease", "memory_limit", "keep_serving", "lease", "replace_after",
              "drain_timeout", "threads", "max_message_mib"}},
-           {"Watching it", {"metrics_port", "status_port", "log_json"}}}};
+           {"Watching it",
+            {"metrics_port", "status_port", "log_json", "profile", "profile_steps",
+             "report_progress"}}}};
 }
 
 std::string HostName() {
@@ -194,8 +201,8 @@ int Serve(int argc, char** argv, ServerOptions options) {
     ExitWithFlagError(command_line, absl::StrCat("--drain_timeout=", FLAGS_drain_timeout,
                                                  " is not a duration, like 25s"));
   }
-  if (const absl::Status metrics = CheckMetricsFlags(); !metrics.ok()) {
-    ExitWithFlagError(command_line, std::string(metrics.message()));
+  for (const absl::Status& status : {CheckMetricsFlags(), CheckTraceFlags()}) {
+    if (!status.ok()) ExitWithFlagError(command_line, std::string(status.message()));
   }
   if (FLAGS_status_port < -1 || FLAGS_status_port > 65535) {
     ExitWithFlagError(command_line, "--status_port is not in [-1, 65535]");
@@ -275,6 +282,8 @@ int Serve(int argc, char** argv, ServerOptions options) {
   const std::string task = absl::StrCat("ps:", cluster->task_index);
   SetLogTask(task);
   options.shard.metrics = NewTaskMetrics(task);
+  options.shard.trace = NewTraceOfFlags(task);
+  const TraceWriter trace_writer(options.shard.trace);
   const std::unique_ptr<MetricsEndpoint> endpoint =
       ServeMetricsOfFlags(task, options.shard.metrics);
 
@@ -324,6 +333,9 @@ int Serve(int argc, char** argv, ServerOptions options) {
       next_look = now + absl::Seconds(1);  // it looks at every block
       if (const auto numbers = (*server)->Numbers(); numbers.has_value()) {
         SetLogStep(numbers->min_version);
+        if (FLAGS_report_progress) {
+          std::cout << "progress: round " << numbers->min_version << std::endl;
+        }
       }
     }
     if (const absl::Status log = (*server)->durability_status(); !log.ok()) {

@@ -260,6 +260,7 @@ absl::Status ReplicaSink::Send(const std::vector<Item>& items) {
 }
 
 absl::Status ReplicaSink::SendRecords(std::vector<const ShardRecord*> records, uint64_t first) {
+  const TraceScope scope(options_.trace.get(), "replicate");
   v1::ReplicateRequest request;
   Payload payload;
   request.set_shard(options_.shard);

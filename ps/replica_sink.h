@@ -14,6 +14,7 @@
 #include "absl/time/time.h"
 #include "base/env.h"
 #include "base/mutex.h"
+#include "base/trace.h"
 #include "net/parameter_server.h"
 #include "ps/copy_place.h"
 #include "ps/record_sink.h"
@@ -46,7 +47,8 @@ class ReplicaSink final : public RecordSink {
     // The shard has its first values. A copy of a shard that had more is then not replaced.
     bool begins_anew = false;
     absl::Duration patience = absl::Seconds(10);
-    Env* env = Env::Posix();  // the clock
+    Env* env = Env::Posix();       // the clock
+    std::shared_ptr<Trace> trace;  // null: nobody asked
     // Must bring about an Append of the state of each block, in its turn among the block's rounds.
     absl::AnyInvocable<void()> fill;
     // Another task speaks for the shard now. Nothing is kept any more.

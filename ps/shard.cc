@@ -251,6 +251,7 @@ absl::StatusOr<std::unique_ptr<Shard::Declared>> Shard::MakeDeclared(const v1::J
     for (const std::unique_ptr<Block>& block : declared->blocks) block->WriteAroundCaches();
   }
   declared->turns = std::vector<Turn>(declared->blocks.size());
+  declared->round_ends = std::make_unique<RoundEnd[]>(declared->blocks.size());
   MakeQueues(declared.get());
   // Blocks under other policies may be at other versions.
   int64_t version = -1;
@@ -471,6 +472,8 @@ void Shard::ForTransports::PushPull(v1::PushPullRequest request, Payload payload
 
 void Shard::Take(v1::PushPullRequest request, Payload payload, int64_t help,
                  Done<PushPullReply> done) {
+  RequestTimes times;
+  times.came = Now();
   const absl::StatusOr<Declared*> found = Find(request.sender().job());
   if (!found.ok()) {
     metrics_.RequestFailed(found.status());
@@ -492,13 +495,19 @@ void Shard::Take(v1::PushPullRequest request, Payload payload, int64_t help,
   const v1::DType pull_dtype = request.pull_dtype();
   const int64_t pull_step = request.pull_step();
   const int worker = request.sender().worker();
+  times.request = request.trace_request();
+  times.worker = worker;
+  times.step = request.step();
+  times.pushed_bytes = static_cast<int64_t>(payload.size());
+  times.checked = Now();
   Handle(
       declared, help,
-      [&](ShardState& state, uint64_t token) {
+      [&](ShardState& state, uint64_t token) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
         decoded->token = token;
+        closer_ = worker;
         return state.HandlePushPull(*std::move(decoded), Now());
       },
-      [this, declared, help, pull_dtype, pull_step, worker, average = request.average(),
+      [this, declared, help, pull_dtype, pull_step, worker, times, average = request.average(),
        pulls = std::move(pulls), rows = std::move(rows),
        done = std::move(done)](ShardState::Answer answer) mutable {
         if (!answer.status.ok()) {
@@ -530,6 +539,7 @@ void Shard::Take(v1::PushPullRequest request, Payload payload, int64_t help,
           source.Encode(snapshot, pull_dtype, &reply.payload);
         }
         if (!skipped) reply.response.clear_skipped();
+        TellTimes(*declared, times, pulls, &reply);
         if (!rows.empty()) {
           return AnswerRows(declared, std::move(rows), pull_dtype, help, std::move(reply),
                             std::move(done));
@@ -550,7 +560,9 @@ void Shard::Handle(Declared* declared, int64_t help, Event event, AnswerDone don
     if (!stopping) {
       const uint64_t token = next_token_++;
       dones_.emplace(token, std::move(done));
+      closer_ = -1;
       outcome = CarryOut(declared, event(*declared->state, token), help);
+      closer_ = -1;
     }
   }
   if (stopping) {

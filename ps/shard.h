@@ -19,6 +19,7 @@
 #include "absl/types/optional.h"
 #include "base/env.h"
 #include "base/mutex.h"
+#include "base/trace.h"
 #include "net/forwarding_parameter_server.h"
 #include "net/job.h"
 #include "net/norm_plan.h"
@@ -85,6 +86,8 @@ struct ShardOptions {
   std::string local_socket;
   // Where it says what it does (ps/shard_metrics.h). Null: nowhere.
   std::shared_ptr<Metrics> metrics;
+  // Where it writes down what it does when. Null: nowhere.
+  std::shared_ptr<Trace> trace;
 };
 
 // A Shard holds a part of one job's parameters. It is the C++ face of the wire service and can be
@@ -165,6 +168,22 @@ class Shard final : public ParameterServer {
     std::deque<absl::AnyInvocable<void()>> later;
   };
 
+  // When a block's last round was complete, and who brought its last gradient; -1: nobody. Of two
+  // moments when it is read while the next round is: it is told, not reckoned with.
+  struct RoundEnd {
+    std::atomic<int64_t> when{0};  // Unix nanoseconds of Now
+    std::atomic<int> worker{-1};
+  };
+  // What a request's time went by, at this shard.
+  struct RequestTimes {
+    uint64_t request = 0;  // in the trace
+    int worker = 0;
+    int64_t step = 0;
+    int64_t pushed_bytes = 0;
+    absl::Time came;
+    absl::Time checked;
+  };
+
   // What Declare makes. The pointer, and all but `turns`, `norms` and `state`, are constant once
   // published.
   struct Declared {
@@ -180,8 +199,9 @@ class Shard final : public ParameterServer {
     std::vector<std::unique_ptr<Block>> blocks;          // written by their queues only
     // What is to be done with blocks, one thing after another for those of one queue.
     std::vector<std::unique_ptr<TaskQueue>> queues;
-    std::vector<size_t> queue_of;  // by block: index in queues
-    std::vector<Turn> turns;       // by block; of their queues
+    std::vector<size_t> queue_of;            // by block: index in queues
+    std::vector<Turn> turns;                 // by block; of their queues
+    std::unique_ptr<RoundEnd[]> round_ends;  // by block
     // In ShardState table i is the block behind the last of `blocks`, plus i.
     std::vector<std::unique_ptr<ShardTable>> tables;      // by index in the job
     std::vector<std::unique_ptr<Policy>> table_policies;  // likewise
@@ -371,6 +391,9 @@ class Shard final : public ParameterServer {
                                                      const std::string& who) const;
   void AnswerAverages(Declared* declared, const ShardState::Answer& answer,
                       const std::vector<size_t>& pulls, v1::DType dtype, Done<PushPullReply> done);
+  // Says where the time went, in the reply and in the trace.
+  void TellTimes(const Declared& declared, const RequestTimes& times,
+                 const std::vector<size_t>& pulls, PushPullReply* reply) const;
   // What became of a request's pushes, and its next step.
   static void FillTaken(const ShardState::Answer& answer, v1::PushPullResponse* response);
   // Runs event(state, token) under the mutex, and carries out the actions it returns; `done` gets
@@ -407,6 +430,7 @@ class Shard final : public ParameterServer {
 
   // Where time is only measured for metrics_; InfinitePast where these are not wanted.
   absl::Time MeasuredNow() const { return metrics_.enabled() ? Now() : absl::InfinitePast(); }
+  Trace* trace() const { return options_.trace.get(); }
 
   ForTransports for_transports_{this};
   const ShardOptions options_;
@@ -419,6 +443,7 @@ class Shard final : public ParameterServer {
   std::vector<SumsWaiter> sums_waiters_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<uint64_t, AnswerDone> dones_ ABSL_GUARDED_BY(mutex_);
   uint64_t next_token_ ABSL_GUARDED_BY(mutex_) = 1;
+  int closer_ ABSL_GUARDED_BY(mutex_) = -1;  // who brings the gradient that is being handled
   absl::Time next_tick_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Status durability_status_ ABSL_GUARDED_BY(mutex_);

@@ -126,6 +126,7 @@ void Shard::PostCut(Declared* declared, const std::shared_ptr<CheckpointCut>& cu
 }
 
 void Shard::WriteCut(Declared* declared, CheckpointCut* cut) {
+  const TraceScope scope(trace(), "write checkpoint");
   const absl::Time began = Now();
   RemoveOldSegments(declared);
   if (PARLEY_PLANTED_BUG("log_truncated_before_the_checkpoint") && declared->log)

@@ -79,6 +79,13 @@ absl::Status Shard::StartSinks(Declared* declared, v1::Books identity, ShardBook
     };
     options.synced = [this](absl::Duration took, int64_t bytes) {
       metrics_.LogSynced(took, bytes);
+      if (trace() == nullptr) return;
+      Trace::Span span = {};
+      span.name = "sync log";
+      span.end = trace()->Now();
+      span.begin = span.end - took;
+      span.bytes = bytes;
+      trace()->Add(span);
     };
     PARLEY_ASSIGN_OR_RETURN(declared->log, LogWriter::Create(std::move(options), identity, books,
                                                              start.segment, start.previous_bytes));
@@ -94,6 +101,7 @@ absl::Status Shard::StartSinks(Declared* declared, v1::Books identity, ShardBook
     options.begins_anew = start.begins_anew;
     options.patience = options_.standby_patience;
     options.env = options_.env;
+    options.trace = options_.trace;
     options.fill = [this, declared] { FillReplica(declared); };
     options.superseded = [this, declared](const absl::Status& status) {
       // Where another task took over, who asks finds it.

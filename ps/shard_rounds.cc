@@ -1,12 +1,14 @@
 // How a Shard carries out what its ShardState decides: rounds to their owner threads, answers to
 // those who wait.
 
+#include <algorithm>
 #include <future>
 #include <iterator>
 #include <memory>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "ps/shard.h"
 
 namespace parley {
@@ -61,7 +63,12 @@ void Shard::PostRounds(Declared* declared, std::vector<ShardState::Round> rounds
   }
   const bool helps = all <= help;
 
-  const absl::Time now = MeasuredNow();
+  const absl::Time now = Now();
+  for (const ShardState::Round& round : rounds) {
+    RoundEnd& end = declared->round_ends[round.block];
+    end.when.store(absl::ToUnixNanos(now), std::memory_order_relaxed);
+    end.worker.store(closer_, std::memory_order_relaxed);
+  }
   for (size_t begin = 0, end = 0; begin < rounds.size(); begin = end) {
     TaskQueue* const queue = &declared->QueueOf(rounds[begin].block);
     while (end < rounds.size() && &declared->QueueOf(rounds[end].block) == queue) ++end;
@@ -88,6 +95,7 @@ void Shard::ApplyRounds(Declared* declared, const std::vector<ShardState::Round>
                         absl::Time posted) {
   const auto count = static_cast<int64_t>(rounds.size());
   const absl::Time began = MeasuredNow();
+  const absl::Time applying = trace() == nullptr ? absl::InfinitePast() : trace()->Now();
   if (metrics_.enabled()) {
     metrics_.RoundsTook(ShardMetrics::Cause::kQueue, count, began - posted);
   }
@@ -106,7 +114,62 @@ void Shard::ApplyRounds(Declared* declared, const std::vector<ShardState::Round>
   if (metrics_.enabled()) {
     metrics_.RoundsTook(ShardMetrics::Cause::kApply, count, Now() - began);
   }
+  if (trace() != nullptr) {
+    Trace::Span span = {};
+    span.name = "apply";  // sums and updates, in one pass
+    span.begin = applying;
+    span.end = trace()->Now();
+    span.bytes = 0;
+    for (const ShardState::Round& round : rounds) {
+      span.bytes += static_cast<int64_t>(declared->blocks[round.block]->size() * sizeof(float));
+    }
+    trace()->Add(span);
+  }
   ReportRounds(declared, std::move(done));
+}
+
+void Shard::TellTimes(const Declared& declared, const RequestTimes& times,
+                      const std::vector<size_t>& pulls, PushPullReply* reply) const {
+  const absl::Time now = Now();
+  absl::Time waited_until = times.checked;
+  int waited_for = -1;
+  for (const size_t block : pulls) {
+    const RoundEnd& end = declared.round_ends[block];
+    const absl::Time when = absl::FromUnixNanos(end.when.load(std::memory_order_relaxed));
+    if (when <= waited_until) continue;
+    waited_until = when;
+    waited_for = end.worker.load(std::memory_order_relaxed);
+  }
+  // The next round's end, where that came meanwhile.
+  waited_until = std::min(waited_until, now);
+  if (waited_for == times.worker) {
+    waited_until = times.checked;
+    waited_for = -1;
+  }
+  reply->response.set_held_ns(absl::ToInt64Nanoseconds(now - times.came));
+  reply->response.set_waited_ns(absl::ToInt64Nanoseconds(waited_until - times.checked));
+  reply->response.set_waited_for(waited_for + 1);
+  Trace* const trace = options_.trace.get();
+  if (trace == nullptr || !trace->Wants(times.step)) return;
+  Trace::Span span = {};
+  span.track = trace->Track(absl::StrCat("requests of worker:", times.worker));
+  span.request = times.request != 0 ? times.request : trace->NewRequest();
+  span.step = times.step;
+  const auto add = [&](const char* name, absl::Time begin, absl::Time end) {
+    span.name = name;
+    span.begin = begin;
+    span.end = end;
+    trace->Add(span);
+  };
+  span.pushed_bytes = times.pushed_bytes;
+  span.pulled_bytes = static_cast<int64_t>(reply->payload.size());
+  add("handle", times.came, now);
+  span.pushed_bytes = span.pulled_bytes = -1;
+  add("check", times.came, times.checked);
+  span.worker = waited_for;
+  if (waited_until > times.checked) add("wait for", times.checked, waited_until);
+  span.worker = -1;
+  if (!pulls.empty()) add("apply and answer", waited_until, now);
 }
 
 void Shard::ReportApplied(Declared* declared, const std::vector<size_t>& blocks) {

@@ -1,5 +1,7 @@
 #include "ps/task_pool.h"
 
+#include <pthread.h>
+
 #include <utility>
 
 namespace parley {
@@ -33,6 +35,7 @@ void TaskPool::Schedule(TaskQueue* queue) {
 }
 
 void TaskPool::Run() {
+  pthread_setname_np(pthread_self(), "owner");  // as tools that list threads show it
   for (;;) {
     TaskQueue* queue;
     {

@@ -1,5 +1,7 @@
 #include "ps/task_thread.h"
 
+#include <pthread.h>
+
 #include <utility>
 
 namespace parley {
@@ -23,6 +25,7 @@ void TaskThread::Post(Task task) {
 }
 
 void TaskThread::Run() {
+  pthread_setname_np(pthread_self(), "background");
   for (;;) {
     Task task;
     {

@@ -49,6 +49,8 @@ class ClientImpl final : public Client {
     session.job = job_.name();
     session.worker = options_.worker;
     session.incarnation = options_.incarnation;
+    session.env = options_.env;
+    session.trace = options_.trace;
     for (size_t shard = 0; shard < shards.size(); ++shard) {
       session.shard = static_cast<int>(shard);
       sessions_.push_back(std::make_shared<Session>(session, std::move(shards[shard]), timer_));
@@ -170,6 +172,14 @@ class ClientImpl final : public Client {
       requests.retries += session->retries();
     }
     return requests;
+  }
+  PushPullTime last_push_pull() const override {
+    PushPullTime last;
+    for (const std::shared_ptr<Session>& session : sessions_) {
+      const PushPullTime time = session->last_push_pull();
+      if (time.answered >= last.answered) last = time;
+    }
+    return last;
   }
 
  private:

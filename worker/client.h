@@ -12,10 +12,12 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "base/env.h"
+#include "base/trace.h"
 #include "net/job.h"
 #include "net/parameter_server.h"
 #include "net/shared_arena.h"
 #include "worker/parameter_values.h"
+#include "worker/push_pull_time.h"
 
 namespace parley {
 
@@ -32,7 +34,7 @@ struct ClientOptions {
   // Requests are cut to about this size, those whose values are viewed to four times this, at most
   // 16 MiB; blocks are never cut.
   size_t request_bytes = size_t{1} << 20;
-  Env* env = nullptr;  // for SaveCheckpoint's files; null: Env::Posix()
+  Env* env = nullptr;  // SaveCheckpoint's files, what is measured; null: Env::Posix()
   // Where NewBuffer's memory comes from, which should be that of the channels to the shards
   // (ChannelOptions::arena). Null: ordinary memory.
   std::shared_ptr<SharedArena> arena;
@@ -41,6 +43,7 @@ struct ClientOptions {
   // same. A gradient that overflows FLOAT16 is refused by the shard.
   v1::DType push_dtype = v1::FLOAT32;
   v1::DType pull_dtype = v1::FLOAT32;
+  std::shared_ptr<Trace> trace;  // of this task; null: nobody asked
 };
 
 // A Client is one worker's link to the shards of one job: it pulls parameters and pushes gradients,
@@ -225,6 +228,9 @@ class Client {
     int64_t retries = 0;    // sent again, so far
   };
   virtual Requests requests() const = 0;
+
+  // Where the time of the push or pull went that was answered last.
+  virtual PushPullTime last_push_pull() const { return {}; }
 };
 
 }  // namespace parley

@@ -496,9 +496,14 @@ void Session::PushPull(uint64_t operation, v1::PushPullRequest request, MakePayl
 
   // A session's calls keep it alive, so they may point to it.
   auto numbered = std::make_shared<v1::PushPullRequest>(std::move(request));
-  Send<PushPullReply> send = [this, numbered, pushes, make_payload = std::move(make_payload),
+  auto time = std::make_shared<PushPullTime>();
+  Send<PushPullReply> send = [this, numbered, time, pushes, make_payload = std::move(make_payload),
                               payload = Payload()](ParameterServer* server, int64_t wait_ms,
                                                    Done<PushPullReply> answer) mutable {
+    if (time->sent == absl::Time()) {
+      time->sent = options_.env->Now();
+      if (options_.trace != nullptr) numbered->set_trace_request(options_.trace->NewRequest());
+    }
     // Numbered when it is first sent: numbers that wait in a queue would leave the shard's window.
     if (pushes > 0 && numbered->sequence() == 0) {
       numbered->set_sequence(next_sequence_.fetch_add(1, std::memory_order_relaxed));
@@ -507,18 +512,25 @@ void Session::PushPull(uint64_t operation, v1::PushPullRequest request, MakePayl
     }
     v1::PushPullRequest copy = *numbered;
     copy.set_wait_ms(wait_ms);
+    time->pushed_bytes = static_cast<int64_t>(payload.size());
     bytes_pushed_.fetch_add(static_cast<int64_t>(payload.size()), std::memory_order_relaxed);
     server->PushPull(std::move(copy), payload, std::move(answer));
   };
   std::string who = info.who;
   Run<PushPullReply>(
       std::move(info), std::move(send),
-      [this, who = std::move(who), pushes, pull_dtype, targets = std::move(targets),
+      [this, who = std::move(who), pushes, pull_dtype, numbered, time, targets = std::move(targets),
        done = std::move(done)](absl::StatusOr<PushPullReply> reply) mutable {
         if (!reply.ok()) {
           done(reply.status());
           return;
         }
+        time->answered = options_.env->Now();
+        time->held = absl::Nanoseconds(reply->response.held_ns());
+        time->waited = absl::Nanoseconds(reply->response.waited_ns());
+        time->waited_for = reply->response.waited_for() - 1;
+        time->pulled_bytes = static_cast<int64_t>(reply->payload.size());
+        Measured(*numbered, *time);
         if (const absl::Status unpacked = UnpackAnswer(pushes, pull_dtype, *reply, targets);
             !unpacked.ok()) {
           done(Annotate(unpacked, absl::StrCat(who, ": ", task_)));
@@ -530,6 +542,27 @@ void Session::PushPull(uint64_t operation, v1::PushPullRequest request, MakePayl
         if (copied) reply->payload = Payload();  // the shard's memory is not needed further
         done(std::move(reply));
       });
+}
+
+void Session::Measured(const v1::PushPullRequest& request, const PushPullTime& time) {
+  {
+    MutexLock lock(&mutex_);
+    last_push_pull_ = time;
+  }
+  Trace* const trace = options_.trace.get();
+  if (trace == nullptr) return;
+  const bool pushes = request.push_size() + request.push_rows_size() > 0;
+  const bool pulls = request.pull_size() + request.pull_rows_size() > 0;
+  Trace::Span span = {};
+  span.name = !pulls ? "push" : pushes ? "push-pull" : "pull";
+  span.begin = time.sent;
+  span.end = time.answered;
+  span.step = request.step();
+  span.pushed_bytes = time.pushed_bytes;
+  span.pulled_bytes = time.pulled_bytes;
+  span.request = request.trace_request();
+  span.track = trace->Track(absl::StrCat("to ", task_));
+  trace->Add(span);
 }
 
 void Session::StartHeartbeats(absl::Duration interval,

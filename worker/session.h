@@ -16,9 +16,12 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
+#include "base/env.h"
 #include "base/mutex.h"
+#include "base/trace.h"
 #include "net/parameter_server.h"
 #include "net/payload.h"
+#include "worker/push_pull_time.h"
 #include "worker/timer.h"
 #include "worker/vitals.h"
 
@@ -43,6 +46,8 @@ struct SessionOptions {
   // How long after a call's deadline its answer may still come (the shard waits until the deadline
   // itself).
   absl::Duration answer_grace = absl::Seconds(1);
+  Env* env = Env::Posix();       // the clock by which PushPulls are measured
+  std::shared_ptr<Trace> trace;  // null: nobody asked
 };
 
 // A Session is one worker's talk with one shard: it fills in who speaks, numbers the pushes, and
@@ -118,6 +123,11 @@ class Session : public std::enable_shared_from_this<Session> {
   // PushPulls that are queued here, and those that are sent and not answered.
   int64_t queued() const;
   int64_t in_flight() const;
+  // The PushPull that was answered last.
+  PushPullTime last_push_pull() const {
+    MutexLock lock(&mutex_);
+    return last_push_pull_;
+  }
   // Attempts beyond the first, of all calls.
   int64_t retries() const { return retries_.load(std::memory_order_relaxed); }
 
@@ -151,6 +161,8 @@ class Session : public std::enable_shared_from_this<Session> {
   void Run(CallInfo info, Send<Response> send, Done<Response> done);
   CallInfo Info(absl::string_view what, Timer::Time deadline) const;
   v1::Sender Sender() const;
+  // A PushPull, by its request, was answered.
+  void Measured(const v1::PushPullRequest& request, const PushPullTime& time);
   void Pump(Lane* lane);
   // Starts a call that its lane, if any, counts as under way.
   void StartIn(Lane* lane, Call* call);
@@ -179,6 +191,7 @@ class Session : public std::enable_shared_from_this<Session> {
   Lane push_lane_ ABSL_GUARDED_BY(mutex_);
   Lane pull_lane_ ABSL_GUARDED_BY(mutex_);
   Lane fused_lane_ ABSL_GUARDED_BY(mutex_);
+  PushPullTime last_push_pull_ ABSL_GUARDED_BY(mutex_);
 
   std::atomic<uint64_t> next_sequence_{1};
   std::atomic<uint64_t> backoffs_{0};  // drawn so far

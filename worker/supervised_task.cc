@@ -79,6 +79,7 @@ class Task final : public SupervisedTask {
         dtype_(options.dtype),
         // Workers drop different units.
         dropout_seed_(options.seed + 0x9e3779b97f4a7c15u * static_cast<uint64_t>(worker_ + 1)),
+        trace_(options.trace),
         objective_(ObjectiveOf(options.model, *data.train)),
         data_(std::move(data)),
         sampler_(std::move(sampler)),
@@ -133,10 +134,7 @@ class Task final : public SupervisedTask {
   }
 
   absl::StatusOr<StepResult> ComputeGradients(int64_t step, GradientReady ready) override {
-    PARLEY_ASSIGN_OR_RETURN(const data::Batch* batch, prefetcher_->Next(kBatchTimeout));
-    while (batch->step < step) {  // the job did these steps without this worker
-      PARLEY_ASSIGN_OR_RETURN(batch, prefetcher_->Next(kBatchTimeout));
-    }
+    PARLEY_ASSIGN_OR_RETURN(const data::Batch* const batch, NextBatch(step));
     Upload();
     for (nn::Parameter& parameter : parameters_) parameter.variable.ClearGradient();
     nn::ForwardContext context;
@@ -146,7 +144,10 @@ class Task final : public SupervisedTask {
     context.dtype = dtype_;
     const bool scaled = dtype_ == DType::kFloat16;
     if (scaled) context.loss_scale = loss_scale_.value();
-    const Computed computed = Compute(*batch, context);
+    const Computed computed = [&] {
+      const TraceScope scope(trace_.get(), "forward", step);
+      return Compute(*batch, context);
+    }();
 
     Downloads downloads(ready);
     std::vector<bool> sent(parameters_.size(), false);
@@ -165,7 +166,10 @@ class Task final : public SupervisedTask {
     if (!scaled) {
       backward.ready = [&](const nn::Variable& parameter) { send(numbers_.at(parameter.id())); };
     }
-    nn::Backward(computed.loss, backward);
+    {
+      const TraceScope scope(trace_.get(), "backward", step);
+      nn::Backward(computed.loss, backward);
+    }
     StepResult result;
     if (scaled) PARLEY_RETURN_IF_ERROR(Unscale(context.loss_scale, &result.skip));
     if (!result.skip) {
@@ -218,6 +222,15 @@ class Task final : public SupervisedTask {
     nn::Variable output;
     nn::Variable loss;
   };
+
+  absl::StatusOr<const data::Batch*> NextBatch(int64_t step) {
+    const TraceScope scope(trace_.get(), "batch", step);
+    const data::Batch* batch;
+    do {  // the job did earlier steps without this worker
+      PARLEY_ASSIGN_OR_RETURN(batch, prefetcher_->Next(kBatchTimeout));
+    } while (batch->step < step);
+    return batch;
+  }
 
   // Brings the Trainer's parameters to the device. A buffer is in use until what was computed from
   // it is back.
@@ -312,6 +325,7 @@ class Task final : public SupervisedTask {
   const int worker_;
   const DType dtype_;
   const uint64_t dropout_seed_;
+  const std::shared_ptr<Trace> trace_;
   const Objective objective_;
   const data::TrainAndTest data_;
   const data::Sampler sampler_;

@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "base/trace.h"
 #include "data/dataset.h"
 #include "tensor/dtype.h"
 #include "worker/training_task.h"
@@ -26,7 +27,8 @@ struct SupervisedTaskOptions {
   int batch_size = 64;            // examples, of each worker
   int worker = 0;
   int num_workers = 1;
-  uint64_t seed = 1;  // of the order of examples, and of dropout
+  uint64_t seed = 1;             // of the order of examples, and of dropout
+  std::shared_ptr<Trace> trace;  // null: nobody asked
 };
 
 // Whether a model learns from text (data/text.h), not from features.

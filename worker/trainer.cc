@@ -26,6 +26,7 @@ Trainer::Trainer(Client* client, TrainingTask* task, TrainerOptions options)
     : client_(client), task_(task), options_(std::move(options)) {}
 
 absl::StatusOr<TrainingSummary> Trainer::Run() {
+  if (options_.trace != nullptr) options_.trace->NameThread("trainer");
   absl::StatusOr<TrainingSummary> summary = Train();
   // The others of a job that needs every worker hear why it ends.
   const bool ends_job = summary.ok() && summary->drained && is_chief();
@@ -158,6 +159,7 @@ int64_t Trainer::WireStep(int64_t step) const {
 }
 
 absl::Status Trainer::Step(int64_t step) {
+  const TraceScope scope(options_.trace.get(), "step", step);
   StepTime time;
   const absl::Time began = options_.env->Now();
   if (is_chief() && options_.rate_factor) {
@@ -208,6 +210,7 @@ absl::StatusOr<StepResult> Trainer::ComputeAndPush(int64_t step, StepTime* time)
   std::vector<int> ready;  // and not sent
   int64_t ready_bytes = 0;
   const auto push_ready = [&] {
+    const TraceScope scope(options_.trace.get(), "push", step);
     const absl::Time pushing = options_.env->Now();
     if (!ready.empty()) calls.push_back(Push(step, pulls, ready));
     time->push += options_.env->Now() - pushing;
@@ -215,13 +218,17 @@ absl::StatusOr<StepResult> Trainer::ComputeAndPush(int64_t step, StepTime* time)
     ready_bytes = 0;
   };
   const absl::Time began = options_.env->Now();
-  absl::StatusOr<StepResult> result = task_->ComputeGradients(step, [&](int parameter) {
-    announced[parameter] = true;
-    ready.push_back(parameter);
-    ready_bytes += static_cast<int64_t>(gradients_[parameter].size() * sizeof(float));
-    if (ready_bytes >= options_.push_bytes) push_ready();
-  });
-  time->compute = options_.env->Now() - began - time->push;
+  absl::StatusOr<StepResult> result = [&] {
+    const TraceScope scope(options_.trace.get(), "compute", step);
+    return task_->ComputeGradients(step, [&](int parameter) {
+      announced[parameter] = true;
+      ready.push_back(parameter);
+      ready_bytes += static_cast<int64_t>(gradients_[parameter].size() * sizeof(float));
+      if (ready_bytes >= options_.push_bytes) push_ready();
+    });
+  }();
+  absl::Time handing_over = options_.env->Now();  // the last of it
+  time->compute = handing_over - began - time->push;
   if (result.ok() && result->skip) {
     if (std::find(announced.begin(), announced.end(), true) != announced.end()) {
       result = absl::InternalError("a step that is skipped had a gradient ready");
@@ -233,13 +240,19 @@ absl::StatusOr<StepResult> Trainer::ComputeAndPush(int64_t step, StepTime* time)
     for (size_t i = 0; i < gradients_.size(); ++i) {
       if (!announced[i]) ready.push_back(static_cast<int>(i));
     }
+    handing_over = options_.env->Now();
     push_ready();
   }
   // Also when the task failed: its gradients are being read.
   absl::Status sent = absl::OkStatus();
   const absl::Time waiting = options_.env->Now();
-  for (std::future<absl::Status>& call : calls) sent.Update(Await(std::move(call)));
-  time->wait = options_.env->Now() - waiting;
+  {
+    const TraceScope scope(options_.trace.get(), "wait", step);
+    for (std::future<absl::Status>& call : calls) sent.Update(Await(std::move(call)));
+  }
+  const absl::Time now = options_.env->Now();
+  time->wait = now - waiting;
+  time->waited = SplitWait(now - handing_over, client_->last_push_pull());
   if (!result.ok()) return Annotate(result.status(), who);
   PARLEY_RETURN_IF_ERROR(sent);
   return result;
@@ -247,7 +260,10 @@ absl::StatusOr<StepResult> Trainer::ComputeAndPush(int64_t step, StepTime* time)
 
 absl::StatusOr<StepResult> Trainer::ComputeAndUpdate(int64_t step, StepTime* time) {
   const absl::Time began = options_.env->Now();
-  absl::StatusOr<StepResult> result = task_->ComputeGradients(step, [](int) {});
+  absl::StatusOr<StepResult> result = [&] {
+    const TraceScope scope(options_.trace.get(), "compute", step);
+    return task_->ComputeGradients(step, [](int) {});
+  }();
   if (!result.ok()) {
     return Annotate(result.status(), absl::StrCat("worker:", client_->worker(), " step ", step));
   }
@@ -256,12 +272,14 @@ absl::StatusOr<StepResult> Trainer::ComputeAndUpdate(int64_t step, StepTime* tim
   time->compute = computed - began;
   if ((step + 1) % local_->every() == 0 || step + 1 == options_.steps) {
     PARLEY_RETURN_IF_ERROR(Exchange(WireStep(step + 1) - 1));
+    time->wait = options_.env->Now() - computed;
+    time->waited = SplitWait(time->wait, client_->last_push_pull());
   }
-  time->wait = options_.env->Now() - computed;
   return result;
 }
 
 absl::Status Trainer::Exchange(int64_t step) {
+  const TraceScope scope(options_.trace.get(), "exchange", step);
   std::vector<Client::Gradient> differences;
   for (size_t i = 0; i < gradients_.size(); ++i) {
     differences.push_back({static_cast<int>(i), gradients_[i]});
@@ -308,6 +326,7 @@ absl::StatusOr<Evaluation> Trainer::EvaluateTask() {
 }
 
 absl::Status Trainer::EvaluateNow(Evaluation* evaluation) {
+  const TraceScope scope(options_.trace.get(), "evaluate");
   const absl::Time before = options_.env->Now();
   absl::StatusOr<Evaluation> result = EvaluateTask();
   if (!result.ok()) {
@@ -353,6 +372,7 @@ void Trainer::ReportCheckpoint(int64_t step, uint64_t ticket,
 }
 
 absl::Status Trainer::Save(int64_t step, uint64_t ticket) {
+  const TraceScope scope(options_.trace.get(), "save checkpoint");
   PARLEY_ASSIGN_OR_RETURN(const std::string manifest,
                           client_->SaveCheckpoint(WireStep(step), options_.checkpoint_folder,
                                                   options_.keep_checkpoints));
@@ -372,7 +392,11 @@ absl::Status Trainer::Finish(TrainingSummary* summary) {
     if (others.code() != absl::StatusCode::kDeadlineExceeded) return others;
     LOG(WARNING) << "ending without a worker: " << others.message();
   }
+  const int64_t pulled_before = client_->bytes_pulled();
+  const absl::Time pulling = options_.env->Now();
   PARLEY_RETURN_IF_ERROR(Await(client_->PullAsync(WireStep(step), Targets(parameters_))));
+  summary->last_pull = options_.env->Now() - pulling - client_->last_push_pull().held;
+  summary->last_pull_bytes = client_->bytes_pulled() - pulled_before;
   PARLEY_RETURN_IF_ERROR(EvaluateNow(&summary->evaluation));
   PARLEY_ASSIGN_OR_RETURN(summary->status, client_->Status());
   if (!options_.checkpoint_folder.empty())

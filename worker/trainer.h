@@ -11,8 +11,10 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "base/env.h"
+#include "base/trace.h"
 #include "worker/client.h"
 #include "worker/local_update.h"
+#include "worker/push_pull_time.h"
 #include "worker/training_task.h"
 
 namespace parley {
@@ -23,6 +25,7 @@ struct StepTime {
   absl::Duration compute;  // the task's gradients, and a local update of the worker's values
   absl::Duration push;     // cutting gradients into requests and handing these over
   absl::Duration wait;     // until the shards had taken them, and the next values were there
+  WaitParts waited;        // what that, and the last handing over, was for
 };
 
 // Where training stands, after each step and each evaluation.
@@ -52,6 +55,10 @@ struct TrainingSummary {
   bool drained = false;
   int64_t next_step = 0;  // the first that was not done, where it drained
   bool stopped = false;   // it drained because an operator ended the job for good
+  // The chief's last pull of all parameters, when the others had finished: how long, without what
+  // the shard that answered last took itself, and the payloads' bytes.
+  absl::Duration last_pull;
+  int64_t last_pull_bytes = 0;
 };
 
 // Receives what happens. Called by the thread that runs the Trainer.
@@ -98,6 +105,7 @@ struct TrainerOptions {
   absl::Duration drain_timeout = absl::Seconds(10);
   std::vector<TrainingObserver*> observers;  // in this order
   Env* env = Env::Posix();                   // for its clock
+  std::shared_ptr<Trace> trace;              // of this task; null: nobody asked
 };
 
 // A Trainer runs a TrainingTask against the shards, from the client's first step to the last. A

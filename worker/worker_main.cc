@@ -20,6 +20,7 @@
 #include "base/metrics_flags.h"
 #include "base/status.h"
 #include "base/task_log.h"
+#include "base/trace_flags.h"
 #include "cuda/gpu_metrics.h"
 #include "gflags/gflags.h"
 #include "glog/logging.h"
@@ -39,6 +40,7 @@
 #include "worker/supervised_task.h"
 #include "worker/trainer.h"
 #include "worker/training_metrics.h"
+#include "worker/verdict.h"
 
 DECLARE_string(job);  // in net/cluster_flags.cc
 DEFINE_int32(epochs, 0, "How often to go over the data; 8 when neither this nor --steps is given.");
@@ -79,6 +81,12 @@ DEFINE_int64(
     histograms_every, 1000,
     "Steps from one event with histograms of all parameters and gradients to the next, each "
     "a pass over both; 0: none. Needs --logdir.");
+DEFINE_bool(verdict, true,
+            "At the end the chief's table says where the steps went, and which flag would change "
+            "that; the other workers' logs say it of theirs.");
+DEFINE_bool(report_progress, false,
+            "Each worker prints its progress, with its own rate, in lines for a program that draws "
+            "them, as `parley launch` does on a terminal.");
 DEFINE_string(summary_json, "", "The chief writes the final table to this file, as JSON.");
 
 namespace parley {
@@ -98,12 +106,12 @@ const CommandLine& GetCommandLine() {
     line->groups.push_back(OptimizerFlagGroup());
     line->groups.push_back(
         {"Checkpoints", {"checkpoint_dir", "checkpoint_every", "keep_checkpoints", "resume"}});
-    line->groups.push_back(
-        {"Waiting and reporting",
-         {"timeout", "startup_timeout", "finish_timeout", "drain_timeout", "summary_json"}});
-    line->groups.push_back(
-        {"Watching it",
-         {"metrics_port", "logdir", "scalars_every", "histograms_every", "log_json"}});
+    line->groups.push_back({"Waiting and reporting",
+                            {"timeout", "startup_timeout", "finish_timeout", "drain_timeout",
+                             "summary_json", "verdict", "report_progress"}});
+    line->groups.push_back({"Watching it",
+                            {"metrics_port", "logdir", "scalars_every", "histograms_every",
+                             "log_json", "profile", "profile_steps"}});
     return line;
   }();
   return *command_line;
@@ -143,6 +151,7 @@ struct Durations {
 absl::Status CheckFlags(Durations* durations) {
   PARLEY_RETURN_IF_ERROR(CheckModelFlags());
   PARLEY_RETURN_IF_ERROR(CheckMetricsFlags());
+  PARLEY_RETURN_IF_ERROR(CheckTraceFlags());
   if (WasGiven("epochs") && WasGiven("steps"))
     return Invalid("--epochs and --steps contradict each other");
   if (WasGiven("epochs") && FLAGS_epochs < 1) return Invalid("--epochs is not positive");
@@ -232,6 +241,16 @@ absl::StatusOr<std::vector<std::shared_ptr<ParameterServer>>> OpenChannels(
   return shards;
 }
 
+JobShape ShapeOfJob(const Client& client, int64_t batch_size) {
+  JobShape shape;
+  shape.workers = client.job().spec().num_workers();
+  shape.shards = client.job().spec().num_shards();
+  shape.policy = FLAGS_policy.substr(0, FLAGS_policy.find_first_of(":,"));
+  shape.is_half = FLAGS_push_dtype != "float32" && FLAGS_pull_dtype != "float32";
+  shape.batch_size = batch_size;
+  return shape;
+}
+
 struct StepInLog final : TrainingObserver {
   void OnStep(const Progress& progress) override { SetLogStep(progress.step); }
 };
@@ -278,7 +297,7 @@ std::unique_ptr<EventLog> OpenEventLog(const Client& client) {
 
 absl::Status Train(const Cluster& cluster, const std::shared_ptr<EtcdClient>& etcd,
                    v1::Optimizer optimizer, v1::Policy policy, const Durations& durations,
-                   const std::shared_ptr<Metrics>& metrics) {
+                   const std::shared_ptr<Metrics>& metrics, const std::shared_ptr<Trace>& trace) {
   const int worker = cluster.task_index;
   const int workers = cluster.num_workers;
   if (worker == 0) PARLEY_RETURN_IF_ERROR(CheckSummaryFile());
@@ -290,6 +309,7 @@ absl::Status Train(const Cluster& cluster, const std::shared_ptr<EtcdClient>& et
   task_options.worker = worker;
   task_options.num_workers = workers;
   task_options.seed = FLAGS_seed;
+  task_options.trace = trace;
   PARLEY_ASSIGN_OR_RETURN(const std::unique_ptr<SupervisedTask> task,
                           SupervisedTask::Create(task_options, std::move(data)));
 
@@ -311,6 +331,7 @@ absl::Status Train(const Cluster& cluster, const std::shared_ptr<EtcdClient>& et
                           OpenChannels(cluster, etcd, durations.startup, channel));
   ClientOptions client_options;
   client_options.arena = channel.arena;
+  client_options.trace = trace;
   PARLEY_ASSIGN_OR_RETURN(client_options.push_dtype, ParseWireDType(FLAGS_push_dtype));
   PARLEY_ASSIGN_OR_RETURN(client_options.pull_dtype, ParseWireDType(FLAGS_pull_dtype));
   client_options.worker = worker;
@@ -331,6 +352,7 @@ absl::Status Train(const Cluster& cluster, const std::shared_ptr<EtcdClient>& et
   options.keep_checkpoints = FLAGS_keep_checkpoints;
   options.finish_timeout = durations.finish;
   options.evaluate_averages = FLAGS_eval_ema;
+  options.trace = trace;
   options.should_stop = [] { return g_signal != 0 && g_signal != SIGTERM; };
   options.should_drain = [&client] { return g_signal == SIGTERM || client->ShardsDrain(); };
   options.drain_timeout = durations.drain;
@@ -341,13 +363,18 @@ absl::Status Train(const Cluster& cluster, const std::shared_ptr<EtcdClient>& et
   run.workers = workers;
   run.shards = cluster.num_ps;
   run.epochs = (options.steps + options.steps_per_epoch - 1) / options.steps_per_epoch;
-  Report report(run, task->has_accuracy(), isatty(STDOUT_FILENO) != 0, &std::cout);
+  const bool terminal = isatty(STDOUT_FILENO) != 0 && !FLAGS_report_progress;
+  RunDescription reported = run;
+  if (FLAGS_report_progress) reported.workers = 1;
+  Report report(reported, task->has_accuracy(), terminal, &std::cout);
   TrainingMetrics training_metrics(metrics, client.get());
   StepInLog step_in_log;
   options.observers = {&step_in_log, &training_metrics};
   const std::unique_ptr<EventLog> events = OpenEventLog(*client);
   if (events != nullptr) options.observers.push_back(events.get());
-  if (worker == 0) options.observers.push_back(&report);
+  if (worker == 0 || FLAGS_report_progress) options.observers.push_back(&report);
+  StepShareSum share_sum(client.get());
+  if (FLAGS_verdict) options.observers.push_back(&share_sum);
 
   // SIGTERM ends the training in order, SIGINT after telling the others, a second signal at once.
   for (const int number : {SIGINT, SIGTERM}) {
@@ -372,8 +399,15 @@ absl::Status Train(const Cluster& cluster, const std::shared_ptr<EtcdClient>& et
     std::cout << "worker:" << worker << " stopped before step " << summary.next_step
               << ", as it was asked to" << std::endl;
   } else if (worker == 0) {
-    std::cout << FormatTable(run, summary) << std::flush;
+    std::cout << FormatTable(run, summary)
+              << FormatVerdict(share_sum.Shares(summary),
+                               ShapeOfJob(*client, task_options.batch_size))
+              << std::flush;
     if (!FLAGS_summary_json.empty()) PARLEY_RETURN_IF_ERROR(WriteSummary(FormatJson(run, summary)));
+  } else if (FLAGS_verdict) {
+    LOG(INFO) << "worker:" << worker << ": "
+              << FormatVerdictLine(share_sum.Shares(summary),
+                                   ShapeOfJob(*client, task_options.batch_size));
   }
   return absl::OkStatus();
 }
@@ -404,7 +438,10 @@ int Main(int argc, char** argv) {
     gpu_source = metrics->AddSource([&](MetricSamples* samples) { (*gpus)->AddTo(samples); });
   }
   const std::unique_ptr<MetricsEndpoint> endpoint = ServeMetricsOfFlags(task, metrics);
-  const absl::Status status = Train(*cluster, *etcd, *optimizer, *policy, durations, metrics);
+  const std::shared_ptr<Trace> trace = NewTraceOfFlags(task);
+  const TraceWriter trace_writer(trace);
+  const absl::Status status =
+      Train(*cluster, *etcd, *optimizer, *policy, durations, metrics, trace);
   if (status.ok()) return 0;
   LogFailure("parley_worker", absl::StrCat(task, ": ", status.message()));
   return g_signal != 0 ? 128 + g_signal : 1;

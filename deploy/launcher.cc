@@ -1,4 +1,4 @@
-#include "deploy/local_launcher.h"
+#include "deploy/launcher.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -6,11 +6,13 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <cstring>
 #include <optional>
 #include <utility>
@@ -19,6 +21,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/env.h"
+#include "deploy/remote_command.h"
+#include "deploy/task_board.h"
 
 namespace parley {
 namespace {
@@ -26,17 +30,26 @@ namespace {
 constexpr char kProgressPrefix[] = "progress: ";
 constexpr char kTablePrefix[] = "| ";
 constexpr size_t kLongestLine = 64 << 10;
+constexpr absl::Duration kDrawInterval = absl::Milliseconds(100);
+// For ssh to say that a task that was killed on another host has ended.
+constexpr absl::Duration kRemoteKillTimeout = absl::Seconds(3);
+constexpr int kSshFailed = 255;
 
 // One process and what it said.
 struct Task {
   std::string name;
   bool is_ps = false;
+  std::string host;  // empty: this machine; otherwise the process is ssh
+  std::string state = "starting";
+  std::string progress;
+  int input = -1;          // our end of the stdin of ssh, for the names of signals
   pid_t pid = -1;          // also its process group; -1 when it has ended and was waited for
   int output = -1;         // our end of its stdout and stderr; -1 when it is closed
   std::string unfinished;  // the beginning of a line
   std::string last_line;
-  std::string address;  // of a ps task that listens
-  int exit_status = 0;  // as waitpid gives it
+  std::string address;      // of a ps task that listens
+  std::string own_address;  // of its host, where that is another one
+  int exit_status = 0;      // as waitpid gives it
 };
 
 std::string DescribeExit(int status) {
@@ -74,9 +87,10 @@ class Launcher {
   }
 
   int RunJob() {
-    const std::string ps_hosts = Hosts(options_.ps), worker_hosts = Hosts(options_.workers);
-    for (int i = 0; i < options_.ps; ++i) {
-      if (!Start(absl::StrCat("ps:", i), true, i, ps_hosts, worker_hosts)) return 1;
+    const std::string ps_hosts = Hosts(options_.ps.size());
+    const std::string worker_hosts = Hosts(options_.workers.size());
+    for (size_t i = 0; i < options_.ps.size(); ++i) {
+      if (!Start(true, i, options_.ps[i], ps_hosts, worker_hosts)) return 1;
     }
     if (const auto code =
             RunUntil(options_.startup_timeout, [&] { return Addresses().has_value(); })) {
@@ -89,8 +103,8 @@ class Launcher {
       }
     }
     const std::string addresses = *Addresses();
-    for (int i = 0; i < options_.workers; ++i) {
-      if (!Start(absl::StrCat("worker:", i), false, i, addresses, worker_hosts)) return 1;
+    for (size_t i = 0; i < options_.workers.size(); ++i) {
+      if (!Start(false, i, options_.workers[i], addresses, worker_hosts)) return 1;
     }
     if (const auto code =
             RunUntil(absl::InfiniteDuration(), [&] { return AllEnded(/*ps_too=*/false); })) {
@@ -106,8 +120,8 @@ class Launcher {
     return 0;
   }
 
-  static std::string Hosts(int count) {
-    return absl::StrJoin(std::vector<std::string>(static_cast<size_t>(count), "localhost:0"), ",");
+  static std::string Hosts(size_t count) {
+    return absl::StrJoin(std::vector<std::string>(count, "localhost:0"), ",");
   }
 
   // Where the ps tasks listen, once all do.
@@ -126,19 +140,42 @@ class Launcher {
                        [&](const Task& task) { return task.pid < 0 || (task.is_ps && !ps_too); });
   }
 
-  bool Start(std::string name, bool is_ps, int index, const std::string& ps_hosts,
-             const std::string& worker_hosts) {
+  std::vector<std::string> CommandOf(bool is_ps, size_t index, const TaskPlace& place,
+                                     const std::string& ps_hosts,
+                                     const std::string& worker_hosts) const {
     std::vector<std::string> words = {is_ps ? options_.ps_program : options_.worker_program,
                                       "--ps_hosts=" + ps_hosts, "--worker_hosts=" + worker_hosts,
                                       absl::StrCat("--task_index=", index)};
+    if (options_.terminal) words.push_back("--report_progress");
+    if (is_ps && !place.host.empty()) words.push_back("--listen=0.0.0.0:0");
     const std::vector<std::string>& flags = is_ps ? options_.ps_flags : options_.worker_flags;
     words.insert(words.end(), flags.begin(), flags.end());
+    if (place.host.empty()) return words;
+    char folder[PATH_MAX] = "/";
+    return RemoteCommand(options_.ssh, place.host,
+                         getcwd(folder, sizeof(folder)) == nullptr ? "/" : folder, words);
+  }
+
+  // Whether ssh is still there for a task.
+  bool AnyRemote() const {
+    return std::any_of(tasks_.begin(), tasks_.end(),
+                       [](const Task& task) { return task.pid > 0 && !task.host.empty(); });
+  }
+
+  bool Start(bool is_ps, size_t index, const TaskPlace& place, const std::string& ps_hosts,
+             const std::string& worker_hosts) {
+    const std::string name = absl::StrCat(is_ps ? "ps:" : "worker:", index);
+    std::vector<std::string> words = CommandOf(is_ps, index, place, ps_hosts, worker_hosts);
     std::vector<char*> argv;
     for (std::string& word : words) argv.push_back(word.data());
     argv.push_back(nullptr);
 
     int output[2];
-    if (pipe2(output, O_CLOEXEC) != 0) {
+    int input[2] = {-1, -1};
+    const bool remote = !place.host.empty();
+    // A socket: writing to it when ssh has gone raises no signal.
+    if (pipe2(output, O_CLOEXEC) != 0 ||
+        (remote && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, input) != 0)) {
       Fail(absl::StrCat("cannot start ", name, ": ", std::strerror(errno)));
       return false;
     }
@@ -152,24 +189,29 @@ class Launcher {
       sigprocmask(SIG_SETMASK, &original_mask_, nullptr);
       dup2(output[1], STDOUT_FILENO);
       dup2(output[1], STDERR_FILENO);
-      const int nothing = open("/dev/null", O_RDONLY);
-      if (nothing >= 0) dup2(nothing, STDIN_FILENO);
+      const int stdin_end = remote ? input[1] : open("/dev/null", O_RDONLY);
+      if (stdin_end >= 0) dup2(stdin_end, STDIN_FILENO);
       unsetenv("TF_CONFIG");  // it may describe another cluster
-      execv(argv[0], argv.data());
+      execvp(argv[0], argv.data());
       dprintf(STDERR_FILENO, "cannot run %s: %s\n", argv[0], std::strerror(errno));
       _exit(127);
     }
     close(output[1]);
+    if (remote) close(input[1]);
     if (pid < 0) {
       close(output[0]);
+      if (remote) close(input[0]);
       Fail(absl::StrCat("cannot start ", name, ": ", std::strerror(errno)));
       return false;
     }
     setpgid(pid, pid);  // the child does it too; whoever is first
     fcntl(output[0], F_SETFL, O_NONBLOCK);
     Task task;
-    task.name = std::move(name);
+    task.name = name;
     task.is_ps = is_ps;
+    task.host = place.host;
+    task.own_address = place.address;
+    task.input = input[0];
     task.pid = pid;
     task.output = output[0];
     tasks_.push_back(std::move(task));
@@ -185,6 +227,7 @@ class Launcher {
       const absl::Duration left = deadline - Env::Posix()->Now();
       if (left <= absl::ZeroDuration()) return std::nullopt;
       HandleEvents(std::min(left, absl::Seconds(60)));
+      Draw(/*now=*/false);
       if (stop_signal_ != 0) return 128 + stop_signal_;
       if (!failure_.empty()) return 1;
     }
@@ -192,6 +235,7 @@ class Launcher {
   }
 
   void HandleEvents(absl::Duration timeout) {
+    if (undrawn_) timeout = std::min(timeout, kDrawInterval);
     std::vector<pollfd> polled = {{signals_, POLLIN, 0}};
     std::vector<Task*> polled_tasks = {nullptr};
     for (Task& task : tasks_) {
@@ -222,10 +266,46 @@ class Launcher {
     // Whatever it may have started goes with it.
     kill(-task->pid, SIGKILL);
     task->pid = -1;
+    CloseInput(task);
     ReadOutput(task);
-    if (task->exit_status != 0 && !stopping_ && stop_signal_ == 0) {
-      Fail(absl::StrCat(task->name, " failed: ", DescribeExit(task->exit_status),
-                        task->last_line.empty() ? "" : "; its last line: ", task->last_line));
+    SetState(task, task->exit_status == 0 ? "done" : "failed");
+    if (task->exit_status == 0 || stopping_ || stop_signal_ != 0) return;
+    const std::string last =
+        task->last_line.empty() ? "" : absl::StrCat("; its last line: ", task->last_line);
+    if (task->host.empty()) {
+      Fail(absl::StrCat(task->name, " failed: ", DescribeExit(task->exit_status), last));
+    } else if (WIFEXITED(task->exit_status) && WEXITSTATUS(task->exit_status) == kSshFailed) {
+      Fail(absl::StrCat(task->name, " on ", task->host,
+                        " failed: ssh did, or a signal ended the task", last));
+    } else {
+      Fail(absl::StrCat(task->name, " on ", task->host,
+                        " failed: ", DescribeExit(task->exit_status), last));
+    }
+  }
+
+  void SetState(Task* task, const char* state) {
+    task->state = state;
+    undrawn_ = true;
+  }
+
+  static void CloseInput(Task* task) {
+    if (task->input >= 0) close(task->input);
+    task->input = -1;
+  }
+
+  // To the task itself, wherever it runs.
+  static void Signal(Task* task, int number) {
+    if (task->pid <= 0) return;
+    if (task->host.empty()) {
+      kill(-task->pid, number);
+    } else if (number == SIGKILL) {
+      CloseInput(task);
+    } else {
+      const std::string line = absl::StrCat(number == SIGINT    ? "INT"
+                                            : number == SIGTERM ? "TERM"
+                                                                : "CONT",
+                                            "\n");
+      send(task->input, line.data(), line.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     }
   }
 
@@ -259,21 +339,25 @@ class Launcher {
   void TakeLine(Task* task, std::string line) {
     if (task->is_ps && task->address.empty()) {
       const std::string ready = absl::StrCat(task->name, " listening on ");
-      if (absl::StartsWith(line, ready)) task->address = line.substr(ready.size());
+      if (absl::StartsWith(line, ready)) {
+        task->address = line.substr(ready.size());
+        if (!task->host.empty()) {
+          task->address =
+              absl::StrCat(task->own_address, task->address.substr(task->address.rfind(':')));
+        }
+        SetState(task, "serving");
+      }
     }
     if (!line.empty()) task->last_line = line;
-    const bool chief = task->name == "worker:0";
-    if (chief && absl::StartsWith(line, kProgressPrefix) && options_.terminal) {
-      winsize size = {};
-      const size_t width =
-          ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 ? size.ws_col - 1u : 79u;
-      out_ << "\r\033[K" << line.substr(std::strlen(kProgressPrefix), width) << std::flush;
-      live_ = true;
+    const bool progress = absl::StartsWith(line, kProgressPrefix);
+    if (progress && options_.terminal) {
+      task->progress = line.substr(std::strlen(kProgressPrefix));
+      SetState(task, task->is_ps ? "serving" : "training");
       return;
     }
     ClearLive();
-    if (chief &&
-        (absl::StartsWith(line, kTablePrefix) || absl::StartsWith(line, kProgressPrefix))) {
+    const bool chief = task->name == "worker:0";
+    if (chief && (progress || absl::StartsWith(line, kTablePrefix))) {
       out_ << line << std::endl;
     } else if (options_.colors) {
       out_ << (task->is_ps ? "\033[36m[" : "\033[32m[") << task->name << "]\033[0m " << line
@@ -283,18 +367,37 @@ class Launcher {
     }
   }
 
+  // Draws the tasks in place, unless nothing has changed, or, but `now`, they were just drawn.
+  void Draw(bool now) {
+    const absl::Time time = Env::Posix()->Now();
+    if (!options_.terminal || !undrawn_ || (!now && time < last_drawn_ + kDrawInterval)) return;
+    ClearLive();
+    last_drawn_ = time;
+    undrawn_ = false;
+    std::vector<BoardTask> tasks;
+    for (const Task& task : tasks_) tasks.push_back({task.name, task.state, task.progress});
+    winsize size = {};
+    BoardSize board_size;
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 && size.ws_row > 0) {
+      board_size = {size.ws_row, size.ws_col};
+    }
+    const std::string board = DrawBoard(std::move(tasks), board_size, options_.colors);
+    live_lines_ = static_cast<int>(std::count(board.begin(), board.end(), '\n'));
+    out_ << board << std::flush;
+  }
+
   void ClearLive() {
-    if (live_) out_ << "\r\033[K" << std::flush;
-    live_ = false;
+    if (live_lines_ == 0) return;
+    out_ << "\033[" << live_lines_ << "A\r\033[J" << std::flush;
+    live_lines_ = 0;
+    undrawn_ = true;
   }
 
   // SIGTERM where that was asked for, otherwise SIGINT, and SIGKILL to those that do not heed it.
   void StopAll() {
     stopping_ = true;
     const auto signal_all = [&](int number) {
-      for (const Task& task : tasks_) {
-        if (task.pid > 0) kill(-task.pid, number);
-      }
+      for (Task& task : tasks_) Signal(&task, number);
     };
     const bool drain = stop_signal_ == SIGTERM;
     const absl::Time deadline =
@@ -305,9 +408,17 @@ class Launcher {
       HandleEvents(deadline - Env::Posix()->Now());
     }
     signal_all(SIGKILL);
+    const absl::Time told = Env::Posix()->Now() + kRemoteKillTimeout;
+    while (AnyRemote() && Env::Posix()->Now() < told) {
+      HandleEvents(told - Env::Posix()->Now());
+    }
     for (Task& task : tasks_) {
-      if (task.pid > 0) waitpid(task.pid, &task.exit_status, 0);
+      if (task.pid > 0) {
+        kill(-task.pid, SIGKILL);
+        waitpid(task.pid, &task.exit_status, 0);
+      }
       task.pid = -1;
+      CloseInput(&task);
       if (task.output >= 0) {
         ReadOutput(&task);
         if (task.output >= 0) close(task.output);
@@ -323,13 +434,15 @@ class Launcher {
   int signals_ = -1;
   int stop_signal_ = 0;
   bool stopping_ = false;
-  bool live_ = false;  // a progress line stands on the terminal, unfinished
+  int live_lines_ = 0;    // that stand on the terminal, above the cursor
+  bool undrawn_ = false;  // something has changed since
+  absl::Time last_drawn_ = absl::InfinitePast();
   std::string failure_;
 };
 
 }  // namespace
 
-int LaunchLocally(const LaunchOptions& options, std::ostream& out) {
+int LaunchJob(const LaunchOptions& options, std::ostream& out) {
   return Launcher(options, out).Run();
 }
 
