@@ -61,7 +61,7 @@ class LaunchTest(job.JobTest):
                                  r"--task_index=1 --a --b=1 --checkpoint_dir=/c")
 
     def test_a_failing_task_is_reported_and_the_others_are_stopped(self):
-        launch = self.launch("def fail(*_):\n    print('out of cheese', flush=True)\n    os._exit(3)\n"
+        launch = self.launch("def fail(*_):\n    os.write(1, b'out of cheese\\n')\n    os._exit(3)\n"
                              "signal.signal(signal.SIGUSR1, fail)\nprint('ready', flush=True)\n"
                              "while True: signal.pause()", "--ps=2", "--workers=3")
         launch.wait_for_count("ready", 3)
