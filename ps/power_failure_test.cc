@@ -1,6 +1,7 @@
 // A shard with a log, and its checkpoints, on a disk that forgets what was not synced when the
 // power fails (base/testing/memory_env.h).
 
+#include <algorithm>
 #include <cstdint>
 #include <random>
 #include <string>
@@ -30,9 +31,10 @@ class DisturbedJob {
   // Whether it came to its end.
   bool Run() {
     if (!task_.Start().ok() || !task_.Declare().ok() || !task_.Join(0).ok()) return false;
-    return GoOn();
+    return GoOn(kSteps, true);
   }
-  void RunAgain() {
+  // Of the job's steps, at most so many.
+  void RunAgain(int64_t steps = kSteps, bool saves = true) {
     const absl::StatusOr<bool> recovered = task_.Start();
     ASSERT_TRUE(recovered.ok()) << recovered.status();
     EXPECT_TRUE(*recovered || acknowledged_ == 0);
@@ -43,20 +45,21 @@ class DisturbedJob {
       ASSERT_TRUE(newest.ok()) << newest.status();
       EXPECT_GE(newest->manifest.step(), saved_);
     }
-    ASSERT_TRUE(GoOn());
+    ASSERT_TRUE(GoOn(std::min(acknowledged_ + steps, kSteps), saves));
   }
   void Stop() { task_.Stop(); }
   std::vector<float> Values() { return task_.Pull(kSteps); }
 
  private:
-  bool GoOn() {
-    while (acknowledged_ < kSteps) {
+  bool GoOn(int64_t end, bool saves) {
+    while (acknowledged_ < end) {
       const int64_t step = acknowledged_;
       // One that was not acknowledged comes again, with its number.
       if (!task_.Push(0, step, static_cast<uint64_t>(step) + 1, GradientOf(step)).ok()) {
         return false;
       }
       ++acknowledged_;
+      if (!saves) continue;
       if (!task_.Checkpoint(acknowledged_).ok()) return false;
       saved_ = acknowledged_;
     }
@@ -94,6 +97,33 @@ TEST(PowerFailureTest, WheneverItComesWhatWasAcknowledgedIsThereAndCountsOnce) {
         ASSERT_EQ(job.Values(), expected);
       }
     }
+  }
+  FLAGS_minloglevel = level;
+}
+
+// Who comes back after a process that died goes on from what that one had written, and may not have
+// synced.
+TEST(PowerFailureTest, WhatAProcessThatDiedHadNotSyncedIsKeptByTheNext) {
+  const google::LogSeverity level = std::exchange(FLAGS_minloglevel, google::FATAL);
+  MemoryEnv intact;
+  DisturbedJob whole(true, &intact);
+  ASSERT_TRUE(whole.Run());
+  const std::vector<float> expected = whole.Values();
+  bool ended = false;
+  for (int64_t change = 0; !ended; ++change) {
+    SCOPED_TRACE(absl::StrCat("change ", change));
+    MemoryEnv disk;
+    FaultyEnv env(&disk);
+    env.FailAt(change, FaultyEnv::After::kCrashes, absl::InternalError("dead"));
+    DisturbedJob job(true, &env);
+    ended = job.Run();
+    job.Stop();
+    env.FailAt(-1, FaultyEnv::After::kRecovers, absl::OkStatus());
+    ASSERT_NO_FATAL_FAILURE(job.RunAgain(1, /*saves=*/false));
+    job.Stop();
+    disk.PowerFails(MemoryEnv::Loses::kAll, 1);
+    ASSERT_NO_FATAL_FAILURE(job.RunAgain());
+    ASSERT_EQ(job.Values(), expected);
   }
   FLAGS_minloglevel = level;
 }

@@ -1,5 +1,6 @@
 // How a Shard goes on from what an earlier start of it wrote down: in its log, or at another task.
 
+#include <algorithm>
 #include <deque>
 #include <future>
 #include <memory>
@@ -7,11 +8,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
+#include "base/planted_bug.h"
 #include "base/random_id.h"
 #include "base/status.h"
 #include "glog/logging.h"
 #include "net/checkpoint_folder.h"
 #include "ps/checkpoint_format.h"
+#include "ps/log_format.h"
 #include "ps/replay.h"
 #include "ps/shard.h"
 
@@ -25,6 +28,23 @@ v1::Books IdentityOf(const v1::Books& books) {
   identity.set_checkpoint(books.checkpoint());
   identity.set_log_id(books.log_id());
   return identity;
+}
+
+// The first `bytes` of a segment are on disk, where who wrote them may have died before they were:
+// what has been gone on from, and told about, must not go with the power.
+absl::Status WriteAgain(Env* env, const std::string& folder, uint64_t segment, int64_t bytes) {
+  constexpr int64_t kPiece = int64_t{1} << 20;
+  const std::string path = JoinPath(folder, LogSegmentName(segment));
+  PARLEY_ASSIGN_OR_RETURN(const std::unique_ptr<ReadableFile> from, env->OpenFile(path));
+  PARLEY_ASSIGN_OR_RETURN(const std::unique_ptr<AtomicFile> to, AtomicFile::Create(env, path));
+  std::string piece;
+  for (int64_t at = 0; at < bytes; at += kPiece) {
+    piece.resize(static_cast<size_t>(std::min(kPiece, bytes - at)));
+    PARLEY_RETURN_IF_ERROR(from->ReadAt(at, piece.data(), piece.size()));
+    PARLEY_RETURN_IF_ERROR(to->Append(piece.data(), piece.size()));
+  }
+  if (PARLEY_PLANTED_BUG("unsynced_log_gone_on_from")) return absl::OkStatus();
+  return to->Commit();
 }
 
 }  // namespace
@@ -50,6 +70,9 @@ absl::StatusOr<bool> Shard::Recover() {
                    << (checkpoint.empty() ? "the beginning" : checkpoint) << ": " << why.message();
       continue;
     }
+    PARLEY_RETURN_IF_ERROR(Annotate(
+        WriteAgain(options_.env, options_.log_folder, log->last_segment(), recovery.last_bytes),
+        task_));
     SinkStart start;
     start.segment = log->last_segment() + 1;
     start.previous_bytes = recovery.last_bytes;
