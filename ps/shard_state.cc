@@ -144,8 +144,8 @@ ShardState::Actions ShardState::Join(uint64_t token, int worker, uint64_t incarn
         absl::StrCat(options_.task, ": too many tasks wait for another's place")));
   }
   if (held) {
-    // A little more, so that a holder's silence is noticed before the newcomer is refused.
-    deadline = std::min(deadline, now + options_.replace_after + options_.replace_after / 10);
+    // Twice, for what a holder that has died had sent may still be heard when it has begun to wait.
+    deadline = std::min(deadline, now + 2 * options_.replace_after);
     Waiting waiting;
     waiting.kind = Kind::kJoin;
     waiting.worker = worker;
