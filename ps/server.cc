@@ -127,8 +127,18 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options) {
   }
   const std::shared_ptr<SharedArena> arena = options.shard.arena;
   const std::string local_socket = options.shard.local_socket;
-  GrpcChannelOptions channel;
-  channel.max_message_bytes = options.grpc.max_message_bytes;
+  if (options.channel == nullptr) {
+    GrpcChannelOptions channel;
+    channel.max_message_bytes = options.grpc.max_message_bytes;
+    options.channel = [channel](const std::string& to, const std::string& address) {
+      return NewGrpcChannel(to, address, channel);
+    };
+  }
+  if (options.is_refused == nullptr) {
+    options.is_refused = [](const std::string& address) {
+      return IsRefused(address, absl::Milliseconds(200));
+    };
+  }
   std::shared_ptr<TransportCounts> local_counts;  // null: nobody counts
   Standby::Options standby;
   standby.task = task;
@@ -137,6 +147,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options) {
   standby.memory_limit = options.shard.memory_limit;
   standby.env = options.shard.env;
   std::unique_ptr<Server> server(new Server());
+  server->start_ = standby.start;
   server->metrics_ = options.shard.metrics;
   if (server->metrics_ != nullptr && !options.address.empty()) {
     const auto grpc = std::make_shared<TransportCounts>();
@@ -159,12 +170,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options) {
     succession.num_shards = options.num_shards;
     succession.lease = options.leader_lease;
     succession.patience = options.shard.standby_patience;
-    succession.channel = [channel](const std::string& task, const std::string& address) {
-      return NewGrpcChannel(task, address, channel);
-    };
-    succession.is_refused = [](const std::string& address) {
-      return IsRefused(address, absl::Milliseconds(200));
-    };
+    succession.channel = options.channel;
+    succession.is_refused = options.is_refused;
     succession.new_shard = [shard = options.shard](int index, std::shared_ptr<CopyPlace> place) {
       ShardOptions made = shard;
       made.shard_index = index;
@@ -183,8 +190,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options) {
   } else {
     const bool replicates = !options.standby_address.empty();
     if (replicates) {
-      options.shard.standby =
-          NewGrpcChannel(options.standby_task, options.standby_address, channel);
+      options.shard.standby = options.channel(options.standby_task, options.standby_address);
     }
     server->shard_ = std::make_shared<Shard>(std::move(options.shard));
     // Before anybody can ask: its errors name the task.
@@ -197,6 +203,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options) {
       if (!recovered) server->shard_->RecoverFromStandby();
     }
   }
+  server->for_transports_ = service;
   if (shares) {
     absl::StatusOr<std::unique_ptr<LocalServer>> local =
         LocalServer::Start(local_socket, local_service, arena, local_counts);

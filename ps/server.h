@@ -41,6 +41,12 @@ struct ServerOptions {
   std::string job;
   int num_shards = 0;
   absl::Duration leader_lease = absl::Seconds(2);
+  // The way to another ps task ("ps:1") at an address, and whether nobody listens there. Empty:
+  // gRPC, and net/probe_address.h.
+  std::function<std::shared_ptr<ParameterServer>(const std::string& task,
+                                                 const std::string& address)>
+      channel;
+  std::function<bool(const std::string& address)> is_refused;
 };
 
 // A Server is one ps task as a value: a shard and, with an address, the way to it from other
@@ -62,6 +68,10 @@ class Server {
 
   // For clients in this process, who must be gone before the server is. Null with etcd.
   std::shared_ptr<ParameterServer> parameter_server() const { return shard_; }
+  // What a transport gives the calls to that come from other tasks.
+  ParameterServer* for_transports() const { return for_transports_; }
+  // Which start of the task this is; see TaskStart (net/shard_records.h).
+  uint64_t start() const { return start_; }
   // The port it listens on; 0 without an address.
   int port() const { return grpc_ == nullptr ? 0 : grpc_->port(); }
   // True when nobody will come any more (ShardState::IsDone); waits for it up to `timeout`.
@@ -107,6 +117,8 @@ class Server {
   std::unique_ptr<ShardHost> host_;   // null without etcd, as the next
   std::unique_ptr<Succession> succession_;
   std::unique_ptr<Service> service_;
+  ParameterServer* for_transports_ = nullptr;
+  uint64_t start_ = 0;
   std::unique_ptr<GrpcServer> grpc_;
   std::unique_ptr<LocalServer> local_;
   std::unique_ptr<Metrics::Source> source_;  // of the transports

@@ -92,7 +92,7 @@ struct Timer {
   uint64_t order;
   Thread* thread;  // or null: the event
   uint64_t wait;
-  std::function<void()> event;
+  absl::AnyInvocable<void()> event;
   bool operator<(const Timer& other) const {
     return time != other.time ? time > other.time : order > other.order;
   }
@@ -263,7 +263,7 @@ class Scheduler {
     });
   }
 
-  void AddTimer(int64_t time, Thread* thread, uint64_t wait, std::function<void()> event) {
+  void AddTimer(int64_t time, Thread* thread, uint64_t wait, absl::AnyInvocable<void()> event) {
     timers_.push_back({std::max(time, now_), ++order_, thread, wait, std::move(event)});
     std::push_heap(timers_.begin(), timers_.end());
   }
@@ -328,7 +328,30 @@ class Scheduler {
   void Note(uint64_t what) { trace_ = (trace_ ^ what) * 0x100000001b3; }
   int64_t switches() const { return switches_; }
   void SetWallClock(int64_t by) { wall_offset_ += by; }
-  int threads() const { return threads_; }
+
+  // Every thread, with the addresses that its functions return to.
+  std::string Describe() const {
+    std::string text = absl::StrCat(", at ", absl::FormatDuration(absl::Nanoseconds(now_)));
+    for (const Thread* thread : all_) {
+      if (thread->state == Thread::State::kEnded || thread->state == Thread::State::kDead) continue;
+      const bool here = thread == current_;
+      absl::StrAppend(&text, "\n  ", thread->process->name, ": ", thread->name, " #", thread->id,
+                      here                                       ? " is here"
+                      : thread->state == Thread::State::kWaiting ? " waits"
+                                                                 : " is ready");
+      if (here) continue;
+      // As parley_switch_stacks leaves it: five registers, the frame's, the return address.
+      const char* const end = thread->stack + kStackBytes;
+      const char* frame = static_cast<const char*>(thread->top) + 5 * sizeof(void*);
+      for (int i = 0; i < 14; ++i) {
+        const auto* const words = reinterpret_cast<void* const*>(frame);
+        absl::StrAppend(&text, " ", absl::Hex(reinterpret_cast<uintptr_t>(words[1])));
+        frame = static_cast<const char*>(words[0]);
+        if (frame < thread->top || frame + 2 * sizeof(void*) > end) break;
+      }
+    }
+    return text;
+  }
 
   [[noreturn]] void Die(const std::string& why) {
     const std::string text = absl::StrCat(why, Describe());
@@ -442,18 +465,6 @@ class Scheduler {
     } else if (StillWaits({timer.thread, timer.wait})) {
       EndWait(timer.thread, true);
     }
-  }
-
-  std::string Describe() const {
-    std::string text = absl::StrCat(", at ", absl::FormatDuration(absl::Nanoseconds(now_)));
-    for (const Thread* thread : all_) {
-      if (thread->state == Thread::State::kEnded || thread->state == Thread::State::kDead) continue;
-      absl::StrAppend(&text, "\n  ", thread->process->name, ": ", thread->name, " #", thread->id,
-                      thread == current_                         ? " is here"
-                      : thread->state == Thread::State::kWaiting ? " waits"
-                                                                 : " is ready");
-    }
-    return text;
   }
 
   const SimulationOptions options_;
@@ -588,7 +599,7 @@ void Simulation::Kill(SimulatedProcess* process) { g_scheduler->Kill(process); }
 void Simulation::Pause(SimulatedProcess* process, absl::Duration duration) {
   g_scheduler->Pause(process, absl::ToInt64Nanoseconds(duration));
 }
-void Simulation::After(absl::Duration delay, std::function<void()> event) {
+void Simulation::After(absl::Duration delay, absl::AnyInvocable<void()> event) {
   g_scheduler->AddTimer(g_scheduler->now() + absl::ToInt64Nanoseconds(delay), nullptr, 0,
                         std::move(event));
 }
@@ -599,6 +610,7 @@ bool Simulation::Wait(const void* address, absl::Duration timeout) {
 }
 void Simulation::WakeAll(const void* address) { g_scheduler->Wake(address, INT32_MAX); }
 void Simulation::Sleep(absl::Duration duration) { Wait(nullptr, duration); }
+std::string Simulation::Describe() { return g_scheduler->Describe(); }
 void Simulation::SetWallClock(absl::Duration by) {
   g_scheduler->SetWallClock(absl::ToInt64Nanoseconds(by));
 }
@@ -606,6 +618,7 @@ void Simulation::SetWallClock(absl::Duration by) {
 }  // namespace parley
 
 // The C library's calls. Outside of a simulation they are its own.
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 
 using parley::g_scheduler;
 using parley::kForever;
@@ -849,3 +862,5 @@ std::random_device::result_type std::random_device::_M_getval() {
       Real<result_type(std::random_device*)>(nullptr, "_ZNSt13random_device9_M_getvalEv");
   return real(this);
 }
+
+#endif  // no sanitizer takes them

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "absl/functional/any_invocable.h"
 #include "absl/time/time.h"
 #include "base/testing/simulated_random.h"
 
@@ -24,8 +25,13 @@ namespace parley {
 // Threads change places where they take and give back locks, notify, wait and end, never between;
 // so data races without any lock are for ThreadSanitizer to find.
 //
-// x86-64 Linux; not with ASan and TSan, which take the same calls. The program must have no other
-// threads. Thread safety: none is needed.
+// x86-64 Linux; not with ASan and TSan, which take the same calls (kCanSimulate). The program must
+// have no other threads. Thread safety: none is needed.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kCanSimulate = false;
+#else
+constexpr bool kCanSimulate = true;
+#endif
 
 // Threads that live and die together. Owned by the Simulation.
 class SimulatedProcess;
@@ -69,13 +75,16 @@ class Simulation {
   static void Pause(SimulatedProcess* process, absl::Duration duration);
 
   // Runs `event` after `delay`, between two steps of threads; it must not wait, nor take a lock.
-  static void After(absl::Duration delay, std::function<void()> event);
+  static void After(absl::Duration delay, absl::AnyInvocable<void()> event);
 
   // What a model of something outside of the program waits on: any address. Wait returns true when
   // `timeout` passed first.
   static bool Wait(const void* address, absl::Duration timeout);
   static void WakeAll(const void* address);
   static void Sleep(absl::Duration duration);
+
+  // The threads, and where they stand: addresses in the program, for addr2line.
+  static std::string Describe();
 
   // Sets the wall clock, not the steady one, forward or back.
   static void SetWallClock(absl::Duration by);

@@ -17,6 +17,13 @@
 namespace parley {
 namespace {
 
+class SimulationTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (!kCanSimulate) GTEST_SKIP() << "not with this sanitizer";
+  }
+};
+
 void NeverStuck(const std::string& why) {
   ADD_FAILURE() << why;
   abort();
@@ -30,7 +37,7 @@ SimulationOptions Seed(uint64_t seed) {
   return options;
 }
 
-TEST(SimulationTest, WaitsTakeNoTime) {
+TEST_F(SimulationTest, WaitsTakeNoTime) {
   const absl::Time before = Env::Posix()->Now();
   Simulation::Run(
       Seed(1),
@@ -80,7 +87,7 @@ std::string Interleaving(uint64_t seed, uint64_t* trace) {
   return order;
 }
 
-TEST(SimulationTest, ASeedDecidesTheOrder) {
+TEST_F(SimulationTest, ASeedDecidesTheOrder) {
   uint64_t first, again, other;
   const std::string order = Interleaving(7, &first);
   EXPECT_EQ(Interleaving(7, &again), order);
@@ -90,7 +97,7 @@ TEST(SimulationTest, ASeedDecidesTheOrder) {
   EXPECT_GT(different, 4);
 }
 
-TEST(SimulationTest, WhatIsKilledRunsNoMoreAndWhatIsStoppedGoesOn) {
+TEST_F(SimulationTest, WhatIsKilledRunsNoMoreAndWhatIsStoppedGoesOn) {
   Simulation::Run(
       Seed(3),
       [] {
@@ -118,7 +125,7 @@ TEST(SimulationTest, WhatIsKilledRunsNoMoreAndWhatIsStoppedGoesOn) {
       NeverStuck);
 }
 
-TEST(SimulationTest, WhenAllWaitForEverItSaysWho) {
+TEST_F(SimulationTest, WhenAllWaitForEverItSaysWho) {
   const pid_t child = fork();
   if (child == 0) {
     Simulation::Run(
