@@ -24,6 +24,7 @@
 #include "base/flags.h"
 #include "base/version.h"
 #include "cuda/devices.h"
+#include "deploy/completion.h"
 #include "deploy/host_list.h"
 #include "deploy/job_flags.h"
 #include "deploy/launcher.h"
@@ -63,6 +64,7 @@ constexpr char kUsage[] =
     "       parley inspect CHECKPOINT\n"
     "       parley export CHECKPOINT FOLDER\n"
     "       parley trace FOLDER\n"
+    "       parley completion\n"
     "       parley version\n"
     "       parley help\n\n"
     "launch      starts a job, here or on other hosts, and waits for its end\n"
@@ -74,6 +76,7 @@ constexpr char kUsage[] =
     "            what a running job holds\n"
     "export      writes a checkpoint's parameters and tables as safetensors files\n"
     "trace       puts together what --profile wrote of a job's tasks, for ui.perfetto.dev\n"
+    "completion  prints what bash sources to complete commands and flags\n"
     "Each has --help.\n";
 
 using Arguments = std::vector<std::string>;
@@ -270,7 +273,23 @@ int MergeTrace(const Arguments& arguments) {
   return 1;
 }
 
-int Version() {
+int Completion(const Arguments& arguments) {
+  ParseFlags(
+      {"parley completion",
+       "usage: source <(parley completion)\n\n"
+       "Prints what bash sources to complete the commands and flags of parley, parley_ps and "
+       "parley_worker.",
+       {}},
+      arguments);
+  std::cout << BashCompletion() << std::flush;
+  return 0;
+}
+
+int Version(const Arguments& arguments) {
+  ParseFlags({"parley version",
+              "usage: parley version\n\nSays which one this is, and which GPUs it sees.",
+              {}},
+             arguments);
   std::cout << "parley " << kVersion << std::endl;
   const absl::StatusOr<std::vector<CudaDevice>> devices = ListCudaDevices();
   if (!devices.ok()) {
@@ -294,8 +313,10 @@ int Main(const Arguments& arguments) {
   if (command == "inspect") return Inspect(rest);
   if (command == "export") return Export(rest);
   if (command == "trace") return MergeTrace(rest);
-  if (command == "version" || command == "--version") return Version();
+  if (command == "completion") return Completion(rest);
+  if (command == "version" || command == "--version") return Version(rest);
   if (command == "help" || command == "--help" || command == "-h") {
+    if (!rest.empty()) return Main({rest[0], "--help"});
     std::cout << kUsage;
     return 0;
   }

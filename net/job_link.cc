@@ -83,8 +83,7 @@ absl::StatusOr<JobView> JobLink::Look(bool with_spec) {
     auto promise = std::make_shared<std::promise<Answer>>();
     answers.push_back(promise->get_future());
     if (places_[i].channel == nullptr) {
-      promise->set_value(
-          absl::UnavailableError(absl::StrCat("ps:", i, ": no task speaks for it in etcd")));
+      promise->set_value(NotKnown(i));
       continue;
     }
     v1::GetStatusRequest request;
