@@ -87,6 +87,13 @@ class EtcdTest(LauncherTest):
             self.assertEqual(len(task.output().splitlines()), 2, task.output())  # and the end of output
 
 
+class LaunchTest(LauncherTest):
+    def test_the_programs_own_launcher(self):
+        launch = self.start("launch", job.program("deploy/parley"), "launch", "--ps=2", "--workers=2", "--", *TRAIN)
+        self.assertEqual(launch.exit_code(), 0, launch.output())
+        self.check_trained(launch.output())
+
+
 class MpirunTest(LauncherTest):
     def test_the_first_ranks_are_the_ps_tasks(self):
         for program in (PS, WORKER):

@@ -115,8 +115,8 @@ class SshTest(job.JobTest):
     def test_an_interrupted_launcher_and_a_killed_one_leave_nothing_behind(self):
         for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)):
             with self.subTest(number=number):
-                launch = self.launch("first\nsecond\n", *self.sleepers())
-                pids = self.pids(launch, 4)
+                launch = self.launch("first ps\nsecond worker\n", "--ps=1", "--workers=1", *self.sleepers())
+                pids = self.pids(launch, 2)
                 launch.signal(number)
                 self.assertEqual(launch.exit_code(), code)
                 self.assert_gone(pids)

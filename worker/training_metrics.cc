@@ -38,33 +38,17 @@ double SquaredNorm(absl::Span<const float> values) {
 }  // namespace
 
 TrainingMetrics::TrainingMetrics(std::shared_ptr<Metrics> metrics, const Client* client)
-    : metrics_(std::move(metrics)) {
-  Metrics& all = *metrics_;
-  steps_ = all.NewCounter("parley_worker_steps_total", "Steps done since this task's start.");
-  skipped_steps_ = all.NewCounter("parley_worker_skipped_steps_total",
-                                  "Steps that changed nothing, for a gradient overflowed.");
-  sample_count_ = all.NewCounter("parley_worker_samples_total", "Samples computed.");
-  step_ = all.NewGauge("parley_worker_step", "Steps of this worker since the job began.");
-  planned_steps_ = all.NewGauge("parley_worker_planned_steps", "Steps of this worker in the job.");
-  epoch_ = all.NewGauge("parley_worker_epoch", "The epoch of the last step, from 1.");
-  loss_ = all.NewGauge("parley_worker_loss", "Mean loss over the last step's samples.");
-  accuracy_ = all.NewGauge("parley_worker_accuracy_ratio",
-                           "Share of the last step's samples that were predicted right.");
-  gradient_norm_ =
-      all.NewGauge("parley_worker_gradient_norm", "Norm of all gradients together, now and then.");
-  step_seconds_ = all.NewHistogram("parley_worker_step_seconds", "Whole steps.",
-                                   ExponentialBounds(0.001, 2, 17));
-  compute_seconds_ = all.NewCounter(kPhaseName, kPhaseHelp, {{"phase", "compute"}});
-  push_seconds_ = all.NewCounter(kPhaseName, kPhaseHelp, {{"phase", "push"}});
-  wait_seconds_ = all.NewCounter(kPhaseName, kPhaseHelp, {{"phase", "wait"}});
-  other_seconds_ = all.NewCounter(kPhaseName, kPhaseHelp, {{"phase", "other"}});
-  source_ = all.AddSource([client](MetricSamples* samples) {
+    : metrics_(std::move(metrics)),
+      client_(client),
+      step_bounds_(ExponentialBounds(0.001, 2, kStepBounds)) {
+  source_ = metrics_->AddSource([this](MetricSamples* samples) {
+    AddSteps(samples);
     samples->AddCounter("parley_worker_pushed_bytes_total",
                         "Payloads of gradients sent, repetitions included.",
-                        static_cast<double>(client->bytes_pushed()));
+                        static_cast<double>(client_->bytes_pushed()));
     samples->AddCounter("parley_worker_pulled_bytes_total", "Payloads of parameters taken.",
-                        static_cast<double>(client->bytes_pulled()));
-    const Client::Requests requests = client->requests();
+                        static_cast<double>(client_->bytes_pulled()));
+    const Client::Requests requests = client_->requests();
     samples->AddGauge("parley_worker_requests_queued",
                       "Pushes and pulls that wait for others to be answered.",
                       static_cast<double>(requests.queued));
@@ -76,24 +60,56 @@ TrainingMetrics::TrainingMetrics(std::shared_ptr<Metrics> metrics, const Client*
   });
 }
 
+void TrainingMetrics::AddSteps(MetricSamples* samples) const {
+  MutexLock lock(&mutex_);
+  const Progress last = last_.value_or(Progress());
+  const auto counter = [&](const char* name, const char* help, int64_t value) {
+    samples->AddCounter(name, help, static_cast<double>(value));
+  };
+  const auto gauge = [&](const char* name, const char* help, double value) {
+    samples->AddGauge(name, help, value);
+  };
+  counter("parley_worker_steps_total", "Steps done since this task's start.", steps_);
+  counter("parley_worker_skipped_steps_total",
+          "Steps that changed nothing, for a gradient overflowed.", skipped_steps_);
+  counter("parley_worker_samples_total", "Samples computed.", last.samples);
+  gauge("parley_worker_step", "Steps of this worker since the job began.",
+        static_cast<double>(last.step));
+  gauge("parley_worker_planned_steps", "Steps of this worker in the job.",
+        static_cast<double>(last.steps));
+  gauge("parley_worker_epoch", "The epoch of the last step, from 1.",
+        static_cast<double>(last.epoch));
+  gauge("parley_worker_loss", "Mean loss over the last step's samples.", last.loss);
+  gauge("parley_worker_accuracy_ratio",
+        "Share of the last step's samples that were predicted right.", last.accuracy);
+  gauge("parley_worker_gradient_norm", "Norm of all gradients together, now and then.",
+        gradient_norm_);
+  samples->AddHistogram("parley_worker_step_seconds", "Whole steps.", step_bounds_, step_counts_,
+                        absl::ToDoubleSeconds(sum_.whole));
+  const auto phase = [&](const char* name, absl::Duration time) {
+    samples->AddCounter(kPhaseName, kPhaseHelp, absl::ToDoubleSeconds(time), {{"phase", name}});
+  };
+  phase("compute", sum_.compute);
+  phase("push", sum_.push);
+  phase("wait", sum_.wait);
+  phase("other", other_);
+}
+
 void TrainingMetrics::OnStep(const Progress& progress) {
-  steps_->Increment();
   ++observed_;
-  if (progress.skipped) skipped_steps_->Increment();
-  sample_count_->Increment(static_cast<double>(progress.samples - samples_));
-  samples_ = progress.samples;
-  step_->Set(static_cast<double>(progress.step));
-  planned_steps_->Set(static_cast<double>(progress.steps));
-  epoch_->Set(static_cast<double>(progress.epoch));
-  loss_->Set(progress.loss);
-  accuracy_->Set(progress.accuracy);
   const StepTime& time = progress.time;
-  step_seconds_->Observe(absl::ToDoubleSeconds(time.whole));
-  compute_seconds_->Increment(absl::ToDoubleSeconds(time.compute));
-  push_seconds_->Increment(absl::ToDoubleSeconds(time.push));
-  wait_seconds_->Increment(absl::ToDoubleSeconds(time.wait));
-  const absl::Duration other = time.whole - time.compute - time.push - time.wait;
-  other_seconds_->Increment(std::max(0.0, absl::ToDoubleSeconds(other)));
+  const auto bound =
+      std::lower_bound(step_bounds_.begin(), step_bounds_.end(), absl::ToDoubleSeconds(time.whole));
+  MutexLock lock(&mutex_);
+  last_ = progress;
+  ++steps_;
+  if (progress.skipped) ++skipped_steps_;
+  sum_.whole += time.whole;
+  sum_.compute += time.compute;
+  sum_.push += time.push;
+  sum_.wait += time.wait;
+  other_ += std::max(absl::ZeroDuration(), time.whole - time.compute - time.push - time.wait);
+  ++step_counts_[static_cast<size_t>(bound - step_bounds_.begin())];
 }
 
 bool TrainingMetrics::WantsValues(const Progress&) { return observed_ % kNormEvery == 1; }
@@ -102,7 +118,8 @@ void TrainingMetrics::OnValues(const Progress&, absl::Span<const absl::Span<floa
                                absl::Span<const absl::Span<float>> gradients) {
   double sum = 0;
   for (const absl::Span<float> gradient : gradients) sum += SquaredNorm(gradient);
-  gradient_norm_->Set(std::sqrt(sum));
+  MutexLock lock(&mutex_);
+  gradient_norm_ = std::sqrt(sum);
 }
 
 void TrainingMetrics::OnEvaluation(const Progress&, const Evaluation& evaluation,
