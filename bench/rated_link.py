@@ -27,7 +27,7 @@ class Unavailable(Exception):
 class RatedLink:
     """A link with an address (HOSTS) at each end, on which programs can be started."""
 
-    def __init__(self, mbit, burst=131072):
+    def __init__(self, mbit, burst=131072, mtu=1500):
         self.devices = [f"pl{os.getpid()}{end}" for end in "ab"]
         self._holders = []
         try:
@@ -43,7 +43,7 @@ class RatedLink:
             for end, name in enumerate(self.devices):
                 self._ip(end, "ip", "address", "add", HOSTS[end] + "/24", "dev", name)
                 self._ip(end, "ip", "link", "set", "lo", "up")
-                self._ip(end, "ip", "link", "set", name, "up")
+                self._ip(end, "ip", "link", "set", name, "mtu", str(mtu), "up")
                 self._ip(end, "tc", "qdisc", "add", "dev", name, "root", "tbf", "rate", f"{mbit}mbit", "burst", str(burst),
                          "latency", "20ms")
         except (OSError, Unavailable) as error:
@@ -97,12 +97,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--program", required=True, help="made by: bazel build //bench:link_ends")
     parser.add_argument("--mbit", type=int, default=1000, help="the line's rate")
+    parser.add_argument("--mtu", type=int, default=1500, help="bytes of a packet; 9000 for jumbo frames")
     parser.add_argument("--tensors", type=int, default=16)
     parser.add_argument("--bytes", type=int, default=4 << 20, help="of each tensor")
     parser.add_argument("--steps", type=int, default=10)
     options = parser.parse_args()
     try:
-        with RatedLink(options.mbit) as link:
+        with RatedLink(options.mbit, mtu=options.mtu) as link:
             runs = [run_pair(link, options.program, "tcp_server", "tcp_client")]
             worker = run_pair(link, options.program, "ps", "worker", f"--tensors={options.tensors}",
                               f"--bytes={options.bytes}", f"--steps={options.steps}")
@@ -114,7 +115,7 @@ def main():
     tcp = max(float(run["bytes_per_second"]) for run in runs)
     for name, rate in (("nominal", options.mbit * 125e3), ("tcp", tcp)):
         print(json.dumps({
-            "benchmark": "rated_link", "case": f"grpc/1x1/{options.tensors}x{options.bytes}/{options.mbit}mbit",
+            "benchmark": "rated_link", "case": f"grpc/1x1/{options.tensors}x{options.bytes}/{options.mbit}mbit/mtu{options.mtu}",
             "figure": round(seconds, 4), "unit": "s", "limit_name": name, "limit": round(each_way / rate, 4),
             "ratio": round(seconds * rate / each_way, 4)}), flush=True)
 
