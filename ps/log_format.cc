@@ -1,5 +1,6 @@
 #include "ps/log_format.h"
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <utility>
@@ -33,10 +34,62 @@ uint32_t ChecksumOfHead(const Head& head) {
   return Crc32c(reinterpret_cast<const char*>(&head) + unchecked, sizeof(head) - unchecked);
 }
 
-// A page that the disk had not got yet.
-bool IsUnwritten(const Head& head) {
-  return head.head_crc32c == 0 && head.body_crc32c == 0 && head.message_bytes == 0 &&
-         head.payload_bytes == 0;
+// The record at `begin`; DATA_LOSS when there is no whole one.
+absl::StatusOr<ReadLogRecord> ReadWhole(const ReadableFile& file, int64_t begin) {
+  const absl::Status not_whole = absl::DataLossError("no whole record");
+  int64_t left = file.size() - begin;
+  Head head;
+  if (left < static_cast<int64_t>(sizeof(head))) return not_whole;
+  PARLEY_RETURN_IF_ERROR(file.ReadAt(begin, &head, sizeof(head)));
+  left -= static_cast<int64_t>(sizeof(head));
+  if (head.head_crc32c != ChecksumOfHead(head)) return not_whole;
+  const uint64_t room = static_cast<uint64_t>(left);
+  if (head.message_bytes > room || head.payload_bytes > room - head.message_bytes) return not_whole;
+  const int64_t message_bytes = static_cast<int64_t>(head.message_bytes);
+  const int64_t payload_bytes = static_cast<int64_t>(head.payload_bytes);
+
+  ReadLogRecord result;
+  std::string message(head.message_bytes, '\0');
+  const int64_t at = begin + static_cast<int64_t>(sizeof(head));
+  PARLEY_RETURN_IF_ERROR(file.ReadAt(at, &message[0], message.size()));
+  const std::shared_ptr<std::byte> payload(NewAlignedBytes(head.payload_bytes).release(),
+                                           FreeDeleter());
+  PARLEY_RETURN_IF_ERROR(file.ReadAt(at + message_bytes, payload.get(), head.payload_bytes));
+  result.end = at + message_bytes + payload_bytes;
+  const uint32_t crc =
+      ExtendCrc32c(Crc32c(message.data(), message.size()), payload.get(), head.payload_bytes);
+  if ((crc != head.body_crc32c && !PARLEY_PLANTED_BUG("log_checksum_not_checked")) ||
+      !result.record.ParseFromString(message)) {
+    return PARLEY_PLANTED_BUG("torn_record_taken") ? absl::StatusOr<ReadLogRecord>(result)
+                                                   : not_whole;
+  }
+  result.payload.Append(payload.get(), head.payload_bytes, payload);
+  return result;
+}
+
+// Whether a record behind byte `at`, where none is whole, says that what stands there was on disk.
+// Where the next record begins is not known, so each byte may be its first.
+absl::StatusOr<bool> WasDurable(const ReadableFile& file, int64_t at) {
+  if (PARLEY_PLANTED_BUG("damage_taken_for_the_logs_end")) return false;
+  constexpr int64_t kPiece = 1 << 20;
+  std::string piece;
+  for (int64_t begin = at + 1; begin + static_cast<int64_t>(sizeof(Head)) <= file.size();) {
+    piece.resize(static_cast<size_t>(std::min(kPiece, file.size() - begin)));
+    PARLEY_RETURN_IF_ERROR(file.ReadAt(begin, &piece[0], piece.size()));
+    const size_t heads = piece.size() - sizeof(Head) + 1;
+    for (size_t i = 0; i < heads; ++i) {
+      Head head;
+      std::memcpy(&head, piece.data() + i, sizeof(head));
+      const uint64_t size = static_cast<uint64_t>(file.size());
+      if (head.message_bytes > size || head.payload_bytes > size) continue;
+      if (head.head_crc32c != ChecksumOfHead(head)) continue;
+      const auto record = ReadWhole(file, begin + static_cast<int64_t>(i));
+      if (!record.ok() && !absl::IsDataLoss(record.status())) return record.status();
+      if (record.ok() && record->record.durable_bytes() > static_cast<uint64_t>(at)) return true;
+    }
+    begin += static_cast<int64_t>(heads);
+  }
+  return false;
 }
 
 }  // namespace
@@ -53,8 +106,12 @@ absl::optional<uint64_t> ParseLogSegmentName(absl::string_view name) {
   return segment;
 }
 
-std::string EncodeLogRecord(const v1::LogRecord& record, const Payload& payload) {
-  const std::string message = record.SerializeAsString();
+std::string EncodeLogRecord(const v1::LogRecord& record, const Payload& payload,
+                            int64_t durable_bytes) {
+  v1::LogRecord durable;
+  durable.set_durable_bytes(static_cast<uint64_t>(durable_bytes));
+  // A field that is behind the others: as if the record had it.
+  const std::string message = record.SerializeAsString() + durable.SerializeAsString();
   Head head;
   head.message_bytes = message.size();
   head.payload_bytes = payload.size();
@@ -67,38 +124,12 @@ std::string EncodeLogRecord(const v1::LogRecord& record, const Payload& payload)
 }
 
 absl::StatusOr<ReadLogRecord> ReadLogRecordAt(const ReadableFile& file, int64_t begin) {
-  const absl::Status torn = absl::OutOfRangeError("no whole record");
-  const absl::Status damaged = absl::DataLossError(absl::StrCat("damaged at byte ", begin));
-  int64_t left = file.size() - begin;
-  Head head;
-  if (left < static_cast<int64_t>(sizeof(head))) return torn;
-  PARLEY_RETURN_IF_ERROR(file.ReadAt(begin, &head, sizeof(head)));
-  left -= static_cast<int64_t>(sizeof(head));
-  if (IsUnwritten(head)) return torn;
-  if (head.head_crc32c != ChecksumOfHead(head)) return damaged;
-  const uint64_t room = static_cast<uint64_t>(left);
-  if (head.message_bytes > room || head.payload_bytes > room - head.message_bytes) return torn;
-  const int64_t message_bytes = static_cast<int64_t>(head.message_bytes);
-  const int64_t payload_bytes = static_cast<int64_t>(head.payload_bytes);
-
-  ReadLogRecord result;
-  std::string message(head.message_bytes, '\0');
-  const int64_t at = begin + static_cast<int64_t>(sizeof(head));
-  PARLEY_RETURN_IF_ERROR(file.ReadAt(at, &message[0], message.size()));
-  const std::shared_ptr<std::byte> payload(NewAlignedBytes(head.payload_bytes).release(),
-                                           FreeDeleter());
-  PARLEY_RETURN_IF_ERROR(file.ReadAt(at + message_bytes, payload.get(), head.payload_bytes));
-  result.end = at + message_bytes + payload_bytes;
-  const uint32_t crc =
-      ExtendCrc32c(Crc32c(message.data(), message.size()), payload.get(), head.payload_bytes);
-  if ((crc != head.body_crc32c && !PARLEY_PLANTED_BUG("log_checksum_not_checked")) ||
-      !result.record.ParseFromString(message)) {
-    // The last that was written may have been cut short; one that others follow was not.
-    if (PARLEY_PLANTED_BUG("torn_record_taken")) return result;
-    return result.end == file.size() ? torn : damaged;
-  }
-  result.payload.Append(payload.get(), head.payload_bytes, payload);
-  return result;
+  if (begin == file.size()) return absl::OutOfRangeError("the end of the log");
+  absl::StatusOr<ReadLogRecord> record = ReadWhole(file, begin);
+  if (!absl::IsDataLoss(record.status())) return record;
+  PARLEY_ASSIGN_OR_RETURN(const bool durable, WasDurable(file, begin));
+  if (durable) return absl::DataLossError(absl::StrCat("damaged at byte ", begin));
+  return absl::OutOfRangeError("no whole record");
 }
 
 }  // namespace parley

@@ -22,7 +22,9 @@ std::string LogSegmentName(uint64_t segment);
 absl::optional<uint64_t> ParseLogSegmentName(absl::string_view name);
 
 // What stands before the payload of a record: lengths, checksum of all of it, and the message.
-std::string EncodeLogRecord(const v1::LogRecord& record, const Payload& payload);
+// `durable_bytes` of the segment are on disk.
+std::string EncodeLogRecord(const v1::LogRecord& record, const Payload& payload,
+                            int64_t durable_bytes);
 
 struct ReadLogRecord {
   v1::LogRecord record;
@@ -30,9 +32,10 @@ struct ReadLogRecord {
   int64_t end;  // of the record in the file, in bytes
 };
 
-// The record at byte `begin` of `file`. OUT_OF_RANGE when there is none, or the file's last one
-// that was not written to its end; DATA_LOSS when it is damaged. Other errors are those of reading.
-// Allocates no more than the file's size.
+// The record at byte `begin` of `file`. OUT_OF_RANGE at the file's end, and when the record is one
+// of those that were being written when the power failed: it is not whole, and none behind it says
+// that it was on disk. DATA_LOSS when it is damaged. Other errors are those of reading. Allocates
+// no more than the file's size.
 absl::StatusOr<ReadLogRecord> ReadLogRecordAt(const ReadableFile& file, int64_t begin);
 
 }  // namespace parley

@@ -145,7 +145,7 @@ absl::Status LogWriter::AppendRecords(absl::Span<const Item> items) {
   };
   for (const Item& item : items) {
     for (const ShardRecord& record : item.records) {
-      const std::string head = EncodeLogRecord(record.record, record.payload);
+      const std::string head = EncodeLogRecord(record.record, record.payload, durable);
       append(head.data(), head.size());
       for (const Payload::Slice& slice : record.payload.slices()) append(slice.data, slice.size);
     }
@@ -169,7 +169,7 @@ absl::Status LogWriter::Begin(uint64_t segment, int64_t previous_bytes) {
   }
   begin->set_segment(segment);
   begin->set_previous_bytes(static_cast<uint64_t>(previous_bytes));
-  const std::string head = EncodeLogRecord(record.record, record.payload);
+  const std::string head = EncodeLogRecord(record.record, record.payload, 0);
 
   const std::string path = JoinPath(options_.folder, LogSegmentName(segment));
   PARLEY_ASSIGN_OR_RETURN(file_, options_.env->NewWritableFile(path));

@@ -7,7 +7,9 @@
 #include <utility>
 #include <vector>
 
+#include "base/status.h"
 #include "base/testing/faulty_env.h"
+#include "base/testing/temp_folder.h"
 #include "glog/logging.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -19,6 +21,7 @@
 namespace parley {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 std::string ReadFile(const std::string& path) {
@@ -314,6 +317,52 @@ TEST(ShardLogTest, AFailedSyncIsFinal) {
 
 // Flips each bit of a log, and cuts it after each byte: what was acknowledged is there, or it is an
 // error; but for the last record, which cannot be told from one that was being written.
+// Of records that are written together any part may be on disk when the power fails, the later ones
+// too; one that was acknowledged is followed by others that know it.
+TEST(ShardLogTest, WhatWasBeingWrittenCountsAsNotThereAndWhatWasOnDiskAsDamaged) {
+  const TempFolder folder;
+  const auto member = [](int worker) {
+    v1::LogRecord record;
+    record.mutable_member()->set_worker(worker);
+    return record;
+  };
+  v1::LogRecord begin;
+  begin.mutable_begin()->set_segment(1);
+  std::string bytes = EncodeLogRecord(begin, Payload(), 0);
+  bytes += EncodeLogRecord(member(1), Payload(), static_cast<int64_t>(bytes.size()));
+  const size_t durable = bytes.size();
+  // Two that are written together, and one after them.
+  bytes += EncodeLogRecord(member(2), Payload(), static_cast<int64_t>(durable));
+  const size_t third = bytes.size();
+  bytes += EncodeLogRecord(member(3), Payload(), static_cast<int64_t>(durable));
+  const std::string later =
+      EncodeLogRecord(member(4), Payload(), static_cast<int64_t>(bytes.size()));
+
+  // The members, and where they end; the error when it is damaged.
+  const auto read = [&](const std::string& content) -> absl::StatusOr<std::vector<int>> {
+    WriteFile(folder.File(LogSegmentName(1)), content);
+    PARLEY_ASSIGN_OR_RETURN(const LogReader log, LogReader::Open(Env::Posix(), folder.path()));
+    std::vector<int> members;
+    PARLEY_RETURN_IF_ERROR(log.Replay(1,
+                                      [&](const ReadLogRecord& record) {
+                                        members.push_back(record.record.member().worker());
+                                        return absl::OkStatus();
+                                      })
+                               .status());
+    return members;
+  };
+  EXPECT_THAT(read(bytes).value(), ElementsAre(1, 2, 3));
+  for (const size_t size : {size_t{1}, size_t{24}, third - durable}) {
+    std::string lost = bytes;
+    lost.replace(durable, size, size, '\0');
+    EXPECT_THAT(read(lost).value(), ElementsAre(1)) << size;
+    EXPECT_TRUE(absl::IsDataLoss(read(lost + later).status())) << size;
+  }
+  std::string lost = bytes;
+  lost.replace(third, 4, 4, '\0');
+  EXPECT_THAT(read(lost).value(), ElementsAre(1, 2));
+}
+
 TEST(ShardLogTest, DamageIsFound) {
   const google::LogSeverity level = std::exchange(FLAGS_minloglevel, google::FATAL);
   OneShard task(OneShardSpec(1, /*synchronous=*/true));
