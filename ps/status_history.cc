@@ -38,7 +38,8 @@ void StatusHistory::Add(const JobView& view) {
     const bool live = worker.state == v1::GetStatusResponse::Worker::LIVE;
     if (!live || !worker.report.has_loss()) continue;
     point.loss = point.loss.value_or(0) + worker.report.loss();
-    point.samples_per_second += worker.report.samples_per_second();
+    point.samples_per_second =
+        point.samples_per_second.value_or(0) + worker.report.samples_per_second();
     ++said;
   }
   if (said > 0) *point.loss /= said;

@@ -20,8 +20,9 @@ class StatusHistory {
     int64_t version = 0;
     int64_t bytes_pushed = 0;  // of the shards in the view, so far
     int64_t bytes_pulled = 0;
-    absl::optional<double> loss;    // mean over the workers that are live and said one
-    double samples_per_second = 0;  // of these together
+    // Of the workers that are live and have said any: their mean loss, their samples together.
+    absl::optional<double> loss;
+    absl::optional<double> samples_per_second;
   };
 
   // `interval` is the distance of points at first, `most` (even) their number, at most.

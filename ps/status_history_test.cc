@@ -56,7 +56,9 @@ TEST(StatusHistoryTest, WhoHasLeftAndWhoIsSilentHaveNoLoss) {
   history.Add(JobView());
   ASSERT_EQ(history.points().size(), 2u);
   EXPECT_EQ(history.points()[0].loss, 2.0);
+  EXPECT_EQ(history.points()[0].samples_per_second, 10);
   EXPECT_EQ(history.points()[1].loss, absl::nullopt);
+  EXPECT_EQ(history.points()[1].samples_per_second, absl::nullopt);
 }
 
 }  // namespace
