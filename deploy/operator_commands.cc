@@ -103,16 +103,20 @@ absl::StatusOr<v1::CheckpointReport> AwaitCheckpoint(JobLink* link, uint64_t tic
   }
 }
 
-// Those of `asked` that have not ended: shards of the job that are still served, or silent.
-std::vector<std::string> StillThere(const JobView& view, const std::vector<int>& asked) {
+// The shards that have not ended: those that are still served, or silent, or looked for. A shard
+// that has moved to another task, or came back, does not know that it is to end, and is asked
+// again.
+std::vector<std::string> StopRest(JobLink* link, const JobView& view) {
   std::vector<std::string> names;
-  for (const int index : asked) {
-    if (static_cast<size_t>(index) >= view.shards.size()) continue;  // gone from etcd
-    const ShardView& shard = view.shards[static_cast<size_t>(index)];
-    // A task that something has started again is not the one that was asked.
-    const bool ended =
-        shard.status.ok() ? !shard.answer.stopping() : absl::IsUnavailable(shard.status);
-    if (!ended) names.push_back(absl::StrCat("ps:", index, " (", StateOf(shard), ")"));
+  for (const ShardView& shard : view.shards) {
+    if (absl::IsUnavailable(shard.status)) continue;
+    const bool stopping = shard.answer.stopping();
+    // A task that something has started again has no job.
+    if (shard.status.ok() && !shard.declared() && !stopping) continue;
+    if (shard.declared() && !stopping) {
+      link->Ask(shard.shard, v1::AskRequest::STOP).status().IgnoreError();
+    }
+    names.push_back(absl::StrCat("ps:", shard.shard, " (", StateOf(shard), ")"));
   }
   return names;
 }
@@ -201,7 +205,6 @@ int StopCommand(const Arguments& arguments) {
   const absl::Duration wait = PositiveDuration(line, "wait", FLAGS_wait);
   absl::StatusOr<JobView> view = link->Look();
   if (!view.ok()) return Fail(line, view.status().message());
-  std::vector<int> stopped;
   std::vector<std::string> names;
   absl::Status refused;
   for (const ShardView& shard : view->shards) {
@@ -212,20 +215,17 @@ int StopCommand(const Arguments& arguments) {
       std::cerr << line.program << ": " << status.message() << std::endl;
       continue;
     }
-    stopped.push_back(shard.shard);
     names.push_back(absl::StrCat("ps:", shard.shard));
   }
-  if (stopped.empty()) return 1;
+  if (names.empty()) return 1;
   std::cout << "asked " << absl::StrJoin(names, ", ") << " to end the job" << std::endl;
   const absl::Time deadline = absl::Now() + wait;
-  absl::optional<v1::CheckpointReport> checkpoint = view->checkpoint();
   for (;;) {
     view = link->Look();
     // Where etcd knows no task any more, all have ended.
     if (!view.ok() && !absl::IsNotFound(view.status())) return Fail(line, view.status().message());
     const std::vector<std::string> there =
-        view.ok() ? StillThere(*view, stopped) : std::vector<std::string>();
-    if (view.ok() && view->checkpoint().has_value()) checkpoint = view->checkpoint();
+        view.ok() ? StopRest(link.get(), *view) : std::vector<std::string>();
     if (there.empty()) break;
     if (absl::Now() >= deadline) {
       return Fail(line, absl::StrCat("after ", absl::FormatDuration(wait),

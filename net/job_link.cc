@@ -25,17 +25,24 @@ int IndexIn(const std::string& key, const std::string& folder) {
   return absl::SimpleAtoi(parts[0], &index) && index >= 0 && index < kMostShards ? index : -1;
 }
 
-// How many shards etcd knows of: the highest index of a task or of a shard's records, plus one.
-absl::StatusOr<int> CountShards(EtcdClient* etcd, const std::string& job) {
+// What etcd knows: how many shards there are, by the highest index of a task or of a shard's
+// records; and whether any task is there.
+struct Known {
+  int shards = 0;
+  bool has_tasks = false;
+};
+
+absl::StatusOr<Known> FindKnown(EtcdClient* etcd, const std::string& job) {
   const std::string folder = absl::StrCat("/parley/", job, "/");
   PARLEY_ASSIGN_OR_RETURN(const EtcdRange range, etcd->List(folder));
-  int count = 0;
+  Known known;
   for (const EtcdEntry& entry : range.entries) {
-    for (const char* const kind : {"ps/", "shard/"}) {
-      count = std::max(count, 1 + IndexIn(entry.key, absl::StrCat(folder, kind)));
-    }
+    const int task = IndexIn(entry.key, absl::StrCat(folder, "ps/"));
+    known.has_tasks = known.has_tasks || task >= 0;
+    known.shards =
+        std::max({known.shards, 1 + task, 1 + IndexIn(entry.key, absl::StrCat(folder, "shard/"))});
   }
-  if (count > 0) return count;
+  if (known.shards > 0) return known;
   return absl::NotFoundError(absl::StrCat("etcd knows no ps task of job ", job));
 }
 
@@ -46,16 +53,21 @@ JobLink::JobLink(JobLinkOptions options) : options_(std::move(options)) {}
 JobLink::~JobLink() = default;
 
 absl::Status JobLink::NotKnown(size_t shard) const {
-  return options_.ps.empty()
-             ? absl::UnavailableError(absl::StrCat("ps:", shard, ": no task speaks for it in etcd"))
-             : absl::UnknownError(absl::StrCat("ps:", shard, ": its address is not known here"));
+  const std::string who = absl::StrCat("ps:", shard);
+  if (!options_.ps.empty()) {
+    return absl::UnknownError(absl::StrCat(who, ": its address is not known here"));
+  }
+  if (!has_tasks_)
+    return absl::UnavailableError(absl::StrCat(who, ": no task is there, says etcd"));
+  return absl::UnknownError(absl::StrCat(who, ": no task speaks for it now, says etcd"));
 }
 
 absl::Status JobLink::FindPlaces() {
   std::vector<std::string> addresses = options_.ps;
   if (addresses.empty()) {
-    PARLEY_ASSIGN_OR_RETURN(const int count, CountShards(options_.etcd.get(), options_.job));
-    for (int shard = 0; shard < count; ++shard) {
+    PARLEY_ASSIGN_OR_RETURN(const Known known, FindKnown(options_.etcd.get(), options_.job));
+    has_tasks_ = known.has_tasks;
+    for (int shard = 0; shard < known.shards; ++shard) {
       absl::StatusOr<std::string> address = FindShard(options_.etcd.get(), options_.job, shard);
       if (!address.ok() && !absl::IsNotFound(address.status())) return address.status();
       addresses.push_back(address.ok() ? *std::move(address) : std::string());

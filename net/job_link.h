@@ -47,6 +47,7 @@ class JobLink {
 
   const JobLinkOptions options_;
   std::vector<Place> places_;  // by shard
+  bool has_tasks_ = false;     // in etcd, when it was asked last
 };
 
 }  // namespace parley
