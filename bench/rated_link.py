@@ -6,9 +6,6 @@ end: a worker in one, a shard in the other, over gRPC. Prints JSON lines: the me
 gradients and pulls all new values, divided by the seconds that the bytes of one direction (both carry the same number) take
 at the line's nominal rate, in which headers count, and at the rate that two TCP connections, one each way, were measured to
 carry just before or after, the higher. Needs root, iproute2 and util-linux.
-
-The namespaces have no names: they are those of two processes that end when this one does, however it ends, and they and the
-devices go with them.
 """
 
 import argparse
@@ -17,35 +14,28 @@ import os
 import subprocess
 import sys
 
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from bench.network_namespace import NetworkNamespace, Unavailable  # pylint: disable=wrong-import-position
+
 HOSTS = ("10.254.17.1", "10.254.17.2")
 
 
-class Unavailable(Exception):
-    """This machine, or this user, cannot have such a link; says why."""
-
-
 class RatedLink:
-    """A link with an address (HOSTS) at each end, on which programs can be started."""
+    """A link with an address (HOSTS) at each end, on which programs can be started. Unavailable where it cannot be made."""
 
     def __init__(self, mbit, burst=131072, mtu=1500):
         self.devices = [f"pl{os.getpid()}{end}" for end in "ab"]
-        self._holders = []
+        self.ends = []
         try:
             for _ in HOSTS:
-                holder = subprocess.Popen(
-                    ["unshare", "--net", "sh", "-c", "echo ready; exec cat"],
-                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-                self._holders.append(holder)
-                if holder.stdout.readline() != "ready\n":
-                    raise Unavailable("no network namespace: " + holder.stderr.read().strip())
-            self._ip(0, "ip", "link", "add", self.devices[0], "type", "veth", "peer", "name", self.devices[1], "netns",
-                     str(self._holders[1].pid))
-            for end, name in enumerate(self.devices):
-                self._ip(end, "ip", "address", "add", HOSTS[end] + "/24", "dev", name)
-                self._ip(end, "ip", "link", "set", "lo", "up")
-                self._ip(end, "ip", "link", "set", name, "mtu", str(mtu), "up")
-                self._ip(end, "tc", "qdisc", "add", "dev", name, "root", "tbf", "rate", f"{mbit}mbit", "burst", str(burst),
-                         "latency", "20ms")
+                self.ends.append(NetworkNamespace())
+            self.ends[0].run("ip", "link", "add", self.devices[0], "type", "veth", "peer", "name", self.devices[1], "netns",
+                             str(self.ends[1].pid))
+            for end, name, host in zip(self.ends, self.devices, HOSTS):
+                end.run("ip", "address", "add", host + "/24", "dev", name)
+                end.run("ip", "link", "set", "lo", "up")
+                end.run("ip", "link", "set", name, "mtu", str(mtu), "up")
+                end.run("tc", "qdisc", "add", "dev", name, "root", "tbf", "rate", f"{mbit}mbit", "burst", str(burst), "latency", "20ms")
         except (OSError, Unavailable) as error:
             self.close()
             raise Unavailable(str(error)) from None
@@ -58,22 +48,12 @@ class RatedLink:
 
     def command(self, end, *words):
         """The command that runs `words` at that end, 0 or 1."""
-        return ["nsenter", f"--net=/proc/{self._holders[end].pid}/ns/net", "--", *words]
+        return self.ends[end].command(*words)
 
     def close(self):
-        for holder in self._holders:
-            holder.stdin.close()
-            holder.wait()
-            holder.stdout.close()
-            holder.stderr.close()
-        self._holders = []
-
-    def _ip(self, end, *words):
-        environment = dict(os.environ, PATH=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
-        result = subprocess.run(self.command(end, *words), stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                                env=environment, check=False)
-        if result.returncode != 0:
-            raise Unavailable(f"{' '.join(words)}: {result.stderr.strip()}")
+        for end in self.ends:
+            end.close()
+        self.ends = []
 
 
 def run_pair(link, program, server_role, client_role, *flags, host=HOSTS[1]):

@@ -32,8 +32,8 @@ CLONE_NEWNET = 0x40000000
 WORKERS = 3
 
 
-def enter_network_of(pid):
-    namespace = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
+def enter(path):
+    namespace = os.open(path, os.O_RDONLY)
     if ctypes.CDLL(None, use_errno=True).setns(namespace, CLONE_NEWNET) != 0:
         raise OSError(ctypes.get_errno(), "setns")
     os.close(namespace)
@@ -98,7 +98,7 @@ def start_worker(options, link, hosts, index, end):
 
 def run(options, link, seed):
     picked = random.Random(seed)
-    enter_network_of(link._holders[0].pid)
+    enter(link.ends[0].path)
     port, metrics = free_ports(2)
     hosts = f"{HOSTS[0]}:{port}"
     shard = Task(f"{options.bin}/ps/parley_ps", f"--ps_hosts={hosts}", "--worker_hosts=" + ",".join(["localhost:0"] * WORKERS),

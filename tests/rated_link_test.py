@@ -5,7 +5,8 @@ How long a step takes there is bench/rated_link.py's matter. Skipped where names
 
 import unittest
 
-from bench.rated_link import RatedLink, Unavailable, run_pair
+from bench.network_namespace import Unavailable
+from bench.rated_link import RatedLink, run_pair
 from tests import job
 
 PROGRAM = job.program("bench/link_ends")

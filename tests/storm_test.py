@@ -10,7 +10,8 @@ import sys
 import tempfile
 import unittest
 
-from bench.star_network import StarNetwork, Unavailable
+from bench.network_namespace import Unavailable
+from bench.star_network import StarNetwork
 from tests import job
 
 KILLS = int(os.environ.get("PARLEY_KILLS", "3"))
