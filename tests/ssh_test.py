@@ -83,7 +83,7 @@ class SshTest(job.JobTest):
         return self.start("launch", job.program("deploy/parley"), "launch", f"--hosts={self.folder}/hosts",
                           f"--ssh=ssh -F {self.folder}/ssh_config", *flags, "--", *rest)
 
-    def sleepers(self, before=""):
+    def sleepers(self, before):
         """Flags for tasks that wait for ever."""
         flags = []
         for kind in ("ps", "worker"):
@@ -113,21 +113,15 @@ class SshTest(job.JobTest):
         self.assertRegex(launch.output(), r"\[ps:1\] ps:1 listening on 0.0.0.0:\d+")
 
     def test_an_interrupted_launcher_and_a_killed_one_leave_nothing_behind(self):
-        for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)):
+        deaf = "signal.signal(signal.SIGINT, signal.SIG_IGN)"
+        for number, code, before in ((signal.SIGINT, 130, deaf), (signal.SIGTERM, 143, ""),
+                                     (signal.SIGKILL, -signal.SIGKILL, "")):
             with self.subTest(number=number):
-                launch = self.launch("first ps\nsecond worker\n", "--ps=1", "--workers=1", *self.sleepers())
+                launch = self.launch("first ps\nsecond worker\n", "--ps=1", "--workers=1", *self.sleepers(before))
                 pids = self.pids(launch, 2)
                 launch.signal(number)
                 self.assertEqual(launch.exit_code(), code)
                 self.assert_gone(pids)
-
-    def test_a_task_that_ignores_signals_is_killed(self):
-        launch = self.launch("first", "--workers=1", "--ps=1",
-                             *self.sleepers("signal.signal(signal.SIGINT, signal.SIG_IGN)"))
-        pids = self.pids(launch, 2)
-        launch.signal(signal.SIGINT)
-        self.assertEqual(launch.exit_code(), 130)
-        self.assert_gone(pids)
 
     def expect_failure(self, launch, pattern, code=1):
         self.assertEqual(launch.exit_code(), code, launch.output())
