@@ -25,7 +25,7 @@ struct StepTime {
   absl::Duration compute;  // the task's gradients, and a local update of the worker's values
   absl::Duration push;     // cutting gradients into requests and handing these over
   absl::Duration wait;     // until the shards had taken them, and the next values were there
-  WaitParts waited = {};        // what that, and the last handing over, was for
+  WaitParts waited = {};   // what that, and the last handing over, was for
 };
 
 // Where training stands, after each step and each evaluation.

@@ -36,7 +36,6 @@ double WireBound(const StepShares& shares) {
 // Whether fewer bytes would be quicker: not where they travel at memory's speed, nor where they
 // take a small part of the wire's time though all workers share it.
 bool BytesMatter(const StepShares& shares, const JobShape& job) {
-  if (shares.alone_bytes_per_second <= 0) return true;
   constexpr double kMemorySpeed = 2e9;  // and so 16 bits cost as much to make as they save
   const double wire = absl::ToDoubleSeconds(shares.wire) / static_cast<double>(shares.steps);
   return shares.alone_bytes_per_second < kMemorySpeed &&
@@ -127,6 +126,9 @@ std::string Advise(const StepShares& shares, const JobShape& job) {
   }
   if (shard == largest) {
     return absl::StrCat("the shards bound it: --ps=", 2 * job.shards, " shares their work out");
+  }
+  if (shares.alone_bytes_per_second <= 0) {
+    return "the wire bounds it, of which the chief's table says more";
   }
   if (!BytesMatter(shares, job)) {
     return job.batch_size > 0

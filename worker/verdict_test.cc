@@ -17,6 +17,8 @@ StepShares Make(int compute, int wire, int shards, std::map<int, int> workers = 
   shares.compute = absl::Milliseconds(10 * compute);
   shares.wire = absl::Milliseconds(10 * wire);
   shares.shards = absl::Milliseconds(10 * shards);
+  shares.bytes_per_step = 3e6;
+  shares.alone_bytes_per_second = 1e9;
   for (const auto& [worker, percent] : workers) {
     shares.workers[worker] = absl::Milliseconds(10 * percent);
   }
@@ -66,9 +68,7 @@ TEST(AdviseTest, HalfTheBytesAreAdvisedOnlyWhereBytesMatter) {
 }
 
 TEST(FormatVerdictTest, SaysTheSharesTheBoundAndTheAdvice) {
-  StepShares shares = Make(50, 20, 5, {{1, 15}});
-  shares.bytes_per_step = 3e6;
-  shares.alone_bytes_per_second = 1e9;
+  const StepShares shares = Make(50, 20, 5, {{1, 15}});
   EXPECT_EQ(FormatVerdict(shares, Shape()),
             "| a step                    10.00 ms, mean of 100\n"
             "|   computing                  50.0%\n"
@@ -90,7 +90,10 @@ TEST(FormatVerdictTest, OfNoStepsThereIsNone) {
 }
 
 TEST(FormatVerdictTest, WithoutALastPullThereIsNoBound) {
-  EXPECT_THAT(FormatVerdict(Make(50, 20, 5), Shape()), Not(HasSubstr("last pull")));
+  StepShares shares = Make(50, 20, 5);
+  shares.alone_bytes_per_second = 0;  // a worker that is not the chief
+  EXPECT_THAT(FormatVerdict(shares, Shape()), Not(HasSubstr("last pull")));
+  EXPECT_THAT(FormatVerdictLine(shares, Shape()), HasSubstr("the chief's table says more"));
 }
 
 }  // namespace
