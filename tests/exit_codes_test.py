@@ -29,11 +29,10 @@ class ExitCodesTest(job.JobTest):
     def parley(self, *arguments):
         return self.start("parley", job.program("deploy/parley"), *arguments)
 
-    def job(self, *ps_flags, timeout="60s", worker_flags=()):
+    def job(self, *ps_flags, worker_flags=()):
         """A job of one ps task and one worker that trains."""
         servers, hosts = self.start_ps(1, 1, f"--checkpoint_dir={self.folder}/c", *ps_flags)
-        worker = self.start_worker(hosts, 0, 1, *LONG, f"--checkpoint_dir={self.folder}/c", "--drain_timeout=100ms",
-                                   f"--timeout={timeout}", *worker_flags)
+        worker = self.start_worker(hosts, 0, 1, *LONG, f"--checkpoint_dir={self.folder}/c", *worker_flags)
         worker.wait_for("progress: ")
         return servers[0], worker, f"--ps_hosts={hosts}"
 
@@ -71,7 +70,7 @@ class ExitCodesTest(job.JobTest):
         yield "parley_ps", 130, self.interrupted(server, signal.SIGINT)
 
     def tasks_that_cannot_end_in_order(self):
-        server, worker, _ = self.job("--drain_timeout=100ms", timeout="8s")
+        server, worker, _ = self.job("--drain_timeout=100ms", worker_flags=("--drain_timeout=100ms", "--timeout=8s"))
         worker.signal(signal.SIGSTOP)
         yield "parley_ps", 143, self.interrupted(server, signal.SIGTERM)
         # Its ps task has gone, with which it can do no more.
