@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/env.h"
+#include "base/planted_bug.h"
 #include "glog/logging.h"
 
 namespace parley {
@@ -166,6 +167,7 @@ bool Succession::ShouldBeginAnew(int shard, const ShardRecords& now) {
   if (!now.copies.has_value()) return !known.was_led;
   // An earlier start of this task, which had it in its memory alone.
   if (now.copies->leader.task == options_.self.task && !now.copies->copy.has_value()) return true;
+  if (PARLEY_PLANTED_BUG("begins_anew_beside_a_copy")) return true;
   return Now() >= known.leaderless_since + options_.patience;
 }
 

@@ -126,7 +126,9 @@ class SimulatedEtcd::Client final : public EtcdClient {
     absl::Duration there = network->Delay();
     if (how == 2) there += random.UpTo(absl::Seconds(3));
     if (how != 0) {
-      Simulation::After(there, [this, call, apply, how, network] { Arrive(call, apply, how); });
+      Simulation::After(there, [etcd = etcd_, host = host_, call, apply, how] {
+        Arrive(etcd, host, call, apply, how);
+      });
     }
     const absl::Duration patience =
         lost ? random.UpTo(std::min(timeout, absl::Milliseconds(500))) : timeout;
@@ -141,21 +143,23 @@ class SimulatedEtcd::Client final : public EtcdClient {
     return absl::DeadlineExceededError("etcd: " + what + ": no answer");
   }
 
+  // The client may be gone by then.
   template <typename Result>
-  void Arrive(const std::shared_ptr<Call<Result>>& call,
-              const std::function<absl::StatusOr<Result>()>& apply, int64_t how) {
-    SimulatedNetwork* const network = etcd_->network_;
-    if (etcd_->IsAway() || network->IsCut(host_, kHost)) {
+  static void Arrive(SimulatedEtcd* etcd, const std::string& host,
+                     const std::shared_ptr<Call<Result>>& call,
+                     const std::function<absl::StatusOr<Result>()>& apply, int64_t how) {
+    SimulatedNetwork* const network = etcd->network_;
+    if (etcd->IsAway() || network->IsCut(host, kHost)) {
       // It is sent again, or not.
       if (Simulation::random().OneIn(3)) return;
       Simulation::After(absl::Milliseconds(200) + network->Delay(),
-                        [this, call, apply, how] { Arrive(call, apply, how); });
+                        [etcd, host, call, apply, how] { Arrive(etcd, host, call, apply, how); });
       return;
     }
     call->answer = apply();
     if (how >= 0) return;
-    Simulation::After(network->Delay(), [this, call, network] {
-      if (network->IsCut(kHost, host_)) return;
+    Simulation::After(network->Delay(), [call, network, host] {
+      if (network->IsCut(kHost, host)) return;
       call->answered = true;
       Simulation::WakeAll(call.get());
     });
