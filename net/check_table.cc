@@ -131,6 +131,10 @@ absl::Status CheckTable(const v1::JobSpec& spec, v1::TableSpec* table) {
     return Fault("admit_after_rounds", absl::StrCat(table->admit_after_rounds()),
                  absl::StrCat("whole numbers in [1, ", kMaxSightings, "], and 0 for 1"));
   }
+  if (table->memory_limit() < 0) {
+    return Fault("memory_limit", absl::StrCat(table->memory_limit()),
+                 "numbers of bytes, and 0 for none");
+  }
   if (table->virtual_shards() == 0) table->set_virtual_shards(kDefaultVirtualShards);
   PARLEY_RETURN_IF_ERROR(CheckRowOptimizer(table->optimizer()));
   return CheckRowPolicy(table->has_policy() ? table->policy() : spec.policy(), spec.num_workers());

@@ -57,6 +57,9 @@ DEFINE_string(memory_limit, "",
               "open rounds, and as "
               "much again for each copy of another shard, like 8GiB: a job that needs more is "
               "refused. The machine's memory unless told.");
+DEFINE_string(spill_dir, "",
+              "Where rows of tables go for which there is no room in their memory_limit, on a disk "
+              "of this machine: the task makes folders of its own there, and removes them.");
 DEFINE_bool(keep_serving, false, "Stay when the job is done, instead of exiting.");
 DEFINE_string(
     lease, "10s",
@@ -91,7 +94,7 @@ CommandLine MakeCommandLine(const std::string& path) {
           {ClusterFlagGroup({"listen"}),
            {"The shard",
             {"checkpoint_dir", "durability", "durable_dir", "replicas", "replica_patience",
-             "leader_lease", "memory_limit", "keep_serving", "lease", "replace_after",
+             "leader_lease", "memory_limit", "spill_dir", "keep_serving", "lease", "replace_after",
              "drain_timeout", "threads", "max_message_mib"}},
            {"Watching it",
             {"metrics_port", "status_port", "log_json", "profile", "profile_steps",
@@ -232,6 +235,7 @@ int Serve(int argc, char** argv, ServerOptions options) {
     ExitWithFlagError(command_line,
                       absl::StrCat("--replicas=", FLAGS_replicas, " is none of 0, 1"));
   }
+  options.shard.spill_folder = FLAGS_spill_dir;
   if (!FLAGS_memory_limit.empty()) {
     const absl::StatusOr<int64_t> limit = ParseByteSize(FLAGS_memory_limit);
     if (!limit.ok()) {

@@ -482,6 +482,10 @@ void Shard::Take(v1::PushPullRequest request, Payload payload, int64_t help,
   }
   Declared* const declared = *found;
   if (request.pull_dtype() == v1::DTYPE_UNSPECIFIED) request.set_pull_dtype(v1::FLOAT32);
+  if (request.rows_dtype() == v1::DTYPE_UNSPECIFIED) request.set_rows_dtype(request.dtype());
+  if (request.pull_rows_dtype() == v1::DTYPE_UNSPECIFIED) {
+    request.set_pull_rows_dtype(request.pull_dtype());
+  }
   std::vector<PulledRows> rows;
   absl::StatusOr<ShardState::PushPull> decoded = Decode(*declared, request, payload, &rows);
   if (!decoded.ok()) {
@@ -493,6 +497,7 @@ void Shard::Take(v1::PushPullRequest request, Payload payload, int64_t help,
   std::vector<size_t> pulls = decoded->pulls;
   pulls.resize(pulls.size() - rows.size());  // of tables
   const v1::DType pull_dtype = request.pull_dtype();
+  const v1::DType pull_rows_dtype = request.pull_rows_dtype();
   const int64_t pull_step = request.pull_step();
   const int worker = request.sender().worker();
   times.request = request.trace_request();
@@ -507,8 +512,8 @@ void Shard::Take(v1::PushPullRequest request, Payload payload, int64_t help,
         closer_ = worker;
         return state.HandlePushPull(*std::move(decoded), Now());
       },
-      [this, declared, help, pull_dtype, pull_step, worker, times, average = request.average(),
-       pulls = std::move(pulls), rows = std::move(rows),
+      [this, declared, help, pull_dtype, pull_rows_dtype, pull_step, worker, times,
+       average = request.average(), pulls = std::move(pulls), rows = std::move(rows),
        done = std::move(done)](ShardState::Answer answer) mutable {
         if (!answer.status.ok()) {
           metrics_.RequestFailed(answer.status);
@@ -541,7 +546,7 @@ void Shard::Take(v1::PushPullRequest request, Payload payload, int64_t help,
         if (!skipped) reply.response.clear_skipped();
         TellTimes(*declared, times, pulls, &reply);
         if (!rows.empty()) {
-          return AnswerRows(declared, std::move(rows), pull_dtype, help, std::move(reply),
+          return AnswerRows(declared, std::move(rows), pull_rows_dtype, help, std::move(reply),
                             std::move(done));
         }
         bytes_pulled_.fetch_add(static_cast<int64_t>(reply.payload.size()),

@@ -52,8 +52,8 @@ struct Shard::CheckpointCut {
   uint64_t log_segment = 0;  // the first that has what the copies have not; 0: there is no log
   Done<v1::CheckpointResponse> done;
   std::vector<SavedBlock> blocks;
-  std::vector<std::vector<SavedTable>> tables;     // by table and part
-  std::vector<std::vector<int64_t>> table_clocks;  // by table
+  std::vector<std::vector<absl::StatusOr<SavedTable>>> tables;  // by table and part
+  std::vector<std::vector<int64_t>> table_clocks;               // by table
   std::atomic<size_t> missing;  // blocks, and parts of tables, that are not copied yet
 };
 
@@ -79,7 +79,7 @@ void Shard::Checkpoint(v1::CheckpointRequest request, Done<v1::CheckpointRespons
       cut->done = std::move(done);
       cut->blocks.resize(declared->blocks.size());
       cut->tables.resize(declared->tables.size());
-      for (std::vector<SavedTable>& parts : cut->tables) {
+      for (std::vector<absl::StatusOr<SavedTable>>& parts : cut->tables) {
         parts.resize(declared->part_queues.size());
       }
       cut->missing =
@@ -135,7 +135,17 @@ void Shard::WriteCut(Declared* declared, CheckpointCut* cut) {
   if (declared->log != nullptr) log = {declared->log->log_id(), cut->log_segment};
   std::vector<SavedTable> tables;
   for (size_t i = 0; i < cut->tables.size(); ++i) {
-    tables.push_back(JoinParts(std::move(cut->tables[i])));
+    std::vector<SavedTable> parts;
+    for (absl::StatusOr<SavedTable>& part : cut->tables[i]) {
+      if (!part.ok()) {
+        metrics_.CheckpointFailed();
+        return cut->Answer(
+            Annotate(part.status(), absl::StrCat(task_, ": checkpoint of step ", cut->step,
+                                                 ", table ", declared->tables[i]->name())));
+      }
+      parts.push_back(*std::move(part));
+    }
+    tables.push_back(JoinParts(std::move(parts)));
     tables.back().clocks = cut->table_clocks[i];
   }
   const absl::StatusOr<v1::Manifest::ShardFile> file =

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
+#include "net/row_wire.h"
 #include "net/wire_dtype.h"
 #include "ps/finite.h"
 #include "ps/shard.h"
@@ -26,6 +27,12 @@ absl::StatusOr<ShardState::PushPull> Shard::Decode(const Declared& declared,
     if (WireBytes(dtype) != 0) continue;
     return absl::InvalidArgumentError(absl::StrCat(who, ": dtype ", v1::DType_Name(dtype),
                                                    " is none of FLOAT32, BFLOAT16, FLOAT16"));
+  }
+  for (const v1::DType dtype : {request.rows_dtype(), request.pull_rows_dtype()}) {
+    if (dtype == v1::DTYPE_UNSPECIFIED || RowWireBytes(dtype, 1) != 0) continue;
+    return absl::InvalidArgumentError(absl::StrCat(who, ": dtype ", v1::DType_Name(dtype),
+                                                   " of rows is none of FLOAT32, BFLOAT16, "
+                                                   "FLOAT16, INT8"));
   }
   if (request.step() < 0 || request.step() > kMaxStep || request.pull_step() < 0 ||
       request.pull_step() > kMaxStep) {

@@ -8,13 +8,17 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "base/mutex.h"
 #include "net/job.h"
 #include "net/payload.h"
 #include "proto/parameter_server.pb.h"
 #include "ps/gradient.h"
+#include "ps/table/row_spill.h"
+#include "ps/table/spilled_rows.h"
 #include "ps/table/table_layout.h"
 #include "ps/table/table_part.h"
 
@@ -43,8 +47,11 @@ class ShardTable {
   static constexpr int kMaxKeys = 1 << 20;
 
   // The part of table `table` of `job` that belongs to `shard`, without rows, at `version`.
+  // With a memory_limit in its spec, rows that go beyond it are spilled to a folder in
+  // `spill_folder`; FAILED_PRECONDITION where that is empty.
   static absl::StatusOr<std::unique_ptr<ShardTable>> Create(const Job& job, int table, int shard,
-                                                            size_t num_parts, int64_t version);
+                                                            size_t num_parts, int64_t version,
+                                                            const std::string& spill_folder);
 
   const std::string& name() const { return layout_.name; }
   const TableLayout& layout() const { return layout_; }
@@ -64,41 +71,58 @@ class ShardTable {
                                                                     v1::DType dtype,
                                                                     PayloadReader* payload) const;
 
+  // Why the table is of no use any more: its rows on the disk could not be read or written. Pushes
+  // and pulls are refused with it from then on.
+  absl::Status health() const;
+
   // By the part's queue: one round after another. The mean of these gradients, in this order, is
   // applied; or none, and only the version goes up.
   void Apply(size_t part, absl::Span<const Gradient> gradients);
   // By the part's queue. Writes the rows to their places in `out`; returns the part's version.
-  int64_t Gather(size_t part, const PartKeys& keys, v1::DType dtype, std::byte* out) const;
+  // With an error in health() they are not what they should be.
+  int64_t Gather(size_t part, const PartKeys& keys, v1::DType dtype, std::byte* out);
 
   // Bytes that the rows take, with all that belongs to them.
   int64_t memory() const { return memory_.load(std::memory_order_relaxed); }
 
   // Before the parts have queues: adds a row of this shard, row_bytes of the layout. False when it
-  // is there.
-  bool RestoreRow(uint64_t key, const std::byte* row);
+  // is there. The error is that of a disk.
+  absl::StatusOr<bool> RestoreRow(uint64_t key, const std::byte* row);
 
   // For the part's queue.
-  const TablePart& part(size_t part) const { return parts_[part].rows; }
   int64_t version(size_t part) const { return parts_[part].version; }
+  const std::vector<uint32_t>& virtual_shards(size_t part) const {
+    return parts_[part].rows.virtual_shards();
+  }
+  // All rows of one of them, their keys ascending.
+  absl::Status ForEachRow(size_t part, uint32_t virtual_shard,
+                          absl::FunctionRef<void(uint64_t key, const std::byte* row)> visit) const;
 
  private:
   struct Part {
+    size_t memory() const { return rows.memory() + (spilled == nullptr ? 0 : spilled->memory()); }
+
     TablePart rows;
-    int64_t version;  // rounds applied
+    int64_t version;                       // rounds applied
+    std::unique_ptr<SpilledRows> spilled;  // null: all rows are in memory
   };
 
-  // Runs `change` on the part and keeps count of its memory.
+  // Runs `change` on the part, keeps count of its memory, and of an error.
   template <typename Change>
-  void ChangePart(TablePart* part, Change change);
+  absl::Status ChangePart(Part* part, Change change);
 
   explicit ShardTable(TableLayout layout) : layout_(std::move(layout)) {}
 
   static constexpr uint16_t kElsewhere = 0xffff;
 
   const TableLayout layout_;
-  std::vector<uint16_t> part_of_;  // by virtual shard; constant after construction
+  std::unique_ptr<RowSpill> spill_;  // may be null; outlives the parts
+  std::vector<uint16_t> part_of_;    // by virtual shard; constant after construction
   std::vector<Part> parts_;
   std::atomic<int64_t> memory_{0};
+  std::atomic<bool> failed_{false};
+  mutable Mutex mutex_;
+  absl::Status health_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace parley

@@ -8,7 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
-#include "net/wire_dtype.h"
+#include "net/row_wire.h"
 #include "ps/float_buffer.h"
 #include "ps/shard.h"
 #include "ps/table_checkpoint.h"
@@ -45,16 +45,16 @@ absl::Status Shard::MakeTables(const std::string& checkpoint, Declared* declared
   if (!checkpoint.empty()) {
     PARLEY_ASSIGN_OR_RETURN(restored,
                             RestoreTables(options_.env, options_.checkpoint_folder, checkpoint, job,
-                                          options_.shard_index, num_parts));
+                                          options_.shard_index, num_parts, options_.spill_folder));
   }
   for (int i = 0; i < tables; ++i) {
     PARLEY_ASSIGN_OR_RETURN(std::unique_ptr<Policy> policy,
                             NewPolicy(job.PolicyOfTable(i), job.spec().num_workers(), {}));
     declared->table_policies.push_back(std::move(policy));
     if (restored.empty()) {
-      PARLEY_ASSIGN_OR_RETURN(
-          std::unique_ptr<ShardTable> table,
-          ShardTable::Create(job, i, options_.shard_index, num_parts, /*version=*/0));
+      PARLEY_ASSIGN_OR_RETURN(std::unique_ptr<ShardTable> table,
+                              ShardTable::Create(job, i, options_.shard_index, num_parts,
+                                                 /*version=*/0, options_.spill_folder));
       declared->tables.push_back(std::move(table));
       clocks->emplace_back();
     } else {
@@ -96,7 +96,7 @@ absl::Status Shard::DecodeTables(const Declared& declared, const v1::PushPullReq
           absl::StrCat(who, ", table ", table->name(), ": tables take ", memory,
                        " bytes here, the limit is ", declared.table_memory));
     }
-    auto taken = table->TakeGradients(pushed, request.dtype(), gradients);
+    auto taken = table->TakeGradients(pushed, request.rows_dtype(), gradients);
     if (!taken.ok()) {
       return Annotate(taken.status(), absl::StrCat(who, ", table ", table->name()));
     }
@@ -171,9 +171,9 @@ void Shard::AnswerRows(Declared* declared, std::vector<PulledRows> pulls, v1::DT
   gathered->done = std::move(done);
   size_t keys = 0;
   for (const PulledRows& pull : pulls) {
-    const size_t bytes = pull.num_keys *
-                         static_cast<size_t>(declared->tables[pull.table]->layout().width) *
-                         WireBytes(dtype);
+    const size_t bytes =
+        pull.num_keys *
+        RowWireBytes(dtype, static_cast<size_t>(declared->tables[pull.table]->layout().width));
     keys += pull.num_keys;
     gathered->rows.push_back(
         std::make_shared<FloatBuffer>(RoundedFloats(bytes), options_.arena.get()));
@@ -211,12 +211,20 @@ void Shard::GatherPart(Declared* declared, size_t part, v1::DType dtype, Gathere
     }
   }
   if (gathered->missing.fetch_sub(1, std::memory_order_acq_rel) > 1) return;
+  for (const PulledRows& pull : gathered->pulls) {
+    const ShardTable& table = *declared->tables[pull.table];
+    if (const absl::Status lost = table.health(); !lost.ok()) {
+      metrics_.RequestFailed(lost);
+      return std::exchange(gathered->done,
+                           nullptr)(Annotate(lost, absl::StrCat(task_, ": table ", table.name())));
+    }
+  }
   PushPullReply& reply = gathered->reply;
   for (size_t i = 0; i < gathered->pulls.size(); ++i) {
     const PulledRows& pull = gathered->pulls[i];
-    const size_t bytes = pull.num_keys *
-                         static_cast<size_t>(declared->tables[pull.table]->layout().width) *
-                         WireBytes(dtype);
+    const size_t bytes =
+        pull.num_keys *
+        RowWireBytes(dtype, static_cast<size_t>(declared->tables[pull.table]->layout().width));
     reply.response.add_version(gathered->versions[i]->load(std::memory_order_relaxed));
     if (reply.response.skipped_size() > 0) reply.response.add_skipped(false);
     const std::shared_ptr<FloatBuffer>& rows = gathered->rows[i];

@@ -13,6 +13,7 @@
 
 #include "base/env.h"
 #include "base/file.h"
+#include "base/testing/temp_folder.h"
 #include "gmock/gmock.h"
 #include "google/protobuf/text_format.h"
 #include "gtest/gtest.h"
@@ -52,19 +53,19 @@ class ShardTablesTest : public testing::Test {
     for (int i = 0; i < workers; ++i) ASSERT_TRUE(shard_->Join(i).ok());
   }
 
-  static v1::PushPullRequest Request(int worker, int64_t step) {
+  v1::PushPullRequest Request(int worker, int64_t step) {
     v1::PushPullRequest request;
     request.mutable_sender()->set_job("job");
     request.mutable_sender()->set_worker(worker);
-    request.mutable_sender()->set_incarnation(1);
+    request.mutable_sender()->set_incarnation(incarnation_);
     request.set_step(step);
     request.set_pull_step(step);
     request.set_wait_ms(30000);
     request.set_dtype(v1::FLOAT32);
     return request;
   }
-  static v1::PushPullRequest PushRequest(int worker, int64_t step, uint64_t sequence,
-                                         const std::vector<uint64_t>& keys, uint32_t table = 0) {
+  v1::PushPullRequest PushRequest(int worker, int64_t step, uint64_t sequence,
+                                  const std::vector<uint64_t>& keys, uint32_t table = 0) {
     v1::PushPullRequest request = Request(worker, step);
     request.set_sequence(sequence);
     v1::TableRows* const rows = request.add_push_rows();
@@ -97,6 +98,7 @@ class ShardTablesTest : public testing::Test {
   }
 
   std::unique_ptr<OneShard> shard_;
+  uint64_t incarnation_ = 1;
 };
 
 void ExpectInvalid(const absl::Status& status, const std::string& message) {
@@ -183,6 +185,15 @@ TEST_F(ShardTablesTest, WhatIsWrongIsRefusedWhole) {
   ExpectInvalid(Push(0, 0, 3, {7, 8}, {-1, -2, -3}),
                 "table rows: 2 rows of width 2 have 16 bytes, the payload only 12 more");
   ExpectInvalid(Push(0, 0, 4, {7, 8}, {-1, -2, -3, -4, -5}), "the payload has 20 bytes");
+  v1::PushPullRequest narrow = PushRequest(0, 0, 7, {7, 8});
+  narrow.set_rows_dtype(v1::INT8);
+  ExpectInvalid(Send(narrow, {1, 0, nan, 0}).get().status(), "NaN or an infinity");
+  ExpectInvalid(Send(narrow, {1, 0, 1}).get().status(), "2 rows of width 2 have 16 bytes");
+  narrow.set_rows_dtype(static_cast<v1::DType>(77));
+  ExpectInvalid(Send(narrow, {1, 0, 1, 0}).get().status(), "of rows is none of FLOAT32");
+  v1::PushPullRequest block = Request(0, 0);
+  block.set_dtype(v1::INT8);
+  ExpectInvalid(Send(block).get().status(), "is none of FLOAT32, BFLOAT16, FLOAT16");
   const absl::Status unknown = Push(0, 0, 5, {7}, {-1, -2}, /*table=*/1);
   EXPECT_EQ(unknown.code(), absl::StatusCode::kNotFound);
   EXPECT_THAT(std::string(unknown.message()), HasSubstr("there is no table 1; job job has 1"));
@@ -241,6 +252,74 @@ TEST_F(ShardTablesTest, NoRowsAreAddedOverTheMemoryLimit) {
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_THAT(std::string(status.message()), HasSubstr("table rows: tables take"));
   EXPECT_THAT(Pull({0, 1}), ElementsAre(-1, -1, -1, -1));
+}
+
+// Rows that outgrow their memory are the same as if they had not, also in a checkpoint.
+TEST_F(ShardTablesTest, RowsBeyondTheirMemoryAreOnTheDisk) {
+  constexpr uint64_t kKeys = 60000;
+  v1::JobSpec spec = SpecWithTable(1, false);
+  spec.mutable_tables(0)->set_memory_limit(500000);
+  spec.mutable_tables(0)->set_virtual_shards(16);
+  shard_ = std::make_unique<OneShard>(spec);
+  TempFolder spilled;
+  ShardOptions options;
+  options.checkpoint_folder = shard_->checkpoints();
+  options.spill_folder = spilled.path();
+  shard_->StartWith(options);
+  ASSERT_TRUE(shard_->Declare().ok());
+  ASSERT_TRUE(shard_->Join(0).ok());
+  const auto keys_from = [](uint64_t begin, uint64_t size) {
+    std::vector<uint64_t> keys(size);
+    std::iota(keys.begin(), keys.end(), begin);
+    return keys;
+  };
+  uint64_t sequence = 0;
+  for (int times = 1; times <= 2; ++times) {
+    for (uint64_t begin = 0; begin < kKeys; begin += 5000) {
+      std::vector<float> gradients;
+      for (uint64_t key = begin; key < begin + 5000; ++key) {
+        gradients.push_back(-1);
+        gradients.push_back(-static_cast<float>(key));
+      }
+      ++sequence;
+      ASSERT_TRUE(Push(0, 0, sequence, keys_from(begin, 5000), gradients).ok());
+    }
+  }
+  const auto check = [&] {
+    for (uint64_t begin = 0; begin < kKeys; begin += 6000) {
+      const std::vector<float> rows = Pull(keys_from(begin, 6000));
+      for (uint64_t i = 0; i < 6000; ++i) {
+        ASSERT_EQ(rows[2 * i], 2) << begin + i;
+        ASSERT_EQ(rows[2 * i + 1], static_cast<float>(2 * (begin + i)));
+      }
+    }
+  };
+  check();
+  EXPECT_EQ(Env::Posix()->ListFolder(spilled.path())->size(), 1u);
+  ASSERT_TRUE(shard_->Checkpoint(3).ok());
+  shard_->Stop();
+  EXPECT_TRUE(Env::Posix()->ListFolder(spilled.path())->empty());  // nothing is left behind
+  shard_->StartWith(options);
+  ASSERT_TRUE(shard_->Declare(ManifestFileName(3)).ok());
+  ASSERT_TRUE(shard_->Join(0, 2).ok());
+  incarnation_ = 2;
+  check();
+}
+
+TEST_F(ShardTablesTest, AMemoryLimitNeedsAPlaceForWhatIsBeyondIt) {
+  v1::JobSpec spec = SpecWithTable(1, false);
+  spec.mutable_tables(0)->set_memory_limit(500000);
+  OneShard shard(spec);
+  ShardOptions options;
+  shard.StartWith(options);
+  const absl::Status nowhere = shard.Declare();
+  EXPECT_EQ(nowhere.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(nowhere.message()), HasSubstr("table rows has a memory_limit of 500000"));
+  options.spill_folder = "/proc/nowhere";
+  shard.StartWith(options);
+  const absl::Status wrong = shard.Declare();
+  EXPECT_FALSE(wrong.ok());
+  EXPECT_THAT(std::string(wrong.message()), HasSubstr("/proc/nowhere"));
 }
 
 TEST_F(ShardTablesTest, ADamagedCheckpointIsNotRestored) {

@@ -97,7 +97,8 @@ absl::Status RestorePiece(const CheckpointIndex::TablePiece& piece, size_t row_b
       const uint64_t key = keys[begin + i];
       if (!table->Owns(key)) continue;
       // Two virtual shards of a damaged file may have it.
-      if (!table->RestoreRow(key, rows.get() + i * row_bytes)) {
+      PARLEY_ASSIGN_OR_RETURN(const bool added, table->RestoreRow(key, rows.get() + i * row_bytes));
+      if (!added) {
         return absl::DataLossError(absl::StrCat(path, ": a table has key ", key, " twice"));
       }
     }
@@ -136,21 +137,25 @@ absl::Status CheckOneCut(const std::string& name, int64_t step, int64_t version,
 
 }  // namespace
 
-SavedTable SavePart(const ShardTable& table, size_t part) {
+absl::StatusOr<SavedTable> SavePart(const ShardTable& table, size_t part) {
   SavedTable saved;
   saved.version = table.version(part);
   saved.row_bytes = table.layout().row_bytes;
-  const TablePart& rows = table.part(part);
-  for (const uint32_t number : rows.virtual_shards()) {
+  for (const uint32_t number : table.virtual_shards(part)) {
     SavedTable::VirtualShard to;
     to.number = number;
-    to.keys = rows.KeysOf(number);
-    if (to.keys.empty()) continue;
-    to.rows = NewAlignedBytes(to.keys.size() * saved.row_bytes);
-    for (size_t i = 0; i < to.keys.size(); ++i) {
-      std::memcpy(to.rows.get() + i * saved.row_bytes, rows.FindRow(to.keys[i]), saved.row_bytes);
-    }
-    saved.virtual_shards.push_back(std::move(to));
+    size_t room = 0;  // rows
+    PARLEY_RETURN_IF_ERROR(table.ForEachRow(part, number, [&](uint64_t key, const std::byte* row) {
+      if (to.keys.size() == room) {
+        room = std::max<size_t>(64, room * 3 / 2);
+        AlignedBytes more = NewAlignedBytes(room * saved.row_bytes);
+        std::memcpy(more.get(), to.rows.get(), to.keys.size() * saved.row_bytes);
+        to.rows = std::move(more);
+      }
+      std::memcpy(to.rows.get() + to.keys.size() * saved.row_bytes, row, saved.row_bytes);
+      to.keys.push_back(key);
+    }));
+    if (!to.keys.empty()) saved.virtual_shards.push_back(std::move(to));
   }
   return saved;
 }
@@ -174,7 +179,8 @@ SavedTable JoinParts(std::vector<SavedTable> parts) {
 absl::StatusOr<std::vector<RestoredTable>> RestoreTables(Env* env, const std::string& folder,
                                                          const std::string& manifest_file,
                                                          const Job& job, int shard,
-                                                         size_t num_parts) {
+                                                         size_t num_parts,
+                                                         const std::string& spill_folder) {
   std::vector<RestoredTable> restored;
   if (job.spec().tables().empty()) return restored;
   PARLEY_ASSIGN_OR_RETURN(const v1::Manifest manifest, ReadManifest(env, folder, manifest_file));
@@ -197,7 +203,8 @@ absl::StatusOr<std::vector<RestoredTable>> RestoreTables(Env* env, const std::st
       PARLEY_RETURN_IF_ERROR(
           in_file(CheckOneCut(spec.name(), index.step(), version, table.clocks)));
     }
-    PARLEY_ASSIGN_OR_RETURN(table.table, ShardTable::Create(job, i, shard, num_parts, version));
+    PARLEY_ASSIGN_OR_RETURN(table.table,
+                            ShardTable::Create(job, i, shard, num_parts, version, spill_folder));
     if (static_cast<int64_t>(table.table->layout().row_bytes) != index.row_bytes(*saved)) {
       return in_file(absl::DataLossError(absl::StrCat("table ", spec.name(), " has rows of ",
                                                       index.row_bytes(*saved), " bytes, not ",

@@ -17,8 +17,9 @@ namespace parley {
 
 // What a checkpoint has of tables besides its bytes (ps/checkpoint_writer.h).
 
-// A copy of the rows of `part`, by its queue; the clocks are left out.
-SavedTable SavePart(const ShardTable& table, size_t part);
+// A copy of the rows of `part`, by its queue; the clocks are left out. The error is that of the
+// disk where rows were spilled.
+absl::StatusOr<SavedTable> SavePart(const ShardTable& table, size_t part);
 // Puts together what SavePart gave for the parts of one table.
 SavedTable JoinParts(std::vector<SavedTable> parts);
 
@@ -30,13 +31,15 @@ struct RestoredTable {
 // The parts of `job`'s tables that belong to `shard`, each in `num_parts` parts, with their rows in
 // the checkpoint `manifest_file` in `folder`. The saved job may have had another number of shards,
 // virtual shards or workers, other tables besides, other hyperparameters. Every byte that is used
-// is checked. Errors are those of RestoreBlocks; FAILED_PRECONDITION when a table is not in the
-// checkpoint, has rows of another width, dtype or kind of optimizer there, or is synchronous and
-// not at the checkpoint's step. Safe from any thread.
+// is checked. `spill_folder` as in ShardTable::Create. Errors are those of RestoreBlocks;
+// FAILED_PRECONDITION when a table is not in the checkpoint, has rows of another width, dtype or
+// kind of optimizer there, or is synchronous and not at the checkpoint's step. Safe from any
+// thread.
 absl::StatusOr<std::vector<RestoredTable>> RestoreTables(Env* env, const std::string& folder,
                                                          const std::string& manifest_file,
                                                          const Job& job, int shard,
-                                                         size_t num_parts);
+                                                         size_t num_parts,
+                                                         const std::string& spill_folder);
 
 }  // namespace parley
 

@@ -1,5 +1,6 @@
 // Random operations on a table against a plain map: pulls, pushes with doubled keys, checkpoints,
-// and returns to them with other numbers of shards.
+// and returns to them with other numbers of shards, while rows expire, are spilled to the disk and
+// come back, and the worker keeps some. --operations=1000000 does more of them.
 
 #include <cmath>
 #include <cstdint>
@@ -12,10 +13,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/testing/temp_folder.h"
+#include "gflags/gflags.h"
 #include "google/protobuf/text_format.h"
 #include "gtest/gtest.h"
 #include "ps/shard.h"
 #include "worker/client.h"
+
+DEFINE_int64(operations, 600, "against the map");
 
 namespace parley {
 namespace {
@@ -38,6 +42,7 @@ v1::JobSpec SpecOf(int workers, int shards, int virtual_shards) {
 struct Row {
   float values[kWidth] = {0.25f, 0.25f, 0.25f, 0.25f};
   float n[kWidth] = {};
+  int64_t round = 0;  // of its last update
 
   void Update(const float* gradient) {
     for (size_t i = 0; i < kWidth; ++i) {
@@ -52,11 +57,13 @@ using Map = std::map<uint64_t, Row>;
 
 class Oracle {
  public:
-  explicit Oracle(uint64_t seed) : random_(seed) {}
+  explicit Oracle(uint64_t seed) : random_(seed) {
+    if (random_() % 2 == 0) expire_after_ = 5 + static_cast<int64_t>(random_() % 60);
+  }
 
-  void Run(int operations) {
+  void Run(int64_t operations) {
     Restart("");
-    for (int i = 0; i < operations && !testing::Test::HasFatalFailure(); ++i) {
+    for (int64_t i = 0; i < operations && !testing::Test::HasFatalFailure(); ++i) {
       const uint64_t choice = random_() % 100;
       if (choice < 45) {
         Push();
@@ -93,7 +100,21 @@ class Oracle {
       const auto [sum, is_new] = sums.try_emplace(keys[i], row, row + kWidth);
       for (size_t j = 0; j < kWidth && !is_new; ++j) sum->second[j] += row[j];
     }
-    for (const auto& [key, sum] : sums) map_[key].Update(sum.data());
+    ++round_;
+    for (const auto& [key, sum] : sums) {
+      Row& row = map_[key];
+      if (HasExpired(row, round_ - 1)) row = Row();
+      row.Update(sum.data());
+      row.round = round_;
+    }
+    if (map_.size() < 100000) return;
+    for (auto row = map_.begin(); row != map_.end();) {
+      row = HasExpired(row->second, round_) ? map_.erase(row) : std::next(row);
+    }
+  }
+
+  bool HasExpired(const Row& row, int64_t round) const {
+    return expire_after_ > 0 && round - row.round >= expire_after_;
   }
 
   void Pull() { Compare(Keys()); }
@@ -104,7 +125,8 @@ class Oracle {
     const Row fresh;
     for (size_t i = 0; i < keys.size(); ++i) {
       const auto known = map_.find(keys[i]);
-      const Row& row = known == map_.end() ? fresh : known->second;
+      const bool there = known != map_.end() && !HasExpired(known->second, round_);
+      const Row& row = there ? known->second : fresh;
       for (size_t j = 0; j < kWidth; ++j) ASSERT_EQ(rows[i * kWidth + j], row.values[j]);
     }
   }
@@ -115,6 +137,7 @@ class Oracle {
     saved_ = *saved;
     saved_map_ = map_;
     saved_step_ = step_;
+    saved_round_ = round_;
   }
 
   void Return() {
@@ -122,6 +145,7 @@ class Oracle {
     Restart(saved_);
     map_ = saved_map_;
     step_ = saved_step_;
+    round_ = saved_round_;
     ASSERT_GE(client_->first_step(), 0);
   }
 
@@ -135,29 +159,42 @@ class Oracle {
       options.shard_index = i;
       options.checkpoint_folder = folder_.path();
       options.threads = 1 + static_cast<int>(random_() % 3);
+      options.spill_folder = spilled_.path();
       servers.push_back(std::make_shared<Shard>(std::move(options)));
     }
     ClientOptions options;
     options.checkpoint = checkpoint;
-    auto client = Client::Connect(SpecOf(1, shards, virtual_shards), std::move(servers), options);
+    // Of what nobody else pushes the cache shows nothing old. Rows that expire are another matter.
+    if (expire_after_ == 0 && random_() % 2 == 0) options.row_cache.bytes = random_() % 30000;
+    options.row_cache.staleness = static_cast<int64_t>(random_() % 10);
+    v1::JobSpec spec = SpecOf(1, shards, virtual_shards);
+    spec.mutable_tables(0)->set_expire_after_rounds(expire_after_);
+    if (random_() % 2 == 0) {
+      spec.mutable_tables(0)->set_memory_limit(static_cast<int64_t>(random_() % 300000) + 1);
+    }
+    auto client = Client::Connect(std::move(spec), std::move(servers), options);
     ASSERT_TRUE(client.ok()) << client.status();
     client_ = *std::move(client);
   }
 
   std::mt19937_64 random_;
+  int64_t expire_after_ = 0;  // rounds; 0: rows stay
   TempFolder folder_;
+  TempFolder spilled_;
   std::unique_ptr<Client> client_;
   int64_t step_ = 0;
+  int64_t round_ = 0;
   Map map_;
   std::string saved_;
   Map saved_map_;
   int64_t saved_step_ = 0;
+  int64_t saved_round_ = 0;
 };
 
 TEST(TablesOracleTest, DoesWhatAMapDoes) {
   const uint64_t seed = std::random_device()();
   SCOPED_TRACE(absl::StrCat("seed ", seed));
-  Oracle(seed).Run(600);
+  Oracle(seed).Run(FLAGS_operations);
 }
 
 // Several workers at once: with whole numbers and SGD no order matters.
@@ -290,3 +327,9 @@ TEST(TablesOracleTest, AResumedSynchronousJobHasTheSameBits) {
 
 }  // namespace
 }  // namespace parley
+
+int main(int argc, char** argv) {
+  testing::InitGoogleTest(&argc, argv);
+  gflags::ParseCommandLineFlags(&argc, &argv, true);
+  return RUN_ALL_TESTS();
+}

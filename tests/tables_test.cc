@@ -16,6 +16,7 @@
 #include "google/protobuf/text_format.h"
 #include "gtest/gtest.h"
 #include "net/channel.h"
+#include "net/row_wire.h"
 #include "net/shared_arena.h"
 #include "net/wire_dtype.h"
 #include "ps/server.h"
@@ -105,6 +106,9 @@ TEST_P(TablesTest, RowsAreWhatAMapSays) {
                GetParam());
   ClientOptions options;
   options.request_bytes = 1 + random() % 3000;  // a pull takes several
+  // Of what nobody else pushes the cache shows nothing old, unless it is told to.
+  options.row_cache.bytes = random() % 2 == 0 ? 0 : random() % 20000;
+  options.row_cache.staleness = static_cast<int64_t>(random() % 5);
   const std::unique_ptr<Client> client = job.Connect(options);
   std::map<uint64_t, std::vector<float>> map;
   for (int64_t step = 0; step < 60; ++step) {
@@ -154,6 +158,70 @@ TEST_P(TablesTest, RowsTravelIn16Bits) {
     FromWire(dtype, bytes, 1, &expected);
   }
   EXPECT_THAT(rows, Each(expected));
+}
+
+TEST_P(TablesTest, RowsTravelIn8BitsWithAScale) {
+  TableJob job(SpecOf("tables { name: 'rows' width: 5 dtype: FLOAT32 "
+                      "  optimizer { learning_rate: 1 sgd {} } } policy { asynchronous {} }",
+                      1, 2),
+               GetParam());
+  ClientOptions options;
+  options.push_dtype = v1::FLOAT16;
+  options.push_rows_dtype = v1::INT8;
+  options.pull_rows_dtype = v1::INT8;
+  options.request_bytes = 50;  // several requests
+  const std::unique_ptr<Client> client = job.Connect(options);
+  std::vector<uint64_t> keys(20);
+  std::vector<float> gradients;
+  for (size_t i = 0; i < keys.size(); ++i) {
+    keys[i] = i * 77;
+    for (const float x : {1.0f, -0.3f, 0.01f, 0.0f, 0.77f}) {
+      gradients.push_back(-x * static_cast<float>(i));
+    }
+  }
+  ASSERT_TRUE(client->PushRows(0, 0, keys, gradients).ok());
+  std::vector<float> rows(keys.size() * 5);
+  ASSERT_TRUE(client->PullRows(0, 1, keys, absl::MakeSpan(rows)).ok());
+  for (size_t i = 0; i < keys.size(); ++i) {
+    float expected[5];
+    for (size_t j = 0; j < 5; ++j) expected[j] = gradients[i * 5 + j];
+    for (const float sign : {-1.0f, 1.0f}) {
+      std::byte bytes[64];
+      RowToWire(v1::INT8, expected, 5, bytes);
+      RowFromWire(v1::INT8, bytes, 5, expected);
+      for (float& x : expected) x *= sign;
+    }
+    for (size_t j = 0; j < 5; ++j) ASSERT_EQ(rows[i * 5 + j], expected[j]) << i << " " << j;
+  }
+  gradients[7] = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_EQ(client->PushRows(0, 1, keys, gradients).code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST_P(TablesTest, CachedRowsDoNotTravelUntilTheyAreTooOld) {
+  TableJob job(SpecOf("tables { name: 'rows' width: 1 dtype: FLOAT32 "
+                      "  optimizer { learning_rate: 1 sgd {} } } policy { asynchronous {} }",
+                      2, 2),
+               GetParam());
+  ClientOptions options;
+  options.row_cache.bytes = 1 << 20;
+  options.row_cache.staleness = 2;
+  const std::unique_ptr<Client> reader = job.Connect(options);
+  const std::unique_ptr<Client> writer = job.Connect(1);
+  const std::vector<uint64_t> keys = {1, 2, 1, 3};
+  const auto pull = [&](int64_t step) {
+    std::vector<float> rows(keys.size());
+    EXPECT_TRUE(reader->PullRows(0, step, keys, absl::MakeSpan(rows)).ok());
+    return rows;
+  };
+  EXPECT_THAT(pull(5), Each(0));
+  ASSERT_TRUE(writer->PushRows(0, 0, {1, 2, 3}, {-1, -1, -1}).ok());
+  const int64_t bytes = reader->bytes_pulled();
+  EXPECT_THAT(pull(6), Each(0));
+  EXPECT_THAT(pull(7), Each(0));
+  EXPECT_EQ(reader->bytes_pulled(), bytes);
+  EXPECT_THAT(pull(8), Each(1));
+  EXPECT_EQ(reader->row_cache().hits, 6);
+  EXPECT_EQ(reader->row_cache().misses, 6);
 }
 
 INSTANTIATE_TEST_SUITE_P(Ways, TablesTest,

@@ -13,6 +13,7 @@
 #include "net/check_local_update.h"
 #include "net/checkpoint_folder.h"
 #include "net/norm_plan.h"
+#include "net/row_wire.h"
 #include "net/wire_dtype.h"
 #include "worker/ask_all.h"
 #include "worker/norm_exchange.h"
@@ -64,7 +65,7 @@ class ClientImpl final : public Client {
     tables_ = std::make_unique<TableClient>(
         &job_,
         TableClientOptions{task_, options_.timeout, options_.request_bytes, options_.arena,
-                           options_.push_dtype, options_.pull_dtype},
+                           options_.push_rows_dtype, options_.pull_rows_dtype, options_.row_cache},
         sessions_, timer_);
   }
 
@@ -163,6 +164,9 @@ class ClientImpl final : public Client {
     int64_t bytes = 0;
     for (const std::shared_ptr<Session>& session : sessions_) bytes += session->bytes_pulled();
     return bytes;
+  }
+  RowCache::Counts row_cache() const override {
+    return tables_ == nullptr ? RowCache::Counts() : tables_->row_cache();
   }
   Requests requests() const override {
     Requests requests;
@@ -451,6 +455,21 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Connect(
   if (WireBytes(options.push_dtype) == 0 || WireBytes(options.pull_dtype) == 0) {
     return absl::InvalidArgumentError(
         absl::StrCat("worker:", options.worker, ": no such dtype on the wire"));
+  }
+  if (options.push_rows_dtype == v1::DTYPE_UNSPECIFIED) {
+    options.push_rows_dtype = options.push_dtype;
+  }
+  if (options.pull_rows_dtype == v1::DTYPE_UNSPECIFIED) {
+    options.pull_rows_dtype = options.pull_dtype;
+  }
+  if (RowWireBytes(options.push_rows_dtype, 1) == 0 ||
+      RowWireBytes(options.pull_rows_dtype, 1) == 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("worker:", options.worker, ": no such dtype of rows on the wire"));
+  }
+  if (options.row_cache.staleness < 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("worker:", options.worker, ": row_cache.staleness is negative"));
   }
   // A worker reckons with what it pushed and pulled, to the bit; and float16 has no numbers as
   // small as these differences.

@@ -18,6 +18,7 @@
 #include "net/shared_arena.h"
 #include "worker/parameter_values.h"
 #include "worker/push_pull_time.h"
+#include "worker/row_cache.h"
 
 namespace parley {
 
@@ -44,6 +45,12 @@ struct ClientOptions {
   v1::DType push_dtype = v1::FLOAT32;
   v1::DType pull_dtype = v1::FLOAT32;
   std::shared_ptr<Trace> trace;  // of this task; null: nobody asked
+  // The same of rows of tables and of their gradients, where it is not to be as above; INT8 too: a
+  // byte for each element, and a scale for each row (net/row_wire.h).
+  v1::DType push_rows_dtype = v1::DTYPE_UNSPECIFIED;
+  v1::DType pull_rows_dtype = v1::DTYPE_UNSPECIFIED;
+  // Rows of tables that are kept here for some steps (worker/row_cache.h); by default none are.
+  RowCacheOptions row_cache;
 };
 
 // A Client is one worker's link to the shards of one job: it pulls parameters and pushes gradients,
@@ -143,7 +150,8 @@ class Client {
   //
   // Fills `rows` with those of `keys`, as the table's policy shows them to this worker at `step`. A
   // row that nobody has pushed a gradient for is what the table's initializer says, and asking for
-  // it makes none. Of no keys it is OK at once. `rows` must stay until the future is ready.
+  // it makes none. Of no keys it is OK at once. `rows` must stay until the future is ready. With a
+  // row cache a row may be as it was some steps before.
   virtual std::future<absl::Status> PullRowsAsync(int table, int64_t step,
                                                   absl::Span<const uint64_t> keys,
                                                   absl::Span<float> rows) = 0;
@@ -231,6 +239,9 @@ class Client {
 
   // Where the time of the push or pull went that was answered last.
   virtual PushPullTime last_push_pull() const { return {}; }
+
+  // How often rows that were pulled came from the row cache; nothing where there is none.
+  virtual RowCache::Counts row_cache() const = 0;
 };
 
 }  // namespace parley

@@ -11,6 +11,7 @@
 #include "base/mutex.h"
 #include "base/status.h"
 #include "net/distinct_keys.h"
+#include "net/row_wire.h"
 #include "net/table_placement.h"
 #include "net/wire_dtype.h"
 #include "worker/operation.h"
@@ -63,7 +64,8 @@ struct TableClient::PullPlan {
     std::vector<uint64_t> keys;
     Payload answer;
   };
-  // Where the row of a distinct key is.
+  // Where the row of a distinct key is: in an answer, or, of request kCached, in `cached`.
+  static constexpr uint32_t kCached = 0xffffffff;
   struct Place {
     uint32_t request;
     uint32_t row;
@@ -71,7 +73,7 @@ struct TableClient::PullPlan {
 
   // Copies the answers to `rows`.
   void Write() const {
-    const size_t row_bytes = width * WireBytes(dtype);
+    const size_t row_bytes = RowWireBytes(dtype, width);
     // An answer may come in slices that cut rows.
     std::vector<AlignedBytes> copies;
     std::vector<const std::byte*> begins;
@@ -86,20 +88,43 @@ struct TableClient::PullPlan {
     }
     for (size_t i = 0; i < numbers.size(); ++i) {
       const Place place = places[numbers[i]];
+      if (place.request == kCached) {
+        std::memcpy(rows.data() + i * width, cached.data() + place.row * width,
+                    width * sizeof(float));
+        continue;
+      }
       const std::byte* const row = begins[place.request] + place.row * row_bytes;
       if (dtype == v1::FLOAT32) {
         std::memcpy(rows.data() + i * width, row, row_bytes);
       } else {
-        FromWire(dtype, row, width, rows.data() + i * width);
+        RowFromWire(dtype, row, width, rows.data() + i * width);
       }
     }
+  }
+
+  // Gives the cache what came, after Write; or nothing.
+  void EndPull(bool ok) const {
+    std::vector<uint64_t> keys;
+    std::vector<const float*> came;
+    for (size_t i = 0, first = 0; ok && i < numbers.size(); ++i) {
+      if (numbers[i] < first) continue;  // a key that came before
+      ++first;
+      const Place place = places[numbers[i]];
+      if (place.request == kCached) continue;
+      keys.push_back(requests[place.request].keys[place.row]);
+      came.push_back(rows.data() + i * width);
+    }
+    cache->EndPull(ticket, keys, came);
   }
 
   size_t width;
   v1::DType dtype;
   absl::Span<float> rows;
-  std::vector<uint32_t> numbers;  // by key of the call: which of the distinct ones
-  std::vector<Place> places;      // by distinct key
+  std::shared_ptr<RowCache> cache;  // null: none
+  RowCache::Ticket ticket = 0;      // of the cache
+  std::vector<float> cached;        // rows by distinct key, those that the cache had
+  std::vector<uint32_t> numbers;    // by key of the call: which of the distinct ones
+  std::vector<Place> places;        // by distinct key
   std::vector<Request> requests;
 };
 
@@ -118,6 +143,9 @@ TableClient::TableClient(const Job* job, TableClientOptions options,
     for (uint32_t i = 0; i < table.virtual_shards; ++i) {
       table.shard_of.push_back(
           static_cast<uint16_t>(ShardOfVirtual(i, table.virtual_shards, job_.spec().num_shards())));
+    }
+    if (options_.row_cache.bytes > 0) {
+      table.cache = std::make_shared<RowCache>(table.width, options_.row_cache);
     }
     tables_.push_back(std::move(table));
   }
@@ -156,8 +184,9 @@ v1::PushPullRequest TableClient::NewRequest(int64_t step) const {
   v1::PushPullRequest request;
   request.set_step(step);
   request.set_pull_step(step);
-  request.set_dtype(options_.push_dtype);
-  request.set_pull_dtype(options_.pull_dtype);
+  if (options_.push_dtype != v1::INT8) request.set_dtype(options_.push_dtype);
+  request.set_rows_dtype(options_.push_dtype);
+  request.set_pull_rows_dtype(options_.pull_dtype);
   return request;
 }
 
@@ -205,15 +234,26 @@ std::future<absl::Status> TableClient::Pull(const absl::Status& usable, int tabl
   plan->width = asked.width;
   plan->dtype = options_.pull_dtype;
   plan->rows = rows;
-  const size_t row_bytes = plan->width * WireBytes(plan->dtype);
+  const size_t row_bytes = RowWireBytes(plan->dtype, plan->width);
   const size_t most = std::clamp<size_t>(options_.request_bytes / row_bytes, 1, kMaxKeys);
   DistinctKeys distinct(keys.size());
   std::vector<int> open(sessions_.size(), -1);  // by shard: the request that is being filled
   plan->numbers.reserve(keys.size());
-  for (const uint64_t key : keys) {
-    const size_t number = distinct.Add(key);
-    plan->numbers.push_back(static_cast<uint32_t>(number));
-    if (number < plan->places.size()) continue;
+  for (const uint64_t key : keys) plan->numbers.push_back(static_cast<uint32_t>(distinct.Add(key)));
+  std::vector<bool> found;
+  if (asked.cache != nullptr) {
+    plan->cache = asked.cache;
+    plan->cached.resize(distinct.keys().size() * plan->width);
+    plan->ticket =
+        asked.cache->BeginPull(step, distinct.keys(), &found, absl::MakeSpan(plan->cached));
+  }
+  plan->places.reserve(distinct.keys().size());
+  for (size_t number = 0; number < distinct.keys().size(); ++number) {
+    if (!found.empty() && found[number]) {
+      plan->places.push_back({PullPlan::kCached, static_cast<uint32_t>(number)});
+      continue;
+    }
+    const uint64_t key = distinct.keys()[number];
     const int shard = ShardOf(asked, key);
     int& request = open[static_cast<size_t>(shard)];
     if (request < 0 || plan->requests[static_cast<size_t>(request)].keys.size() == most) {
@@ -223,6 +263,11 @@ std::future<absl::Status> TableClient::Pull(const absl::Status& usable, int tabl
     std::vector<uint64_t>& to = plan->requests[static_cast<size_t>(request)].keys;
     plan->places.push_back({static_cast<uint32_t>(request), static_cast<uint32_t>(to.size())});
     to.push_back(key);
+  }
+  if (plan->requests.empty()) {  // the cache had all
+    plan->Write();
+    plan->EndPull(true);
+    return Answered(absl::OkStatus());
   }
 
   auto promise = std::make_shared<std::promise<absl::Status>>();
@@ -234,6 +279,7 @@ std::future<absl::Status> TableClient::Pull(const absl::Status& usable, int tabl
   const Call call = Begin(static_cast<int>(plan->requests.size()), name, shards,
                           [plan, promise](absl::Status status) {
                             if (status.ok()) plan->Write();
+                            if (plan->cache != nullptr) plan->EndPull(status.ok());
                             promise->set_value(std::move(status));
                           });
   // Answers write to requests that are all there.
@@ -245,12 +291,15 @@ std::future<absl::Status> TableClient::Pull(const absl::Status& usable, int tabl
     const int shard = plan->requests[i].shard;
     const std::vector<uint64_t>& wanted = plan->requests[i].keys;
     v1::PushPullRequest request = NewRequest(step);
+    const v1::DType counted = plan->dtype == v1::INT8 ? v1::FLOAT32 : plan->dtype;
+    request.set_pull_dtype(counted);
     v1::TableRows* const pulled = request.add_pull_rows();
     pulled->set_table(static_cast<uint32_t>(table));
     pulled->mutable_keys()->Add(wanted.begin(), wanted.end());
+    // Which dtypes the rows travel in is nothing to a session, which counts bytes by pull_dtype.
+    const size_t elements = wanted.size() * row_bytes / WireBytes(counted);
     sessions_[static_cast<size_t>(shard)]->PushPull(
-        call.id, std::move(request), nullptr, {{nullptr, wanted.size() * plan->width}},
-        call.deadline,
+        call.id, std::move(request), nullptr, {{nullptr, elements}}, call.deadline,
         [state = state_, plan, operation = call.operation, i, table,
          shard](absl::StatusOr<ParameterServer::PushPullReply> reply) {
           if (reply.ok()) {
@@ -335,20 +384,26 @@ std::future<absl::Status> TableClient::Push(const absl::Status& usable, int tabl
   if (options_.push_dtype != v1::FLOAT32) {
     for (ShardPush& push : pushes) {
       if (push.count == 0) continue;
-      const size_t elements = push.count * width;
-      push.bytes = elements * WireBytes(options_.push_dtype);
+      const size_t row_bytes = RowWireBytes(options_.push_dtype, width);
+      push.bytes = push.count * row_bytes;
       const std::shared_ptr<std::byte> narrow = NewBytes(push.bytes);
-      ToWire(options_.push_dtype, reinterpret_cast<const float*>(push.rows.get()), elements,
-             narrow.get());
+      for (size_t i = 0; i < push.count; ++i) {
+        RowToWire(options_.push_dtype, reinterpret_cast<const float*>(push.rows.get()) + i * width,
+                  width, narrow.get() + i * row_bytes);
+      }
       push.rows = narrow;
     }
   }
 
   auto promise = std::make_shared<std::promise<absl::Status>>();
   std::future<absl::Status> future = promise->get_future();
-  const Call call =
-      Begin(static_cast<int>(pushes.size()), name, shards,
-            [promise](absl::Status status) { promise->set_value(std::move(status)); });
+  const std::shared_ptr<RowCache> cache = pushed.cache;
+  const RowCache::Ticket ticket = cache == nullptr ? 0 : cache->BeginPush(distinct.keys());
+  const Call call = Begin(static_cast<int>(pushes.size()), name, shards,
+                          [promise, cache, ticket](absl::Status status) {
+                            if (cache != nullptr) cache->EndPush(ticket);
+                            promise->set_value(std::move(status));
+                          });
   for (size_t shard = 0; shard < pushes.size(); ++shard) {
     if (call.operation->failed()) {
       call.operation->Ended(absl::CancelledError(name));
@@ -369,6 +424,18 @@ std::future<absl::Status> TableClient::Push(const absl::Status& usable, int tabl
   }
   if (call.operation->failed()) Cancel(sessions_, call.id, name);
   return future;
+}
+
+RowCache::Counts TableClient::row_cache() const {
+  RowCache::Counts all;
+  for (const Table& table : tables_) {
+    if (table.cache == nullptr) continue;
+    const RowCache::Counts counts = table.cache->counts();
+    all.hits += counts.hits;
+    all.misses += counts.misses;
+    all.bytes += counts.bytes;
+  }
+  return all;
 }
 
 }  // namespace parley

@@ -14,6 +14,7 @@
 #include "net/job.h"
 #include "net/payload.h"
 #include "net/shared_arena.h"
+#include "worker/row_cache.h"
 #include "worker/session.h"
 #include "worker/timer.h"
 
@@ -24,13 +25,15 @@ struct TableClientOptions {
   absl::Duration timeout;
   size_t request_bytes;                // as in ClientOptions, as are the others
   std::shared_ptr<SharedArena> arena;  // null: ordinary memory
-  v1::DType push_dtype;
+  v1::DType push_dtype;                // net/row_wire.h
   v1::DType pull_dtype;
+  RowCacheOptions row_cache;
 };
 
 // The pushes and pulls of rows of a client: finds the distinct keys of each call, adds up the
 // gradients of those that come more than once, in their order, deals them out to the shards that
-// own them, and puts the answers in the order in which they were asked for.
+// own them, and puts the answers in the order in which they were asked for. Rows that a RowCache
+// has are not asked for.
 //
 // Thread safety: safe from any thread. The caller outlives its calls, and with the destructor waits
 // until they have ended: the sessions are closed before, and the timer is stopped after it.
@@ -51,6 +54,9 @@ class TableClient {
                                  absl::Span<const uint64_t> keys,
                                  absl::Span<const float> gradients);
 
+  // Over all tables.
+  RowCache::Counts row_cache() const;
+
  private:
   struct State;
   struct PullPlan;
@@ -58,7 +64,8 @@ class TableClient {
   struct Table {
     size_t width;
     uint32_t virtual_shards;
-    std::vector<uint16_t> shard_of;  // by virtual shard
+    std::vector<uint16_t> shard_of;   // by virtual shard
+    std::shared_ptr<RowCache> cache;  // null: none
   };
 
   // INVALID_ARGUMENT names what is wrong with a call.

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <limits>
 
+#include "net/row_wire.h"
 #include "net/wire_dtype.h"
 
 namespace parley {
@@ -103,7 +104,7 @@ void TablePart::Read(const std::byte* row, uint64_t key, v1::DType dtype, std::b
   } else {
     FromWire(layout_->dtype, row, width, values);
   }
-  ToWire(dtype, values, width, out);
+  RowToWire(dtype, values, width, out);
 }
 
 bool TablePart::Admit(uint64_t key) {
@@ -137,7 +138,7 @@ void TablePart::Sweep(int64_t round) {
 
 void TablePart::Gather(int64_t round, absl::Span<const uint64_t> keys,
                        absl::Span<const uint32_t> places, v1::DType dtype, std::byte* out) const {
-  const size_t out_bytes = static_cast<size_t>(layout_->width) * WireBytes(dtype);
+  const size_t out_bytes = RowWireBytes(dtype, static_cast<size_t>(layout_->width));
   const bool as_is = dtype == layout_->dtype;
   FindAll<0>(keys, layout_->value_bytes, [&](size_t begin, std::byte* const* rows) {
     const size_t end = std::min(begin + kBatch, keys.size());
@@ -154,16 +155,16 @@ void TablePart::Gather(int64_t round, absl::Span<const uint64_t> keys,
   });
 }
 
-std::byte* TablePart::AddRow(uint64_t key) {
+uint32_t TablePart::AddRow(uint64_t key) {
   const uint64_t mixed = MixKey(key);
   const uint32_t slot = slab_.Allocate();
   IndexOf(mixed).Insert(mixed, key, slot, &pool_);
   ++num_rows_;
-  return slab_.RowAt(slot);
+  return slot;
 }
 
-void TablePart::Update(int64_t round, absl::Span<const uint64_t> keys,
-                       absl::Span<const float* const> gradients) {
+void TablePart::UpdateRows(int64_t round, absl::Span<const uint64_t> keys,
+                           absl::Span<const float* const> gradients) {
   const size_t width = static_cast<size_t>(layout_->width);
   const bool narrow = layout_->dtype != v1::FLOAT32;
   RowOptimizer::Row updates[kBatch];
@@ -176,7 +177,7 @@ void TablePart::Update(int64_t round, absl::Span<const uint64_t> keys,
       std::byte* row = rows[i - begin];
       const bool fresh = row == nullptr || layout_->HasExpired(row, round - 1);
       if (fresh && !Admit(keys[i])) continue;
-      if (row == nullptr) row = AddRow(keys[i]);
+      if (row == nullptr) row = slab_.RowAt(AddRow(keys[i]));
       if (fresh) {
         std::memset(row, 0, layout_->row_bytes);
         Read(nullptr, keys[i], layout_->dtype, row);
@@ -196,7 +197,6 @@ void TablePart::Update(int64_t round, absl::Span<const uint64_t> keys,
       ToWire(layout_->dtype, updates[i].values, width, rows[i]);
     }
   });
-  Sweep(round);
 }
 
 std::vector<uint64_t> TablePart::KeysOf(uint32_t virtual_shard) const {
@@ -214,8 +214,30 @@ const std::byte* TablePart::FindRow(uint64_t key) const {
   return slot == RowIndex::kNone ? nullptr : slab_.RowAt(slot);
 }
 
-void TablePart::RestoreRow(uint64_t key, const std::byte* row) {
-  std::memcpy(AddRow(key), row, layout_->row_bytes);
+uint32_t TablePart::RestoreRow(uint64_t key, const std::byte* row) {
+  const uint32_t slot = AddRow(key);
+  std::memcpy(slab_.RowAt(slot), row, layout_->row_bytes);
+  return slot;
+}
+
+void TablePart::RemoveRow(uint64_t key) {
+  const uint64_t mixed = MixKey(key);
+  slab_.Free(IndexOf(mixed).Erase(mixed, key));
+  --num_rows_;
+}
+
+void TablePart::FindSlots(absl::Span<const uint64_t> keys, uint32_t* slots) const {
+  for (size_t begin = 0; begin < keys.size(); begin += kBatch) {
+    const absl::Span<const uint64_t> some = keys.subspan(begin, kBatch);
+    uint64_t mixed[kBatch];
+    for (size_t i = 0; i < some.size(); ++i) {
+      mixed[i] = MixKey(some[i]);
+      IndexOf(mixed[i]).Prefetch(mixed[i]);
+    }
+    for (size_t i = 0; i < some.size(); ++i) {
+      slots[begin + i] = IndexOf(mixed[i]).Find(mixed[i], some[i]);
+    }
+  }
 }
 
 }  // namespace parley

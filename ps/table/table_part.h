@@ -32,7 +32,7 @@ class TablePart {
   // `virtual_shards` are distinct, ascending numbers in the table.
   TablePart(const TableLayout* layout, std::vector<uint32_t> virtual_shards);
 
-  // Row i of `out`, `width` elements of `dtype` (net/wire_dtype.h) each, is that of keys[i]; or,
+  // Row i of `out`, as it travels in `dtype` (net/row_wire.h), is that of keys[i]; or,
   // where `places` is not empty, row places[i] is. Keys may come more than once; their virtual
   // shards are here. `round` is the last one that was applied.
   void Gather(int64_t round, absl::Span<const uint64_t> keys, absl::Span<const uint32_t> places,
@@ -42,15 +42,29 @@ class TablePart {
   // float32, is that of keys[i]. Keys are distinct and their virtual shards here. Throws
   // std::bad_alloc.
   void Update(int64_t round, absl::Span<const uint64_t> keys,
-              absl::Span<const float* const> gradients);
+              absl::Span<const float* const> gradients) {
+    UpdateRows(round, keys, gradients);
+    Sweep(round);
+  }
+  // The two halves of an Update: some of the round's rows, and after all of them what has expired
+  // by its end gives its memory back, of the virtual shards whose turn it is.
+  void UpdateRows(int64_t round, absl::Span<const uint64_t> keys,
+                  absl::Span<const float* const> gradients);
+  void Sweep(int64_t round);
 
   const std::vector<uint32_t>& virtual_shards() const { return virtual_shards_; }
   // Their keys, ascending. `virtual_shard` is here.
   std::vector<uint64_t> KeysOf(uint32_t virtual_shard) const;
   // The row_bytes of the layout, which stay where they are; null when there is no such row.
   const std::byte* FindRow(uint64_t key) const;
-  // Adds a row that is not there, of row_bytes. Throws std::bad_alloc.
-  void RestoreRow(uint64_t key, const std::byte* row);
+  // Adds a row that is not there, of row_bytes; returns its slot. Throws std::bad_alloc.
+  uint32_t RestoreRow(uint64_t key, const std::byte* row);
+  // Forgets a row that is there.
+  void RemoveRow(uint64_t key);
+  // The slots of the rows of these keys, RowIndex::kNone where there is none. A row keeps its slot
+  // until it is removed or swept.
+  void FindSlots(absl::Span<const uint64_t> keys, uint32_t* slots) const;
+  const std::byte* RowAt(uint32_t slot) const { return slab_.RowAt(slot); }
 
   size_t num_rows() const { return num_rows_; }
   // Bytes that the rows take, and all that belongs to them.
@@ -67,11 +81,9 @@ class TablePart {
   // kWrite: they will be written.
   template <int kWrite, typename Use>
   void FindAll(absl::Span<const uint64_t> keys, size_t bytes, Use use) const;
-  std::byte* AddRow(uint64_t key);
+  uint32_t AddRow(uint64_t key);
   // Whether `key`, which has no row, gets one now that another round has named it.
   bool Admit(uint64_t key);
-  // Frees what has expired by the end of `round`, of the virtual shards whose turn it is.
-  void Sweep(int64_t round);
   void Read(const std::byte* row, uint64_t key, v1::DType dtype, std::byte* out) const;
 
   const TableLayout* layout_;

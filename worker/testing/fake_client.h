@@ -78,6 +78,7 @@ class FakeClient final : public Client {
   int64_t bytes_pushed() const override { return 0; }
   int64_t bytes_pulled() const override { return 0; }
   Requests requests() const override { return {}; }
+  RowCache::Counts row_cache() const override { return {}; }
 
  private:
   std::future<absl::Status> Call(const std::string& call);

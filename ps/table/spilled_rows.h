@@ -1,0 +1,77 @@
+#ifndef PARLEY_PS_TABLE_SPILLED_ROWS_H_
+#define PARLEY_PS_TABLE_SPILLED_ROWS_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/types/span.h"
+#include "ps/table/row_spill.h"
+#include "ps/table/table_layout.h"
+#include "ps/table/table_part.h"
+
+namespace parley {
+
+// Keeps the rows of a TablePart that there is room for in memory, and the others in a RowSpill. Who
+// reads or updates rows brings them back before, and lets others go afterwards: those that were
+// asked for least lately (by the second-chance rule). A row is written to the spill when it goes
+// and was changed since it came back.
+//
+// Invariants: (1) a row that is in memory counts, whatever the spill has; one that is not is in the
+//                 spill, or there is none.
+//             (2) what the spill has of a row that is in memory and unchanged is the same.
+//             (3) of a row that expired in memory the spill has none, or one that expired earlier.
+// After an error of the spill the table has lost rows.
+// Thread safety: that of a TablePart.
+class SpilledRows {
+ public:
+  // `memory` bytes for the part, with what this adds. All must outlive it.
+  SpilledRows(const TableLayout* layout, TablePart* part, RowSpill* spill, size_t memory);
+
+  // Before the part's Gather, or UpdateRows, of these keys, of which the latter are distinct; and
+  // after UpdateRows of them.
+  absl::Status BringBack(absl::Span<const uint64_t> keys);
+  void Changed(absl::Span<const uint64_t> keys);
+  // Lets rows go until there is room.
+  absl::Status LetGo();
+  // After the part's Sweep: of those that are not in memory.
+  absl::Status Sweep(int64_t round);
+
+  // Every row of a virtual shard, in memory or not, with ascending keys.
+  absl::Status ForEach(uint32_t virtual_shard,
+                       absl::FunctionRef<void(uint64_t key, const std::byte* row)> visit) const;
+  // Puts a row that is nowhere into memory.
+  void Restore(uint64_t key, const std::byte* row);
+
+  // Bytes that this takes besides the part.
+  size_t memory() const { return keys_.capacity() * sizeof(uint64_t) + states_.capacity(); }
+
+ private:
+  static constexpr uint8_t kUsed = 1;     // since the hand came by
+  static constexpr uint8_t kChanged = 2;  // since it came back
+  static constexpr uint8_t kThere = 4;    // keys_ says what stands here, unless it was swept
+
+  RowSpill::Name NameOf(uint64_t key) const;
+  void Note(uint32_t slot, uint64_t key, uint8_t state);
+  size_t Taken() const { return part_->memory() + memory(); }
+
+  const TableLayout* const layout_;
+  TablePart* const part_;
+  RowSpill* const spill_;
+  const size_t memory_;
+  std::vector<uint64_t> keys_;   // by slot of the part
+  std::vector<uint8_t> states_;  // likewise
+  size_t hand_ = 0;
+  // Kept, so that they need not be made each time.
+  std::vector<uint32_t> slots_;
+  std::vector<uint64_t> missing_;
+  std::vector<RowSpill::Name> names_;
+  std::vector<std::byte> rows_;
+  std::vector<bool> found_;
+};
+
+}  // namespace parley
+
+#endif  // PARLEY_PS_TABLE_SPILLED_ROWS_H_
