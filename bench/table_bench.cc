@@ -5,19 +5,23 @@
 //   gather, update  requests of 16384 keys
 //   find_missing  a gather of keys without a row, which reads what the initializer says
 //   std_gather, absl_gather  the same from a std::unordered_map and an absl::flat_hash_map of
-//   vectors memory        what a table of width 8 takes for each byte of data, Adagrad's state
-//   included
+//   vectors
+//   memory        what a table of width 8 takes for each byte of data, Adagrad's state included
+//   spill         gathers and updates of distinct keys that follow Zipf's law, of a table that has
+//   four times as many rows as there is memory for, and of one with all in memory
 //
 // The cases take turns, round by round, so that all see the same machine; rates are medians, and so
 // are the ratios.
 //
-// --rows=10000000 --memory_rows=50000000 --maps
+// --rows=10000000 --memory_rows=50000000 --maps --spill_rows=4000000 --spill_dir=/tmp
 #include <gflags/gflags.h>
 #include <immintrin.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
+#include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
@@ -31,16 +35,24 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "base/status.h"
 #include "net/table_placement.h"
 #include "proto/job.pb.h"
 #include "ps/table/page_memory.h"
+#include "ps/table/rocksdb_row_spill.h"
+#include "ps/table/spilled_rows.h"
 #include "ps/table/table_layout.h"
 #include "ps/table/table_part.h"
 
-DEFINE_int64(rows, 10'000'000, "rows of the table that is read");
+DEFINE_int64(rows, 10'000'000, "rows of the table that is read; 0: none is");
 DEFINE_int64(memory_rows, 50'000'000, "rows of the table that is weighed; 0: none is");
 DEFINE_bool(maps, true, "compares with other maps");
+DEFINE_int64(spill_rows, 4'000'000, "rows of the table that is spilled; 0: none is");
+DEFINE_string(spill_dir, "/tmp", "where to");
+DEFINE_double(zipf, 1.1, "the exponent of Zipf's law there");
 DEFINE_int32(repetitions, 9, "of each case");
 
 namespace parley {
@@ -151,6 +163,112 @@ void Weigh() {
             << std::flush;
 }
 
+// Keys by Zipf's law: a rank k comes with a probability proportional to 1 / (k + 1)^exponent. By
+// the inverse of the continuous distribution.
+uint64_t ZipfRow(uint64_t random, uint64_t rows) {
+  const double u = static_cast<double>(MixKey(random) >> 11) * 0x1p-53;
+  const double n = static_cast<double>(rows) + 1;
+  const double power = 1 - FLAGS_zipf;
+  const double rank = std::abs(power) < 1e-9
+                          ? std::pow(n, u)
+                          : std::pow(1 + u * (std::pow(n, power) - 1), 1 / power);
+  return std::min(rows - 1, static_cast<uint64_t>(rank) - 1);
+}
+
+absl::Status Spill() {
+  using Clock = std::chrono::steady_clock;
+  constexpr size_t kTogether = 2048;
+  const TableLayout layout = LayoutOf(kWidth);
+  TablePart whole = WholeTable(&layout);
+  Fill(FLAGS_spill_rows, kWidth, &whole);
+  const size_t memory = whole.memory() / 4;
+  PARLEY_ASSIGN_OR_RETURN(
+      const std::unique_ptr<RowSpill> spill,
+      NewRocksDbRowSpill(absl::StrCat(FLAGS_spill_dir, "/table_bench-", getpid()),
+                         layout.row_bytes));
+  TablePart part = WholeTable(&layout);
+  SpilledRows spilled(&layout, &part, spill.get(), memory);
+  const std::vector<float> gradient(kWidth, 0.01f);
+  const std::vector<const float*> gradients(kBatch, gradient.data());
+  std::vector<float> out(kBatch * kWidth), spilled_out(kBatch * kWidth);
+  const auto update = [&](int64_t round, absl::Span<const uint64_t> keys) -> absl::Status {
+    for (size_t i = 0; i < keys.size(); i += kTogether) {
+      const absl::Span<const uint64_t> some = keys.subspan(i, kTogether);
+      PARLEY_RETURN_IF_ERROR(spilled.BringBack(some));
+      part.UpdateRows(round, some, absl::MakeSpan(gradients).first(some.size()));
+      spilled.Changed(some);
+      PARLEY_RETURN_IF_ERROR(spilled.LetGo());
+    }
+    return absl::OkStatus();
+  };
+  const auto gather = [&](absl::Span<const uint64_t> keys) -> absl::Status {
+    for (size_t i = 0; i < keys.size(); i += kTogether) {
+      const absl::Span<const uint64_t> some = keys.subspan(i, kTogether);
+      PARLEY_RETURN_IF_ERROR(spilled.BringBack(some));
+      part.Gather(1, some, {}, v1::FLOAT32,
+                  reinterpret_cast<std::byte*>(spilled_out.data() + i * kWidth));
+      PARLEY_RETURN_IF_ERROR(spilled.LetGo());
+    }
+    return absl::OkStatus();
+  };
+  std::vector<uint64_t> keys;
+  for (int64_t row = FLAGS_spill_rows; row > 0;) {  // the common ones last
+    keys.clear();
+    while (row > 0 && keys.size() < kBatch) keys.push_back(KeyOf(static_cast<uint64_t>(--row)));
+    PARLEY_RETURN_IF_ERROR(update(1, keys));
+  }
+  uint64_t random = 1;
+  const auto draw = [&] {
+    keys.clear();
+    absl::flat_hash_set<uint64_t> seen;
+    for (size_t i = 0; i < kBatch; ++i) {
+      const uint64_t row = ZipfRow(random++, static_cast<uint64_t>(FLAGS_spill_rows));
+      if (seen.insert(row).second) keys.push_back(KeyOf(row));
+    }
+  };
+  const auto since = [](Clock::time_point begin) {
+    return std::chrono::duration<double>(Clock::now() - begin).count();
+  };
+  std::vector<double> ratios;
+  double all_whole = 0, all_spilled = 0, rows = 0, rows_back = 0;
+  for (int repetition = 0; repetition <= FLAGS_repetitions; ++repetition) {
+    double whole_seconds = 0, spilled_seconds = 0;
+    for (size_t batch = 0; batch < kBatches; ++batch) {
+      draw();
+      const absl::Span<const float* const> some = absl::MakeSpan(gradients).first(keys.size());
+      const Clock::time_point begin = Clock::now();
+      whole.Gather(1, keys, {}, v1::FLOAT32, reinterpret_cast<std::byte*>(out.data()));
+      whole.Update(2, keys, some);
+      whole_seconds += since(begin);
+      for (const uint64_t key : keys) rows_back += part.FindRow(key) == nullptr ? 1 : 0;
+      const Clock::time_point then = Clock::now();
+      PARLEY_RETURN_IF_ERROR(gather(keys));
+      PARLEY_RETURN_IF_ERROR(update(2, keys));
+      spilled_seconds += since(then);
+      if (std::memcmp(out.data(), spilled_out.data(), keys.size() * kWidth * sizeof(float)) != 0) {
+        return absl::InternalError("rows that were spilled are not the same");
+      }
+      rows += static_cast<double>(keys.size());
+    }
+    if (repetition == 0) {
+      rows = rows_back = 0;
+      continue;
+    }
+    ratios.push_back(whole_seconds / spilled_seconds);
+    all_whole += whole_seconds;
+    all_spilled += spilled_seconds;
+  }
+  std::cout << absl::StrFormat(
+                   "{\"benchmark\": \"table_bench\", \"case\": \"spill\", \"rows\": %d, "
+                   "\"zipf\": %.2f, \"memory_to_rows\": 0.25, \"misses\": %.4f, "
+                   "\"in_memory_per_second\": %.3g, \"per_second\": %.3g, "
+                   "\"to_in_memory\": %.3f}\n",
+                   FLAGS_spill_rows, FLAGS_zipf, rows_back / rows, 2 * rows / all_whole,
+                   2 * rows / all_spilled, Median(ratios))
+            << std::flush;
+  return absl::OkStatus();
+}
+
 void Run() {
   const TableLayout layout = LayoutOf(kWidth);
   TablePart table = WholeTable(&layout);
@@ -248,6 +366,13 @@ int main(int argc, char** argv) {
   gflags::SetUsageMessage("measures a table's rows");
   gflags::ParseCommandLineFlags(&argc, &argv, true);
   if (FLAGS_memory_rows > 0) parley::Weigh();
-  parley::Run();
+  if (FLAGS_spill_rows > 0) {
+    const absl::Status status = parley::Spill();
+    if (!status.ok()) {
+      std::cerr << "table_bench: " << status.message() << std::endl;
+      return 1;
+    }
+  }
+  if (FLAGS_rows > 0) parley::Run();
   return 0;
 }

@@ -23,7 +23,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/keep_freed_memory.h"
-#include "glog/logging.h"
+#include "base/status.h"
 #include "net/channel.h"
 #include "net/shared_arena.h"
 #include "net/table_placement.h"
@@ -68,7 +68,7 @@ v1::JobSpec Spec() {
 
 class Link {
  public:
-  Link() {
+  absl::Status Start() {
     ClientOptions options;
     options.arena = SharedArena::Create();
     std::vector<std::shared_ptr<ParameterServer>> shards;
@@ -80,17 +80,15 @@ class Link {
       ServerOptions server;
       server.shard.threads = FLAGS_threads;
       server.address = "localhost:0";
-      server_ = Server::Start(server).value();
+      PARLEY_ASSIGN_OR_RETURN(server_, Server::Start(server));
       ChannelOptions channel;
       channel.transport = FLAGS_transport == "grpc" ? Transport::kGrpc : Transport::kSharedMemory;
       channel.arena = options.arena;
       shards.push_back(NewChannel("ps:0", absl::StrCat("localhost:", server_->port()), channel));
     }
-    auto client = Client::Connect(Spec(), std::move(shards), options);
-    CHECK(client.ok()) << client.status();
-    client_ = *std::move(client);
+    PARLEY_ASSIGN_OR_RETURN(client_, Client::Connect(Spec(), std::move(shards), options));
     gradients_.assign(kBatch * kWidth, 0.01f);
-    Fill();
+    PARLEY_RETURN_IF_ERROR(Fill());
     uint64_t random = 1;
     for (size_t i = 0; i < kBatches; ++i) {
       batches_.emplace_back();
@@ -98,6 +96,7 @@ class Link {
         batches_.back().push_back(KeyOf(MixKey(random++) % static_cast<uint64_t>(FLAGS_rows)));
       }
     }
+    return absl::OkStatus();
   }
 
   std::future<absl::Status> Pull(size_t i, float* rows) {
@@ -110,17 +109,17 @@ class Link {
  private:
   static uint64_t KeyOf(uint64_t row) { return MixKey(row + 0x9e3779b97f4a7c15); }
 
-  void Fill() {
+  absl::Status Fill() {
     std::vector<uint64_t> keys;
     for (int64_t row = 0; row < FLAGS_rows;) {
       keys.clear();
       for (; row < FLAGS_rows && keys.size() < kBatch; ++row) {
         keys.push_back(KeyOf(static_cast<uint64_t>(row)));
       }
-      const absl::Status pushed =
-          client_->PushRows(0, 0, keys, absl::MakeSpan(gradients_).first(keys.size() * kWidth));
-      CHECK(pushed.ok()) << pushed;
+      PARLEY_RETURN_IF_ERROR(
+          client_->PushRows(0, 0, keys, absl::MakeSpan(gradients_).first(keys.size() * kWidth)));
     }
+    return absl::OkStatus();
   }
 
   std::unique_ptr<Server> server_;
@@ -129,8 +128,8 @@ class Link {
   std::vector<float> gradients_;
 };
 
-void Measure(const std::string& name, size_t under_way,
-             const std::function<std::future<absl::Status>(size_t)>& begin) {
+absl::Status Measure(const std::string& name, size_t under_way,
+                     const std::function<std::future<absl::Status>(size_t)>& begin) {
   struct Request {
     Clock::time_point began;
     std::future<absl::Status> future;
@@ -143,8 +142,7 @@ void Measure(const std::string& name, size_t under_way,
     while (requests.size() < under_way) {
       requests.push_back({Clock::now(), begin(next++)});
     }
-    const absl::Status status = requests.front().future.get();
-    CHECK(status.ok()) << status;
+    PARLEY_RETURN_IF_ERROR(requests.front().future.get());
     latencies.push_back(SecondsSince(requests.front().began));
     requests.pop_front();
   }
@@ -161,16 +159,18 @@ void Measure(const std::string& name, size_t under_way,
                    "\"p50_us\": %.0f, \"p99_us\": %.0f}\n",
                    name, FLAGS_transport, count * kBatch / seconds, quantile(0.5), quantile(0.99))
             << std::flush;
+  return absl::OkStatus();
 }
 
-void Run() {
+absl::Status Run() {
   Link link;
+  PARLEY_RETURN_IF_ERROR(link.Start());
   const size_t under_way = static_cast<size_t>(std::max(1, FLAGS_under_way));
   std::vector<std::vector<float>> rows(under_way + 1, std::vector<float>(kBatch * kWidth));
   const auto pull = [&](size_t i) { return link.Pull(i, rows[i % rows.size()].data()); };
-  Measure("pull", under_way, pull);
-  Measure("pull_alone", 1, pull);
-  Measure("push", under_way, [&](size_t i) { return link.Push(i); });
+  PARLEY_RETURN_IF_ERROR(Measure("pull", under_way, pull));
+  PARLEY_RETURN_IF_ERROR(Measure("pull_alone", 1, pull));
+  return Measure("push", under_way, [&](size_t i) { return link.Push(i); });
 }
 
 }  // namespace
@@ -180,6 +180,7 @@ int main(int argc, char** argv) {
   gflags::SetUsageMessage("measures a table's rows on their way");
   gflags::ParseCommandLineFlags(&argc, &argv, true);
   parley::KeepFreedMemory();
-  parley::Run();
-  return 0;
+  const absl::Status status = parley::Run();
+  if (!status.ok()) std::cerr << "table_link: " << status.message() << std::endl;
+  return status.ok() ? 0 : 1;
 }

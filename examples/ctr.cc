@@ -19,6 +19,7 @@
 #include "examples/click_task.h"
 #include "examples/in_process_job.h"
 #include "gflags/gflags.h"
+#include "net/row_wire.h"
 
 DEFINE_string(model, "deepfm", "wide_deep, deepfm or dcn.");
 DEFINE_int32(fields, 6, "Columns of ids.");
@@ -37,6 +38,10 @@ DEFINE_double(learning_rate, 0.005, "Of Adam, for the dense parameters.");
 DEFINE_double(row_learning_rate, 0.2, "Of Adagrad, for the rows.");
 DEFINE_bool(async_rows, false,
             "Rows are updated as gradients come; dense parameters stay synchronous.");
+DEFINE_string(rows_dtype, "float32",
+              "How rows and their gradients travel: float32, bfloat16, float16 or int8.");
+DEFINE_int64(row_cache_mb, 0, "That each worker has for rows that it pulled before.");
+DEFINE_int64(row_staleness, 4, "How many steps old such a row may be.");
 DEFINE_uint64(seed, 1, "Of the log and of first values.");
 DEFINE_string(train_files, "", "To train on instead, separated by commas; may be gzip.");
 DEFINE_string(test_files, "", "To test on, then.");
@@ -99,7 +104,17 @@ absl::Status Run() {
   options.files.metrics = metrics.get();
   const std::unique_ptr<MetricsEndpoint> endpoint = ServeMetricsOfFlags("ctr", metrics);
 
+  if (FLAGS_row_cache_mb < 0 || FLAGS_row_cache_mb > 1 << 20 || FLAGS_row_staleness < 0) {
+    return absl::InvalidArgumentError(
+        "--row_cache_mb is in [0, 1048576], and --row_staleness at least 0");
+  }
+
   InProcessJob job;
+  PARLEY_ASSIGN_OR_RETURN(job.client.push_rows_dtype, ParseRowDType(FLAGS_rows_dtype));
+  job.client.pull_rows_dtype = job.client.push_rows_dtype;
+  job.client.row_cache.bytes = static_cast<size_t>(FLAGS_row_cache_mb) << 20;
+  job.client.row_cache.staleness = FLAGS_row_staleness;
+  job.client.row_cache.keep_pushed = true;
   job.spec.set_name("ctr");
   job.spec.set_seed(FLAGS_seed);
   job.spec.set_num_workers(FLAGS_workers);
@@ -146,7 +161,8 @@ int main(int argc, char** argv) {
        "usage: ctr [flags]\n\nLearns who clicks, with embeddings in a table, in one process.",
        {{"Flags",
          {"model", "fields", "ids", "zipf", "examples", "epochs", "batch_size", "width", "hidden",
-          "workers", "shards", "learning_rate", "row_learning_rate", "async_rows", "seed"}},
+          "workers", "shards", "learning_rate", "row_learning_rate", "async_rows", "rows_dtype",
+          "row_cache_mb", "row_staleness", "seed"}},
         {"Files",
          {"train_files", "test_files", "format", "max_features", "hash_buckets", "skip_bad_lines"}},
         {"Being watched", {"metrics_port"}}}},

@@ -42,7 +42,7 @@ absl::StatusOr<TrainingSummary> RunWorker(const InProcessJob& job, int worker,
   PARLEY_ASSIGN_OR_RETURN(const std::unique_ptr<TrainingTask> task, new_task(worker));
   v1::JobSpec spec = job.spec;
   for (const v1::ParameterSpec& parameter : task->Parameters()) *spec.add_parameters() = parameter;
-  ClientOptions client_options;
+  ClientOptions client_options = job.client;
   client_options.worker = worker;
   PARLEY_ASSIGN_OR_RETURN(const std::unique_ptr<Client> client,
                           Client::Connect(std::move(spec), std::move(shards), client_options));

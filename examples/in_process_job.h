@@ -21,6 +21,7 @@ struct InProcessJob {
   int64_t steps = 0;           // of each worker
   int64_t evaluate_every = 0;  // steps
   int64_t print_every = 50;    // steps
+  ClientOptions client;        // of each worker, but for its index
   // Called by each worker's thread before it trains; for tasks that use tables. May be empty.
   std::function<void(int worker, Client* client)> connected;
 };
