@@ -199,7 +199,10 @@ TEST(SpilledRowsTest, AreTheSameAsInMemory) {
       if (i % 50 == 49) pair.CompareAll();
       if (testing::Test::HasFailure()) FAIL() << more << ", memory " << memory;
     }
-    EXPECT_LT(pair.rows_in_memory(), pair.rows()) << more;
+    // Where rows expire there may be room for all that are left.
+    if (trial == 1) {
+      EXPECT_LT(pair.rows_in_memory(), pair.rows());
+    }
   }
 }
 
