@@ -82,7 +82,7 @@ class RocksDbRowSpill final : public RowSpill {
     std::vector<rocksdb::PinnableSlice> values(count);
     std::vector<rocksdb::Status> statuses(count);
     db_->MultiGet(read_, db_->DefaultColumnFamily(), count, slices.data(), values.data(),
-                  statuses.data());
+                  statuses.data(), /*sorted_input=*/true);
     for (size_t i = 0; i < count; ++i) {
       if (statuses[i].IsNotFound()) continue;
       if (!statuses[i].ok()) return ToAbsl(statuses[i]);

@@ -29,7 +29,8 @@ class RowSpill {
   // Rows that are there already are replaced. Names are distinct; rows[i] has the size of a row.
   virtual absl::Status Put(absl::Span<const Name> names,
                            absl::Span<const std::byte* const> rows) = 0;
-  // found[i] says whether row i of `out`, one behind another, is written.
+  // Of distinct names, ascending by virtual shard and then by key. found[i] says whether row i of
+  // `out`, one behind another, is written.
   virtual absl::Status Get(absl::Span<const Name> names, std::vector<bool>* found,
                            std::byte* out) const = 0;
   // Rows that are not there change nothing.

@@ -45,10 +45,14 @@ absl::Status SpilledRows::BringBack(absl::Span<const uint64_t> keys) {
     }
   }
   if (missing_.empty()) return absl::OkStatus();
-  std::sort(missing_.begin(), missing_.end());  // those of a Gather may come more than once
-  missing_.erase(std::unique(missing_.begin(), missing_.end()), missing_.end());
   names_.clear();
   for (const uint64_t key : missing_) names_.push_back(NameOf(key));
+  // In the spill's order; those of a Gather may come more than once.
+  std::sort(names_.begin(), names_.end(), [](const RowSpill::Name& a, const RowSpill::Name& b) {
+    return a.virtual_shard != b.virtual_shard ? a.virtual_shard < b.virtual_shard : a.key < b.key;
+  });
+  const auto same = [](const RowSpill::Name& a, const RowSpill::Name& b) { return a.key == b.key; };
+  names_.erase(std::unique(names_.begin(), names_.end(), same), names_.end());
   rows_.resize(names_.size() * layout_->row_bytes);
   PARLEY_RETURN_IF_ERROR(spill_->Get(names_, &found_, rows_.data()));
   for (size_t i = 0; i < names_.size(); ++i) {
