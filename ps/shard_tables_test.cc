@@ -256,9 +256,9 @@ TEST_F(ShardTablesTest, NoRowsAreAddedOverTheMemoryLimit) {
 
 // Rows that outgrow their memory are the same as if they had not, also in a checkpoint.
 TEST_F(ShardTablesTest, RowsBeyondTheirMemoryAreOnTheDisk) {
-  constexpr uint64_t kKeys = 60000;
+  constexpr uint64_t kKeys = 12000;
   v1::JobSpec spec = SpecWithTable(1, false);
-  spec.mutable_tables(0)->set_memory_limit(500000);
+  spec.mutable_tables(0)->set_memory_limit(150000);
   spec.mutable_tables(0)->set_virtual_shards(16);
   shard_ = std::make_unique<OneShard>(spec);
   TempFolder spilled;
@@ -275,20 +275,20 @@ TEST_F(ShardTablesTest, RowsBeyondTheirMemoryAreOnTheDisk) {
   };
   uint64_t sequence = 0;
   for (int times = 1; times <= 2; ++times) {
-    for (uint64_t begin = 0; begin < kKeys; begin += 5000) {
+    for (uint64_t begin = 0; begin < kKeys; begin += 3000) {
       std::vector<float> gradients;
-      for (uint64_t key = begin; key < begin + 5000; ++key) {
+      for (uint64_t key = begin; key < begin + 3000; ++key) {
         gradients.push_back(-1);
         gradients.push_back(-static_cast<float>(key));
       }
       ++sequence;
-      ASSERT_TRUE(Push(0, 0, sequence, keys_from(begin, 5000), gradients).ok());
+      ASSERT_TRUE(Push(0, 0, sequence, keys_from(begin, 3000), gradients).ok());
     }
   }
   const auto check = [&] {
-    for (uint64_t begin = 0; begin < kKeys; begin += 6000) {
-      const std::vector<float> rows = Pull(keys_from(begin, 6000));
-      for (uint64_t i = 0; i < 6000; ++i) {
+    for (uint64_t begin = 0; begin < kKeys; begin += 4000) {
+      const std::vector<float> rows = Pull(keys_from(begin, 4000));
+      for (uint64_t i = 0; i < 4000; ++i) {
         ASSERT_EQ(rows[2 * i], 2) << begin + i;
         ASSERT_EQ(rows[2 * i + 1], static_cast<float>(2 * (begin + i)));
       }
