@@ -57,7 +57,7 @@ TrainingMetrics::TrainingMetrics(std::shared_ptr<Metrics> metrics, const Client*
     samples->AddCounter("parley_worker_request_retries_total",
                         "Requests sent again, after the transport had lost them.",
                         static_cast<double>(requests.retries));
-    const RowCache::Counts rows = client->row_cache();
+    const RowCache::Counts rows = client_->row_cache();
     if (rows.hits + rows.misses == 0) return;
     samples->AddCounter("parley_worker_row_cache_hits_total",
                         "Rows of tables that a pull found in the row cache.",
