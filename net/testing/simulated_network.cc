@@ -446,7 +446,12 @@ void SimulatedNetwork::Reach(const std::shared_ptr<Connection>& connection,
   }
   call->sent = true;
   Post(InboxOf(listener.process), static_cast<size_t>(connection->number) % kServerThreads,
-       [call, link, service = listener.service] { call->serve(service, link); });
+       [this, call, link, address = connection->address, instance = listener.instance] {
+         // Who listened may have ended in good order meanwhile.
+         const auto still = listeners_.find(address);
+         if (still == listeners_.end() || still->second.instance != instance) return;
+         call->serve(still->second.service, link);
+       });
 }
 
 void SimulatedNetwork::Break(const std::shared_ptr<Connection>& connection, const std::string& why,
