@@ -6,10 +6,6 @@
 //   bench/simulate_faults --hours=8
 //   bench/simulate_faults --seed=7 --seeds=1 --log    what the tasks log, of one run
 
-#include <sys/personality.h>
-#include <unistd.h>
-
-#include <cstdlib>
 #include <iostream>
 
 #include "absl/time/clock.h"
@@ -47,13 +43,7 @@ int Main() {
 }  // namespace parley
 
 int main(int argc, char** argv) {
-  // Tables of absl put their elements in an order that depends on addresses: these are to be the
-  // same in each run.
-  const int before = personality(0xffffffff);
-  if (before >= 0 && (before & ADDR_NO_RANDOMIZE) == 0 &&
-      personality(static_cast<unsigned long>(before) | ADDR_NO_RANDOMIZE) >= 0) {
-    execv("/proc/self/exe", argv);
-  }
+  parley::RunSeedsIfToldTo(argc, argv);
   gflags::ParseCommandLineFlags(&argc, &argv, true);
   return parley::Main();
 }

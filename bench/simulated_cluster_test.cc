@@ -62,3 +62,9 @@ TEST_F(SimulatedClusterTest, ASeedGoesTheSameWayAgain) {
 
 }  // namespace
 }  // namespace parley
+
+int main(int argc, char** argv) {
+  parley::RunSeedsIfToldTo(argc, argv);
+  testing::InitGoogleTest(&argc, argv);
+  return RUN_ALL_TESTS();
+}

@@ -1,20 +1,65 @@
 #include "bench/simulated_runs.h"
 
-#include <poll.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/personality.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdlib>
+#include <cstring>
 #include <iostream>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "absl/time/clock.h"
+#include "glog/logging.h"
 
 namespace parley {
 namespace {
+
+constexpr char kRunnersName[] = "one_simulated_seed";
+constexpr int kOrderFd = 3;
+constexpr int kResultFd = 4;
+
+struct Order {
+  uint64_t seed;
+  int32_t least_severity;  // of what is logged
+};
+
+// Behind what a run has said, which has no NUL.
+struct End {
+  char nul;
+  int status;  // of waitpid()
+};
+
+bool WriteAll(int fd, const void* data, size_t size) {
+  for (const char* at = static_cast<const char*>(data); size > 0;) {
+    const ssize_t written = write(fd, at, size);
+    if (written <= 0) return false;
+    at += written;
+    size -= static_cast<size_t>(written);
+  }
+  return true;
+}
+
+// In the runner's process: gives it the ends of the pipes, an empty environment, and always the
+// same addresses, on which the order of a hash table's elements depends. Does not return.
+void BecomeRunner(int orders, int results) {
+  // Both numbers may be the other's place.
+  const int spare_orders = fcntl(orders, F_DUPFD_CLOEXEC, kResultFd + 1);
+  const int spare_results = fcntl(results, F_DUPFD_CLOEXEC, kResultFd + 1);
+  if (dup2(spare_orders, kOrderFd) != kOrderFd || dup2(spare_results, kResultFd) != kResultFd) {
+    _exit(1);
+  }
+  personality(ADDR_NO_RANDOMIZE);
+  char name[sizeof(kRunnersName)];
+  std::memcpy(name, kRunnersName, sizeof(name));
+  char* const arguments[] = {name, nullptr};
+  char* const environment[] = {nullptr};
+  execve("/proc/self/exe", arguments, environment);
+  _exit(1);
+}
 
 // Lines "key value", the violation last, for it may have lines.
 std::string ToText(const SimulatedResult& result) {
@@ -46,58 +91,75 @@ bool FromText(const std::string& text, SimulatedResult* result) {
   return true;
 }
 
+// This program once more, which runs one seed after another, each in a process of its own, until
+// this one ends.
+struct Runner {
+  Runner() {
+    int order_ends[2];
+    int result_ends[2];
+    if (pipe2(order_ends, O_CLOEXEC) != 0 || pipe2(result_ends, O_CLOEXEC) != 0) return;
+    const pid_t child = fork();
+    if (child == 0) BecomeRunner(order_ends[0], result_ends[1]);
+    close(order_ends[0]);
+    close(result_ends[1]);
+    orders = order_ends[1];
+    results = result_ends[0];
+    signal(SIGPIPE, SIG_IGN);
+  }
+  int orders = -1;
+  int results = -1;
+};
+
 }  // namespace
 
-SimulatedResult RunSimulatedSeed(uint64_t seed) {
-  SimulatedResult result;
-  int ends[2];
-  if (pipe(ends) != 0) {
-    result.violation = "no pipe";
-    return result;
-  }
-  const pid_t child = fork();
-  if (child < 0) {
-    result.violation = "no process";
-    return result;
-  }
-  if (child == 0) {
-    close(ends[0]);
-    RunSimulatedCluster(SimulatedScenario(seed), [&](const SimulatedResult& made) {
-      const std::string text = ToText(made);
-      for (size_t sent = 0; sent < text.size();) {
-        const ssize_t more = write(ends[1], text.data() + sent, text.size() - sent);
-        if (more <= 0) _exit(1);
-        sent += static_cast<size_t>(more);
-      }
-    });
-  }
-  close(ends[1]);
-  std::string text;
-  const absl::Time deadline = absl::Now() + kLongestSimulatedRun;
-  bool late = false;
-  for (;;) {
-    pollfd waits = {ends[0], POLLIN, 0};
-    const int64_t left = absl::ToInt64Milliseconds(deadline - absl::Now());
-    if (left <= 0 || poll(&waits, 1, static_cast<int>(left)) == 0) {
-      late = true;
-      kill(child, SIGKILL);
-      break;
+void RunSeedsIfToldTo(int argc, char** argv) {
+  if (argc != 1 || std::strcmp(argv[0], kRunnersName) != 0) return;
+  FLAGS_logtostderr = true;
+  // This process keeps nothing of a run, so each begins as the first one did.
+  for (Order order; read(kOrderFd, &order, sizeof(order)) == sizeof(order);) {
+    const pid_t child = fork();
+    if (child == 0) {
+      alarm(static_cast<unsigned>(absl::ToInt64Seconds(kLongestSimulatedRun)));
+      FLAGS_minloglevel = order.least_severity;
+      RunSimulatedCluster(SimulatedScenario(order.seed), [&](const SimulatedResult& made) {
+        const std::string text = ToText(made);
+        if (!WriteAll(kResultFd, text.data(), text.size())) _exit(1);
+      });
+      _exit(0);
     }
-    char bytes[4096];
-    const ssize_t got = read(ends[0], bytes, sizeof(bytes));
-    if (got <= 0) break;
-    text.append(bytes, static_cast<size_t>(got));
+    End end = {0, -1};
+    if (child > 0) waitpid(child, &end.status, 0);
+    if (!WriteAll(kResultFd, &end, sizeof(end))) break;
   }
-  close(ends[0]);
-  int status = 0;
-  waitpid(child, &status, 0);
-  if (late) {
+  _exit(0);
+}
+
+SimulatedResult RunSimulatedSeed(uint64_t seed) {
+  static const Runner* const runner = new Runner();
+  SimulatedResult result;
+  const Order order = {seed, FLAGS_minloglevel};
+  std::string text;
+  bool ended = WriteAll(runner->orders, &order, sizeof(order));
+  while (ended && (text.size() < sizeof(End) || text[text.size() - sizeof(End)] != 0)) {
+    char bytes[4096];
+    const ssize_t got = read(runner->results, bytes, sizeof(bytes));
+    ended = got > 0;
+    if (ended) text.append(bytes, static_cast<size_t>(got));
+  }
+  if (!ended) {
+    result.violation = "its process could not be started";
+    return result;
+  }
+  End end;
+  std::memcpy(&end, text.data() + text.size() - sizeof(end), sizeof(end));
+  text.resize(text.size() - sizeof(end));
+  if (WIFSIGNALED(end.status) && WTERMSIG(end.status) == SIGALRM) {
     result.violation =
         absl::StrCat("it has not ended after ", absl::FormatDuration(kLongestSimulatedRun));
-  } else if (WIFSIGNALED(status)) {
-    result.violation = absl::StrCat("it died of signal ", WTERMSIG(status));
+  } else if (WIFSIGNALED(end.status)) {
+    result.violation = absl::StrCat("it died of signal ", WTERMSIG(end.status));
   } else if (!FromText(text, &result)) {
-    result.violation = absl::StrCat("it ended with ", WEXITSTATUS(status), " and said: ", text);
+    result.violation = absl::StrCat("it ended with ", WEXITSTATUS(end.status), " and said: ", text);
   }
   return result;
 }

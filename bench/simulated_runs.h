@@ -15,8 +15,14 @@ namespace parley {
 // The longest that a seed may take, of processor time or not.
 constexpr absl::Duration kLongestSimulatedRun = absl::Seconds(60);
 
-// RunSimulatedCluster in a process of its own. One that crashes, or does not end, is a violation.
+// RunSimulatedCluster in a process of its own, forked from this program started once more for it:
+// all of a run's addresses are the same each time, and so is what it does. One that crashes, or
+// does not end, is a violation. Not thread-safe.
 SimulatedResult RunSimulatedSeed(uint64_t seed);
+
+// The first thing that main() calls: when this is the program that was started once more, it runs
+// the seeds that it is told, and does not return.
+void RunSeedsIfToldTo(int argc, char** argv);
 
 // Of many seeds.
 struct SimulatedRuns {
