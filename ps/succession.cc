@@ -101,7 +101,8 @@ bool Succession::HasLease() {
 
 void Succession::Review(int shard, const ShardRecords& now) {
   Known& known = known_[static_cast<size_t>(shard)];
-  known.over = known.was_led && !now.copies.has_value();
+  // It stays over, also when a task that was started too late begins anew.
+  known.over = known.over || (known.was_led && !now.copies.has_value());
   known.was_led = known.was_led || now.copies.has_value();
   if (now.leader.has_value()) {
     known.leaderless_since = absl::InfiniteFuture();

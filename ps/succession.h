@@ -69,7 +69,7 @@ class Succession {
   };
   struct Known {
     bool was_led = false;  // by anybody, since this task's start
-    bool over = false;     // it was led, and etcd has nothing of it now
+    bool over = false;     // it was led, and then etcd had nothing of it
     absl::Time leaderless_since = absl::InfiniteFuture();
     bool frozen = false;      // the copy here
     bool takes_copy = false;  // the last attempt to lead it was made with the copy

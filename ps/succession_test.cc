@@ -414,5 +414,40 @@ TEST_F(SuccessionTest, WhenTheJobIsDoneNothingIsLeft) {
   Await([](const ShardRecords& now) { return !now.leader.has_value() && !now.copies.has_value(); });
 }
 
+// One that is started again when the job is over knows nothing of it, and waits for another. That
+// is no reason for the others to stay.
+TEST_F(SuccessionTest, AJobThatIsOverStaysOverWhenATaskBeginsAnew) {
+  for (int i = 0; i < kTasks; ++i) Start(i);
+  for (int shard = 0; shard < kTasks; ++shard) {
+    while (!ReadShardRecords(client_.get(), "job", kTasks)->shards[shard].leader.has_value()) {
+    }
+  }
+  // As each leader does with its own when the job is done. The records come back until the task has
+  // seen each.
+  const auto is_over = [&] { return tasks_[1]->succession().IsOver(); };
+  const absl::Time deadline = Env::Posix()->Now() + kLong;
+  EXPECT_FALSE(is_over());
+  const EtcdRange records = client_->List("/parley/job/shard/").value();
+  End(0);
+  End(2);
+  while (!is_over() && Env::Posix()->Now() < deadline) {
+    for (const EtcdEntry& record : records.entries) {
+      if (record.key != LeaderKey("job", 1) && record.key != CopiesKey("job", 1)) {
+        ASSERT_TRUE(client_->Put({record.key, record.value, 0}).ok());
+      }
+    }
+    absl::SleepFor(absl::Milliseconds(150));  // it looks ten times a second
+    ASSERT_TRUE(client_->DeletePrefix("/parley/job/shard/").ok());
+    absl::SleepFor(absl::Milliseconds(150));
+  }
+  ASSERT_TRUE(is_over());
+  Start(0);
+  AwaitLeader(0);
+  for (int i = 0; i < 50; ++i) {
+    EXPECT_TRUE(is_over());
+    absl::SleepFor(absl::Milliseconds(10));  // it looks ten times a second
+  }
+}
+
 }  // namespace
 }  // namespace parley
