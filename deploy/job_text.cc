@@ -154,11 +154,34 @@ std::string FormatCheckpoint(const v1::CheckpointReport& checkpoint) {
                       checkpoint.manifest());
 }
 
+namespace {
+
+// What is wrong with the addresses that were asked, a line each.
+std::string AddressesText(const JobView& view) {
+  std::string text;
+  int job_shards = 0;
+  for (const ShardView& shard : view.shards) {
+    if (!shard.declared()) continue;
+    job_shards = std::max(job_shards, shard.answer.num_shards());
+    if (shard.answer.shard() != shard.shard) {
+      absl::StrAppend(&text, shard.address, " has shard ", shard.answer.shard(), ", not ",
+                      shard.shard, ": --ps_hosts is in another order than the job's\n");
+    }
+  }
+  if (job_shards > static_cast<int>(view.shards.size())) {
+    absl::StrAppend(&text, "the job has ", job_shards, " shards, and only ", view.shards.size(),
+                    " of them asked: --ps_hosts names all of a job's ps tasks\n");
+  }
+  return text;
+}
+
+}  // namespace
+
 std::string FormatJobText(const JobView& view, const JobRates* rates, absl::Time wall,
                           bool colors) {
   const std::string job = view.job();
   std::string text =
-      job.empty() ? "no job is declared"
+      job.empty() ? view.answered() == 0 ? "no shard answered" : "no job is declared"
                   : absl::StrCat("job ", job, ": ", view.declared(), " of ", view.shards.size(),
                                  " shards, ", view.workers().size(), " workers, version ",
                                  FormatVersions(view.min_version(), view.max_version()),
@@ -168,7 +191,7 @@ std::string FormatJobText(const JobView& view, const JobRates* rates, absl::Time
                     ", pushed ", FormatBytes(rates->bytes_pushed_per_second), "/s, pulled ",
                     FormatBytes(rates->bytes_pulled_per_second), "/s");
   }
-  absl::StrAppend(&text, "\n");
+  absl::StrAppend(&text, "\n", AddressesText(view));
   if (const absl::optional<v1::CheckpointReport> checkpoint = view.checkpoint();
       checkpoint.has_value()) {
     const absl::Duration age = wall - absl::FromUnixMillis(checkpoint->unix_ms());

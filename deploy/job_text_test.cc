@@ -82,5 +82,24 @@ TEST(JobTextTest, AJobThatNobodyDeclaredIsNone) {
   EXPECT_EQ(FormatJobText(view, nullptr, absl::Now(), false).find("no job is declared\n"), 0u);
 }
 
+TEST(JobTextTest, WhereNobodyAnswersItIsNotSaidThatThereIsNoJob) {
+  JobView view = SomeView();
+  view.shards[0] = view.shards[1];
+  EXPECT_EQ(FormatJobText(view, nullptr, absl::Now(), false).find("no shard answered\n"), 0u);
+}
+
+TEST(JobTextTest, AddressesThatAreNotThoseOfTheJobAreNoticed) {
+  JobView view = SomeView();
+  view.shards[0].answer.set_num_shards(2);
+  EXPECT_EQ(FormatJobText(view, nullptr, absl::Now(), false).find("--ps_hosts"), std::string::npos);
+  view.shards[0].answer.set_shard(1);
+  EXPECT_NE(FormatJobText(view, nullptr, absl::Now(), false).find(" has shard 1, not 0: "),
+            std::string::npos);
+  view.shards[0].answer.set_num_shards(3);
+  EXPECT_NE(FormatJobText(view, nullptr, absl::Now(), false)
+                .find("\nthe job has 3 shards, and only 2 of them asked: "),
+            std::string::npos);
+}
+
 }  // namespace
 }  // namespace parley

@@ -57,6 +57,7 @@ class LaunchTest(job.JobTest):
         output = launch.output()
         self.assertRegex(output, r"\[worker:0\] flags of worker --ps_hosts=localhost:1000,localhost:1001 "
                                  r"--worker_hosts=localhost:0 --task_index=0 --checkpoint_dir=/c --steps=3")
+        self.assertIn("parley status --ps_hosts=localhost:1000,localhost:1001 says where it stands\n", output)
         self.assertRegex(output, r"\[ps:1\] flags of ps --ps_hosts=localhost:0,localhost:0 --worker_hosts=localhost:0 "
                                  r"--task_index=1 --a --b=1 --checkpoint_dir=/c")
 

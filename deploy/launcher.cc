@@ -106,6 +106,8 @@ class Launcher {
     for (size_t i = 0; i < options_.workers.size(); ++i) {
       if (!Start(false, i, options_.workers[i], addresses, worker_hosts)) return 1;
     }
+    ClearLive();
+    out_ << "parley status --ps_hosts=" << addresses << " says where it stands" << std::endl;
     if (const auto code =
             RunUntil(absl::InfiniteDuration(), [&] { return AllEnded(/*ps_too=*/false); })) {
       return *code;

@@ -169,6 +169,14 @@ int Launch(const Arguments& arguments) {
        {"Programs", {"ps_program", "worker_program"}}},
       /*max_arguments=*/0,
       /*takes_rest=*/true};
+  if (const absl::Status status = ParseCommandLine(command_line, arguments).status();
+      absl::StartsWith(status.message(), "unknown flag") &&
+      !absl::StrContains(status.message(), "did you mean")) {
+    ExitWithFlagError(command_line,
+                      absl::StrCat(status.message(),
+                                   " of the launcher; those of the workers go behind --, as in "
+                                   "`parley launch --workers=2 -- --data_dir=FOLDER`"));
+  }
   const ParsedCommandLine parsed = ParseFlags(command_line, arguments);
   if (FLAGS_ps < 1 || FLAGS_ps > 1000) ExitWithFlagError(command_line, "--ps is not in [1, 1000]");
   if (FLAGS_workers < 1 || FLAGS_workers > 1000)

@@ -22,35 +22,38 @@
 #include "net/row_wire.h"
 
 DEFINE_string(model, "deepfm", "wide_deep, deepfm or dcn.");
-DEFINE_int32(fields, 6, "Columns of ids.");
-DEFINE_int64(ids, 1000, "That a field has.");
-DEFINE_double(zipf, 1.1, "The exponent of Zipf's law.");
+DEFINE_int32(fields, 6, "Columns of ids in the made-up log.");
+DEFINE_int64(ids, 1000, "Different ids that each field has.");
+DEFINE_double(zipf, 1.1, "The exponent of Zipf's law, which says how often each id comes.");
 DEFINE_int64(examples, 1000000,
-             "To train on in an epoch; a fifth as many others are tested. Of files too, which are "
-             "gone through again when they have fewer.");
-DEFINE_int32(epochs, 2, "How often to go over them.");
+             "Examples to train on in an epoch; a fifth as many others are tested. Of files too: "
+             "of longer ones the rest is not read, shorter ones are gone through again.");
+DEFINE_int32(epochs, 2, "How often to go over the examples.");
 DEFINE_int32(batch_size, 256, "Examples in a step of one worker.");
-DEFINE_int32(width, 4, "Of an embedding.");
+DEFINE_int32(width, 4, "Numbers in an embedding.");
 DEFINE_int32(hidden, 32, "Units of the first dense layer.");
-DEFINE_int32(workers, 2, "Each on a thread.");
-DEFINE_int32(shards, 2, "That hold the table and the parameters.");
-DEFINE_double(learning_rate, 0.005, "Of Adam, for the dense parameters.");
-DEFINE_double(row_learning_rate, 0.2, "Of Adagrad, for the rows.");
+DEFINE_int32(workers, 2, "Workers, each on a thread.");
+DEFINE_int32(shards, 2, "Shards, which hold the table and the parameters.");
+DEFINE_double(learning_rate, 0.005, "The learning rate of Adam, for the dense parameters.");
+DEFINE_double(row_learning_rate, 0.2, "The learning rate of Adagrad, for the rows.");
 DEFINE_bool(async_rows, false,
             "Rows are updated as gradients come; dense parameters stay synchronous.");
 DEFINE_string(rows_dtype, "float32",
               "How rows and their gradients travel: float32, bfloat16, float16 or int8.");
-DEFINE_int64(row_cache_mb, 0, "That each worker has for rows that it pulled before.");
-DEFINE_int64(row_staleness, 4, "How many steps old such a row may be.");
-DEFINE_uint64(seed, 1, "Of the log and of first values.");
-DEFINE_string(train_files, "", "To train on instead, separated by commas; may be gzip.");
-DEFINE_string(test_files, "", "To test on, then.");
-DEFINE_string(
-    format, "criteo",
-    "Of the files: criteo (tabs between a label, 13 numbers and 26 categories) or libsvm.");
-DEFINE_int32(max_features, 64, "That a line of a libsvm file has at most.");
+DEFINE_int64(row_cache_mb, 0,
+             "MiB that each worker has for rows that it pulled before; 0: it keeps none.");
+DEFINE_int64(row_staleness, 4, "How many steps old a row may be that a worker kept.");
+DEFINE_uint64(seed, 1, "The seed of the made-up log and of first values.");
+DEFINE_string(train_files, "",
+              "Files to train on instead of a made-up log, separated by commas; may be gzip.");
+DEFINE_string(test_files, "", "Files to test on, then.");
+DEFINE_string(format, "criteo",
+              "The format of the files: criteo (tabs between a label, 13 numbers and 26 "
+              "categories) or libsvm.");
+DEFINE_int32(max_features, 64, "Features that a line of a libsvm file has at most.");
 DEFINE_uint64(hash_buckets, 0,
-              "Ids of a Criteo log's field, or of a libsvm file; 0: as many as there are.");
+              "Ids that a Criteo log's field, or a libsvm file, is hashed to; 0: as many as there "
+              "are.");
 DEFINE_bool(skip_bad_lines, false, "Faulty lines are counted and passed over, not errors.");
 
 namespace parley {
@@ -110,7 +113,12 @@ absl::Status Run() {
   }
 
   InProcessJob job;
-  PARLEY_ASSIGN_OR_RETURN(job.client.push_rows_dtype, ParseRowDType(FLAGS_rows_dtype));
+  const auto rows_dtype = ParseRowDType(FLAGS_rows_dtype);
+  if (!rows_dtype.ok()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--rows_dtype: ", rows_dtype.status().message()));
+  }
+  job.client.push_rows_dtype = *rows_dtype;
   job.client.pull_rows_dtype = job.client.push_rows_dtype;
   job.client.row_cache.bytes = static_cast<size_t>(FLAGS_row_cache_mb) << 20;
   job.client.row_cache.staleness = FLAGS_row_staleness;
@@ -143,7 +151,8 @@ absl::Status Run() {
   PARLEY_ASSIGN_OR_RETURN(const TrainingSummary summary, TrainInProcess(job, new_task));
   const auto& measures = summary.evaluation.metrics;
   if (options.train_files.empty()) {
-    std::cout << "best AUC minus reached: " << measures[1].second - measures[0].second << std::endl;
+    std::cout << "AUC below the best possible one by " << measures[1].second - measures[0].second
+              << std::endl;
   } else if (FLAGS_skip_bad_lines) {
     std::cout << "faulty lines: "
               << ValueOf(metrics->Collect(), "parley_worker_bad_lines_total").value_or(0)

@@ -156,9 +156,6 @@ class Link : public LocalConnection::Handler {
   }
 
   void OnClosed(const absl::Status& reason) override {
-    if (!absl::IsCancelled(reason)) {
-      LOG(WARNING) << who_ << ": no shared memory any more: " << reason.message();
-    }
     std::map<uint64_t, Waiting> waiting;
     std::map<uint64_t, Payload> held;
     bool ours;  // our end was closed
@@ -174,6 +171,10 @@ class Link : public LocalConnection::Handler {
       ours = absl::IsCancelled(reason) && !lost_;
       waiting.swap(waiting_);
       held.swap(held_);
+    }
+    // A task that ends with its job closes an idle connection.
+    if (!absl::IsCancelled(reason) && !waiting.empty()) {
+      LOG(WARNING) << who_ << ": no shared memory any more: " << reason.message();
     }
     if (!held.empty() && !abandoned) {
       pollfd end = {peer_.get(), POLLIN, 0};

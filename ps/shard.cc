@@ -453,6 +453,7 @@ void Shard::GetStatus(v1::GetStatusRequest request, Done<v1::GetStatusResponse> 
     if (request.with_spec()) *response.mutable_spec() = declared->job.spec();
   }
   watch_.FillStatus(&response);
+  ForgetSilent(options_.lease, &response);
   done(std::move(response));
 }
 

@@ -13,6 +13,13 @@ namespace {
 
 constexpr size_t kMaxBarrierName = 256;
 
+// For people: "61.2s ago", and no more digits than they need.
+std::string Ago(absl::Duration silence) {
+  const absl::Duration unit =
+      silence < absl::Seconds(1) ? absl::Milliseconds(1) : absl::Milliseconds(100);
+  return absl::StrCat(absl::FormatDuration(absl::Trunc(silence, unit)), " ago");
+}
+
 }  // namespace
 
 // Barriers.
@@ -163,7 +170,7 @@ absl::Status ShardState::Overdue(uint64_t token, const Waiting& waiting, absl::T
     case Kind::kJoin:
       return absl::AlreadyExistsError(
           absl::StrCat(options_.task, ": another task is worker:", waiting.worker, " (last heard ",
-                       absl::FormatDuration(now - workers_[waiting.worker].last_heard), " ago)"));
+                       Ago(now - workers_[waiting.worker].last_heard), ")"));
     case Kind::kBarrier: {
       std::vector<int> missing;
       const std::map<int, uint64_t>& present = barriers_.at(waiting.barrier);
@@ -211,8 +218,7 @@ std::string ShardState::Describe(int worker, absl::Time now) const {
   if (state.presence == Presence::kAbsent) {
     return absl::StrCat("worker:", worker, " (has not joined)");
   }
-  return absl::StrCat("worker:", worker, " (last heard ",
-                      absl::FormatDuration(now - state.last_heard), " ago)");
+  return absl::StrCat("worker:", worker, " (last heard ", Ago(now - state.last_heard), ")");
 }
 
 std::string ShardState::DescribeAll(const std::vector<int>& workers, absl::Time now) const {

@@ -1,7 +1,5 @@
 #include "ps/shard_status.h"
 
-#include "absl/time/time.h"
-
 namespace parley {
 
 void FillStatus(const ShardNumbers& numbers, v1::GetStatusResponse* response) {
@@ -31,6 +29,14 @@ void FillStatus(const ShardNumbers& numbers, v1::GetStatusResponse* response) {
   if (numbers.replica.has_value()) {
     response->mutable_replica()->set_whole(numbers.replica->whole);
     response->mutable_replica()->set_lag_ms(absl::ToInt64Milliseconds(numbers.replica->lag));
+  }
+}
+
+void ForgetSilent(absl::Duration lease, v1::GetStatusResponse* response) {
+  for (v1::GetStatusResponse::Worker& worker : *response->mutable_workers()) {
+    if (!worker.has_report() || absl::Milliseconds(worker.silence_ms()) < lease) continue;
+    worker.mutable_report()->clear_loss();
+    worker.mutable_report()->clear_samples_per_second();
   }
 }
 

@@ -38,6 +38,7 @@ class FlagsTest(job.JobTest):
             ((), "what to do?"),
             (("launch", "--ps=0"), "--ps is not in"),
             (("launch", "--worker=3"), "did you mean --workers?"),
+            (("launch", "--data_dir=x"), "go behind --"),
             (("inspect",), "which checkpoint?"),
         ]:
             with self.subTest(words):

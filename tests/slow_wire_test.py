@@ -75,7 +75,7 @@ class SlowWireTest(job.JobTest):
         share = lambda name: float(re.search(rf"\|   {name} +([\d.]+)%", worker.output()).group(1))
         self.assertGreater(share("wire"), 50.0, worker.output())
         self.assertIn("| the wire bounds it: --push_dtype=bfloat16", worker.output())
-        measured = re.search(r"a last pull alone had ([\d.]+) MB/s", worker.output())
+        measured = re.search(r"at the ([\d.]+) MB/s of a last pull alone", worker.output())
         self.assertIsNotNone(measured, worker.output())
         self.assertLess(float(measured.group(1)), 1.5 * BYTES_PER_SECOND / 1e6)
 

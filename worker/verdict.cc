@@ -162,10 +162,9 @@ std::string FormatVerdict(const StepShares& shares, const JobShape& job) {
   part("  computing", shares.compute);
   std::string bound;
   if (const double seconds = WireBound(shares); seconds > 0) {
-    bound =
-        absl::StrCat("  ", FormatAmount(shares.bytes_per_step), " a step; a last pull alone had ",
-                     FormatAmount(shares.alone_bytes_per_second), "/s, by which they take ",
-                     FormatTime(seconds));
+    bound = absl::StrCat("  ", FormatAmount(shares.bytes_per_step), " a step, which take ",
+                         FormatTime(seconds), " at the ",
+                         FormatAmount(shares.alone_bytes_per_second), "/s of a last pull alone");
   }
   part("  wire", shares.wire, bound);
   part("  shards", shares.shards);

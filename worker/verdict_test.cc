@@ -72,8 +72,8 @@ TEST(FormatVerdictTest, SaysTheSharesTheBoundAndTheAdvice) {
   EXPECT_EQ(FormatVerdict(shares, Shape()),
             "| a step                    10.00 ms, mean of 100\n"
             "|   computing                  50.0%\n"
-            "|   wire                       20.0%  3.0 MB a step; a last pull alone had 1.00 GB/s, "
-            "by which they take 3.00 ms\n"
+            "|   wire                       20.0%  3.0 MB a step, which take 3.00 ms at the "
+            "1.00 GB/s of a last pull alone\n"
             "|   shards                      5.0%\n"
             "|   other workers              15.0%  worker:1 15.0%\n"
             "|   the rest                   10.0%\n"
