@@ -101,8 +101,16 @@ bool Succession::HasLease() {
 
 void Succession::Review(int shard, const ShardRecords& now) {
   Known& known = known_[static_cast<size_t>(shard)];
-  // It stays over, also when a task that was started too late begins anew.
-  known.over = known.over || (known.was_led && !now.copies.has_value());
+  // It stays over, also when a task that was started too late begins anew, which it may have done
+  // before this one looked: terms rise, and each has one leader.
+  const bool anew = known.term > 0 && now.copies.has_value() &&
+                    (now.copies->term < known.term ||
+                     (now.copies->term == known.term && now.copies->leader != known.leader));
+  known.over = known.over || anew || (known.was_led && !now.copies.has_value());
+  if (now.copies.has_value()) {
+    known.term = now.copies->term;
+    known.leader = now.copies->leader;
+  }
   known.was_led = known.was_led || now.copies.has_value();
   if (now.leader.has_value()) {
     known.leaderless_since = absl::InfiniteFuture();

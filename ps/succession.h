@@ -69,6 +69,8 @@ class Succession {
   };
   struct Known {
     bool was_led = false;  // by anybody, since this task's start
+    uint64_t term = 0;     // that etcd had last; 0: none
+    TaskStart leader;      // of that term
     bool over = false;     // it was led, and then etcd had nothing of it
     absl::Time leaderless_since = absl::InfiniteFuture();
     bool frozen = false;      // the copy here
