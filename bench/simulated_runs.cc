@@ -43,8 +43,9 @@ bool WriteAll(int fd, const void* data, size_t size) {
   return true;
 }
 
-// In the runner's process: gives it the ends of the pipes, an empty environment, and always the
-// same addresses, on which the order of a hash table's elements depends. Does not return.
+// In the runner's process: gives it the ends of the pipes, an empty environment but for a planted
+// bug (base/planted_bug.h), and always the same addresses, on which the order of a hash table's
+// elements depends. Does not return.
 void BecomeRunner(int orders, int results) {
   // Both numbers may be the other's place.
   const int spare_orders = fcntl(orders, F_DUPFD_CLOEXEC, kResultFd + 1);
@@ -56,7 +57,9 @@ void BecomeRunner(int orders, int results) {
   char name[sizeof(kRunnersName)];
   std::memcpy(name, kRunnersName, sizeof(name));
   char* const arguments[] = {name, nullptr};
-  char* const environment[] = {nullptr};
+  const char* const planted = std::getenv("PARLEY_PLANTED_BUG");
+  std::string bug = absl::StrCat("PARLEY_PLANTED_BUG=", planted == nullptr ? "" : planted);
+  char* const environment[] = {planted == nullptr ? nullptr : &bug[0], nullptr};
   execve("/proc/self/exe", arguments, environment);
   _exit(1);
 }
