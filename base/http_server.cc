@@ -39,8 +39,8 @@ class CivetServer final : public HttpServer {
 
   // Whether it listens now.
   bool Listen(const std::string& address) {
-    const char* options[] = {"listening_ports",    address.c_str(), "num_threads", "3",
-                             "request_timeout_ms", "10000",         nullptr};
+    const char* options[] = {"listening_ports",    address.c_str(), "num_threads", "8",
+                             "request_timeout_ms", "5000",          nullptr};
     const mg_callbacks none = {};
     context_ = mg_start(&none, this, options);
     if (context_ == nullptr) return false;

@@ -14,6 +14,7 @@ namespace parley::data {
 namespace {
 
 constexpr size_t kPiece = size_t{256} << 10;
+constexpr size_t kPackedPiece = size_t{16} << 10;  // gzip makes at most about 1030 times as many
 constexpr int kGzipOnly = 16 + MAX_WBITS;  // inflateInit2: a gzip header and trailer are expected
 
 // Newlines in bytes [0, end) of a file.
@@ -49,18 +50,17 @@ class LineReader::Gunzip {
     stream_.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(packed.data()));
     stream_.avail_in = static_cast<uInt>(packed.size());
     bool room_left = false;
+    unpacked_.resize(kPiece);
     while (stream_.avail_in > 0 || !room_left) {
       if (member_ended_) {
         if (stream_.avail_in == 0) return absl::OkStatus();
         inflateReset(&stream_);
         member_ended_ = false;
       }
-      const size_t before = text->size();
-      text->resize(before + kPiece);
-      stream_.next_out = reinterpret_cast<Bytef*>(&(*text)[before]);
+      stream_.next_out = reinterpret_cast<Bytef*>(unpacked_.data());
       stream_.avail_out = kPiece;
       const int result = inflate(&stream_, Z_NO_FLUSH);
-      text->resize(before + kPiece - stream_.avail_out);
+      text->append(unpacked_.data(), kPiece - stream_.avail_out);
       room_left = stream_.avail_out > 0;
       member_ended_ = result == Z_STREAM_END;
       if (result != Z_OK && result != Z_STREAM_END && result != Z_BUF_ERROR) {
@@ -76,6 +76,7 @@ class LineReader::Gunzip {
   z_stream stream_ = {};
   bool begun_ = false;
   bool member_ended_ = false;
+  std::vector<char> unpacked_;  // by one call of inflate
 };
 
 LineReader::LineReader(std::unique_ptr<ReadableFile> file, std::string path, int64_t begin,
@@ -134,7 +135,8 @@ absl::Status LineReader::Fill() {
     text_at_ += static_cast<int64_t>(next_);
     next_ = 0;
   }
-  const size_t size = static_cast<size_t>(std::min<int64_t>(kPiece, file_->size() - read_));
+  const size_t most = gunzip_ == nullptr ? kPiece : kPackedPiece;
+  const size_t size = static_cast<size_t>(std::min<int64_t>(most, file_->size() - read_));
   if (gunzip_ == nullptr) {
     const size_t before = text_.size();
     text_.resize(before + size);

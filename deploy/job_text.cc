@@ -7,6 +7,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
+#include "base/plain_text.h"
 #include "base/text_table.h"
 
 namespace parley {
@@ -82,11 +83,11 @@ void AppendShards(const JobView& view, bool colors, std::string* text) {
   for (const ShardView& shard : view.shards) {
     const v1::GetStatusResponse& answer = shard.answer;
     states.push_back(StateOf(shard));
-    std::vector<std::string> row = {absl::StrCat(shard.shard), answer.task(), shard.address,
-                                    states.back()};
+    std::vector<std::string> row = {absl::StrCat(shard.shard), PlainText(answer.task()),
+                                    shard.address, states.back()};
     if (!shard.status.ok()) {
       row.resize(11);
-      row.push_back(std::string(shard.status.message()));
+      row.push_back(PlainText(shard.status.message()));
     } else if (shard.declared()) {
       for (std::string& cell :
            std::vector<std::string>{FormatVersions(answer.min_version(), answer.max_version()),
@@ -148,10 +149,11 @@ std::string TrainingText(const JobView& view) {
 
 std::string FormatCheckpoint(const v1::CheckpointReport& checkpoint) {
   if (checkpoint.manifest().empty()) {
-    return absl::StrCat("no checkpoint of step ", checkpoint.step(), ": ", checkpoint.error());
+    return absl::StrCat("no checkpoint of step ", checkpoint.step(), ": ",
+                        PlainText(checkpoint.error()));
   }
-  return absl::StrCat("checkpoint of step ", checkpoint.step(), " in ", checkpoint.folder(), ": ",
-                      checkpoint.manifest());
+  return absl::StrCat("checkpoint of step ", checkpoint.step(), " in ",
+                      PlainText(checkpoint.folder()), ": ", PlainText(checkpoint.manifest()));
 }
 
 namespace {
@@ -179,7 +181,7 @@ std::string AddressesText(const JobView& view) {
 
 std::string FormatJobText(const JobView& view, const JobRates* rates, absl::Time wall,
                           bool colors) {
-  const std::string job = view.job();
+  const std::string job = PlainText(view.job());
   std::string text =
       job.empty() ? view.answered() == 0 ? "no shard answered" : "no job is declared"
                   : absl::StrCat("job ", job, ": ", view.declared(), " of ", view.shards.size(),

@@ -69,6 +69,17 @@ TEST(JobTextTest, TheCheckpointHasAnAge) {
       << text;
 }
 
+TEST(JobTextTest, NobodyTellsTheTerminalAnything) {
+  JobView view = SomeView();
+  view.shards[0].answer.set_job("a\033[2Jb");
+  view.shards[1].status = absl::UnavailableError("not\nreached\033[0m");
+  v1::CheckpointReport* const checkpoint = view.shards[0].answer.mutable_checkpoint();
+  checkpoint->set_error("\033]0;title\a");
+  const std::string text = FormatJobText(view, nullptr, absl::Now(), false);
+  EXPECT_EQ(text.find('\033'), std::string::npos) << text;
+  EXPECT_NE(text.find("not reached"), std::string::npos) << text;
+}
+
 TEST(JobTextTest, RatesFitInALine) {
   const JobRates rates = {12.34, 2.5e6, 1e9};
   EXPECT_EQ(FormatJobLine(SomeView(), rates),

@@ -13,6 +13,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "base/file.h"
 #include "base/json_string.h"
 #include "base/status.h"
 #include "deploy/trace_events.pb.h"
@@ -21,6 +22,7 @@ namespace parley {
 namespace {
 
 constexpr double kInfinite = std::numeric_limits<double>::infinity();
+constexpr int64_t kMostBytes = int64_t{1} << 30;  // of a trace; JSON takes several times as many
 constexpr char kHandling[] = "handle";  // a shard's span of a whole request (ps/shard_rounds.cc)
 
 // A worker's span of a whole request, or a shard's.
@@ -38,15 +40,22 @@ struct Clock {
 };
 
 absl::StatusOr<TraceFile> ReadTrace(Env* env, const std::string& path) {
-  PARLEY_ASSIGN_OR_RETURN(const std::unique_ptr<ReadableFile> file, env->OpenFile(path));
-  std::string json(static_cast<size_t>(file->size()), '\0');
-  PARLEY_RETURN_IF_ERROR(file->ReadAt(0, &json[0], json.size()));
+  PARLEY_ASSIGN_OR_RETURN(const std::string json, ReadWholeFile(env, path, kMostBytes));
   TraceFile trace;
   google::protobuf::util::JsonParseOptions options;
   options.ignore_unknown_fields = true;
   const auto parsed = google::protobuf::util::JsonStringToMessage(json, &trace, options);
   if (!parsed.ok() || trace.other_data().task().empty()) {
     return absl::InvalidArgumentError(absl::StrCat(path, " is not a trace of a task"));
+  }
+  for (const TraceEvent& event : trace.trace_events()) {
+    // So that sums of them are numbers, too: JSON has no others.
+    constexpr double kMost = 1e18;  // microseconds
+    if (!(std::fabs(event.ts()) < kMost && std::fabs(event.dur()) < kMost)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(path, " is not a trace of a task: it has a time of ", event.ts(),
+                       " and a duration of ", event.dur(), " microseconds"));
+    }
   }
   return trace;
 }

@@ -126,12 +126,22 @@ TEST_F(MergeTracesTest, ATaskThatNoRequestConnectsIsSaidToBeUnaligned) {
 TEST_F(MergeTracesTest, AFolderWithoutTracesAndAFileThatIsNoneAreErrors) {
   EXPECT_TRUE(absl::IsNotFound(MergeTraces(Env::Posix(), folder_.path()).status()));
   EXPECT_TRUE(absl::IsNotFound(MergeTraces(Env::Posix(), folder_.File("nowhere")).status()));
-  for (const char* text : {"", "{", "[]", "{\"traceEvents\": [{\"ts\": \"x\"}]}", "{}"}) {
+  for (const char* text : {"", "{", "[]", "{\"traceEvents\": [{\"ts\": \"x\"}]}", "{}",
+                           "{\"otherData\": {\"task\": \"ps:0\"},"
+                           " \"traceEvents\": [{\"ph\": \"X\", \"ts\": \"NaN\"}]}",
+                           "{\"otherData\": {\"task\": \"ps:0\"},"
+                           " \"traceEvents\": [{\"ph\": \"X\", \"dur\": 1e300}]}"}) {
     ASSERT_TRUE(WriteFileAtomically(Env::Posix(), folder_.File("ps-0.trace.json"), text).ok());
     const absl::Status status = MergeTraces(Env::Posix(), folder_.path()).status();
     EXPECT_TRUE(absl::IsInvalidArgument(status)) << text;
     EXPECT_THAT(std::string(status.message()), HasSubstr("ps-0.trace.json"));
   }
+  // Of more bytes than there is memory for.
+  absl::StatusOr<std::unique_ptr<WritableFile>> huge =
+      Env::Posix()->NewWritableFile(folder_.File("ps-0.trace.json"));
+  ASSERT_TRUE(huge.ok()) << huge.status();
+  ASSERT_TRUE((*huge)->Truncate(int64_t{1} << 42).ok());
+  EXPECT_TRUE(absl::IsResourceExhausted(MergeTraces(Env::Posix(), folder_.path()).status()));
 }
 
 }  // namespace

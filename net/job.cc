@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "absl/strings/str_cat.h"
+#include "base/plain_text.h"
 #include "base/status.h"
 #include "google/protobuf/util/message_differencer.h"
 #include "net/check_local_update.h"
@@ -56,6 +57,10 @@ absl::StatusOr<Job> Job::Create(v1::JobSpec spec) {
   job.spec_ = std::move(spec);
   v1::JobSpec& s = job.spec_;
   if (s.name().empty()) return absl::InvalidArgumentError("a job needs a name");
+  // A checkpoint or log with other names could be written, and not be read again.
+  if (v1::JobSpec copy; !copy.ParseFromString(s.SerializeAsString())) {
+    return Invalid(PlainText(s.name()), "not all of its names are UTF-8");
+  }
   if (s.num_workers() < 1 || s.num_workers() > kMaxTasks) {
     return Invalid(s.name(), absl::StrCat("num_workers is not in [1, ", kMaxTasks, "]"));
   }

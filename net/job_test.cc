@@ -124,6 +124,9 @@ INSTANTIATE_TEST_SUITE_P(
     Job, IllegalSpecs,
     testing::Values(
         IllegalSpec{"NoName", [](v1::JobSpec* s) { s->clear_name(); }, "a job needs a name"},
+        IllegalSpec{"NameInLatin1",
+                    [](v1::JobSpec* s) { s->mutable_parameters(0)->set_name("caf\xe9"); },
+                    "not all of its names are UTF-8"},
         IllegalSpec{"NoWorkers", [](v1::JobSpec* s) { s->set_num_workers(0); }, "num_workers"},
         IllegalSpec{"TooManyWorkers", [](v1::JobSpec* s) { s->set_num_workers(1 << 30); },
                     "num_workers"},

@@ -3,18 +3,17 @@
 #include <string>
 #include <utility>
 
+#include "base/plain_text.h"
 #include "base/random_id.h"
 
 namespace parley {
 namespace {
 
 constexpr int kChief = 0;
-// Texts come from outside and are kept.
+// Texts come from outside, are kept, and go to who looks, who takes nothing but UTF-8.
 constexpr size_t kMaxText = 1024;
 
-void Shorten(std::string* text) {
-  if (text->size() > kMaxText) text->resize(kMaxText);
-}
+void Shorten(std::string* text) { *text = PlainText(*text, kMaxText); }
 
 }  // namespace
 
@@ -27,6 +26,7 @@ void JobWatch::Heard(int worker, v1::WorkerReport report) {
   } else {
     report.clear_checkpoint();
   }
+  report.DiscardUnknownFields();  // which may be of any size
   MutexLock lock(&mutex_);
   if (has_checkpoint && report.checkpoint().ticket() == ticket_) ticket_ = 0;
   reports_[worker] = std::move(report);

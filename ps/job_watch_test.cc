@@ -52,6 +52,28 @@ TEST(JobWatchTest, OnlyTheChiefReportsCheckpoints) {
   EXPECT_FALSE(StatusOf(watch, 2).workers(1).report().has_checkpoint());
 }
 
+TEST(JobWatchTest, WhatIsKeptOfAReportIsShortAndCanBeSentOn) {
+  JobWatch watch;
+  v1::WorkerReport report;
+  // The 1024th byte is in the middle of a character.
+  std::string folder = "x";
+  for (int i = 0; i < 2000; ++i) folder += "\xc3\xa9";
+  report.mutable_checkpoint()->set_folder(folder);
+  report.mutable_checkpoint()->set_error("\033[2J");
+  // Fields that are not known here.
+  const std::string more(1 << 20, 'x');
+  report.GetReflection()->MutableUnknownFields(&report)->AddLengthDelimited(1000, more);
+  v1::CheckpointReport* const checkpoint = report.mutable_checkpoint();
+  checkpoint->GetReflection()->MutableUnknownFields(checkpoint)->AddLengthDelimited(1000, more);
+  watch.Heard(0, report);
+  const std::string sent = StatusOf(watch, 1).SerializeAsString();
+  EXPECT_LT(sent.size(), 5000u);
+  v1::GetStatusResponse got;
+  ASSERT_TRUE(got.ParseFromString(sent));
+  EXPECT_EQ(got.checkpoint().folder(), folder.substr(0, 1023));
+  EXPECT_EQ(got.checkpoint().error(), " [2J");
+}
+
 TEST(JobWatchTest, StatusHasEachWorkersLastReport) {
   JobWatch watch;
   v1::WorkerReport report;

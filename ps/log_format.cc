@@ -68,11 +68,15 @@ absl::StatusOr<ReadLogRecord> ReadWhole(const ReadableFile& file, int64_t begin)
 }
 
 // Whether a record behind byte `at`, where none is whole, says that what stands there was on disk.
-// Where the next record begins is not known, so each byte may be its first.
+// Where the next record begins is not known, so each byte may be its first. A worker's gradient may
+// look like the heads of many records, each of which reaches to the file's end: so that they are
+// not read again and again, where what was read is twice the file, it is taken for damage.
 absl::StatusOr<bool> WasDurable(const ReadableFile& file, int64_t at) {
   if (PARLEY_PLANTED_BUG("damage_taken_for_the_logs_end")) return false;
   constexpr int64_t kPiece = 1 << 20;
   std::string piece;
+  const uint64_t size = static_cast<uint64_t>(file.size());
+  uint64_t budget = 2 * size;
   for (int64_t begin = at + 1; begin + static_cast<int64_t>(sizeof(Head)) <= file.size();) {
     piece.resize(static_cast<size_t>(std::min(kPiece, file.size() - begin)));
     PARLEY_RETURN_IF_ERROR(file.ReadAt(begin, &piece[0], piece.size()));
@@ -80,10 +84,12 @@ absl::StatusOr<bool> WasDurable(const ReadableFile& file, int64_t at) {
     for (size_t i = 0; i < heads; ++i) {
       Head head;
       std::memcpy(&head, piece.data() + i, sizeof(head));
-      const uint64_t size = static_cast<uint64_t>(file.size());
       if (head.message_bytes > size || head.payload_bytes > size) continue;
       if (head.head_crc32c != ChecksumOfHead(head)) continue;
       const auto record = ReadWhole(file, begin + static_cast<int64_t>(i));
+      const uint64_t bytes = head.message_bytes + head.payload_bytes;
+      if (bytes > budget) return true;
+      budget -= bytes;
       if (!record.ok() && !absl::IsDataLoss(record.status())) return record.status();
       if (record.ok() && record->record.durable_bytes() > static_cast<uint64_t>(at)) return true;
     }

@@ -16,6 +16,11 @@ absl::Status ReplayRound(const Optimizer& optimizer, const v1::LogRecord::Round&
     return absl::DataLossError(absl::StrCat("round ", round.version(), " of block ", round.block(),
                                             " does not fit what is at version ", version));
   }
+  if (round.norms_size() != round.sums_size()) {
+    return absl::DataLossError(absl::StrCat("round ", round.version(), " of block ", round.block(),
+                                            " has ", round.sums_size(), " sums and ",
+                                            round.norms_size(), " norms"));
+  }
   Gradient gradient(payload);
   if (round.has_rate_factor()) gradient.rate_factor = round.rate_factor();
   if (round.skipped()) {

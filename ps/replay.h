@@ -18,9 +18,9 @@ namespace parley {
 // bits are those of the shard. Thread safety: that of the block.
 
 // Applies the block's next round. `sums` of the record has as many elements as the round's
-// optimizer needs. DATA_LOSS, and no change, when it is not the next, or the payload is not of the
-// block's size; DATA_LOSS, too, when the block then is not what the shard's was
-// (Round.state_crc32c).
+// optimizer needs. DATA_LOSS, and no change, when it is not the next, has not as many norms as
+// sums, or the payload is not of the block's size; DATA_LOSS, too, when the block then is not what
+// the shard's was (Round.state_crc32c).
 absl::Status ReplayRound(const Optimizer& optimizer, const v1::LogRecord::Round& round,
                          const Payload& payload, Block* block);
 

@@ -73,6 +73,23 @@ TEST_F(ReplayTest, ARoundThatMakesSomethingElseIsFound) {
   EXPECT_THAT(std::string(found.message()), HasSubstr("block 7 has diverged: after round 2"));
 }
 
+TEST_F(ReplayTest, ARoundWithoutTheNormsOfItsSumsIsRefused) {
+  v1::Optimizer spec;
+  spec.set_learning_rate(1);
+  spec.mutable_lars()->set_momentum(0.5f);
+  optimizer_ = NewOptimizer(spec).value();
+  Block block = NewBlock();
+  v1::LogRecord::Round round = Round(1);
+  round.add_sums(0);
+  round.add_sums(0.75);
+  for (const double norm : {0.0, 0.5}) {
+    EXPECT_TRUE(absl::IsDataLoss(ReplayRound(*optimizer_, round, Gradient(0.5f), &block)));
+    EXPECT_EQ(block.Snapshot().version, 0);
+    round.add_norms(norm);
+  }
+  EXPECT_EQ(ReplayRound(*optimizer_, round, Gradient(0.5f), &block), absl::OkStatus());
+}
+
 // Two gradients may lead to the same values and not to the same slots.
 TEST_F(ReplayTest, SlotsCountToo) {
   Block shards = NewBlock();

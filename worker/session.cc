@@ -6,6 +6,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/philox.h"
+#include "base/plain_text.h"
 #include "base/status.h"
 #include "worker/unpack_answer.h"
 
@@ -471,7 +472,7 @@ void Session::GetStatus(Timer::Time deadline, Done<v1::GetStatusResponse> done) 
 void Session::Leave(absl::string_view error, Timer::Time deadline, Done<v1::LeaveResponse> done) {
   v1::LeaveRequest request;
   *request.mutable_sender() = Sender();
-  request.set_error(std::string(error));
+  request.set_error(PlainText(error));
   Run<v1::LeaveResponse>(Info("Leave", deadline),
                          Sending(&ParameterServer::Leave, std::move(request)), std::move(done));
 }

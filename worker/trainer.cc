@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
+#include "base/plain_text.h"
 #include "base/status.h"
 #include "glog/logging.h"
 
@@ -363,10 +364,10 @@ void Trainer::ReportCheckpoint(int64_t step, uint64_t ticket,
   report.set_ticket(ticket);
   report.set_unix_ms(absl::ToUnixMillis(absl::Now()));
   if (manifest.ok()) {
-    report.set_folder(options_.checkpoint_folder);
+    report.set_folder(PlainText(options_.checkpoint_folder));
     report.set_manifest(*manifest);
   } else {
-    report.set_error(std::string(manifest.status().message()));
+    report.set_error(PlainText(manifest.status().message()));
   }
   client_->ReportCheckpoint(std::move(report));
 }
