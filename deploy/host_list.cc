@@ -28,8 +28,9 @@ absl::StatusOr<std::vector<Host>> ParseHosts(absl::string_view text) {
     };
     Host host;
     host.name = words[0];
-    // ssh would take it for a flag.
-    if (absl::StartsWith(host.name, "-") || absl::StrContains(host.name, "=")) {
+    // ssh would take it for a flag, the tasks for two hosts.
+    if (absl::StartsWith(host.name, "-") || absl::StrContains(host.name, "=") ||
+        absl::StrContains(host.name, ",")) {
       return wrong(absl::StrCat("\"", host.name, "\" is no host"));
     }
     for (size_t i = 1; i < words.size(); ++i) {

@@ -37,6 +37,7 @@ TEST(ParseHostsTest, NamesTheLineThatIsWrong) {
   EXPECT_THAT(message("a slots=x"), HasSubstr("line 1: slots=x"));
   EXPECT_THAT(message("a gpu"), HasSubstr("line 1: \"gpu\" is none of slots=N, ps, worker"));
   EXPECT_THAT(message("a ps worker"), HasSubstr("line 1: a takes either"));
+  EXPECT_THAT(message("a,b"), HasSubstr("line 1: \"a,b\" is no host"));
   EXPECT_THAT(message("-oProxyCommand=x"), HasSubstr("line 1: \"-oProxyCommand=x\" is no host"));
 }
 
