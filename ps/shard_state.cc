@@ -311,6 +311,7 @@ void ShardState::FillNumbers(absl::Time now, ShardNumbers* numbers) const {
     numbers->rounds_queued += block.scheduled - block.applied;
     numbers->min_version = std::min(numbers->min_version, block.applied);
     numbers->max_version = std::max(numbers->max_version, block.applied);
+    if (block.number >= job_->blocks().size()) continue;  // a table
     numbers->bytes += job_->blocks()[block.number].size * static_cast<int64_t>(sizeof(float));
   }
   numbers->staleness = staleness_;

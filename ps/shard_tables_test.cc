@@ -106,6 +106,16 @@ void ExpectInvalid(const absl::Status& status, const std::string& message) {
   EXPECT_THAT(std::string(status.message()), HasSubstr(message));
 }
 
+TEST_F(ShardTablesTest, WhoLooksSeesBytesOfParametersAlone) {
+  v1::JobSpec spec = SpecWithTable(1, false);
+  Start(spec, 1);
+  EXPECT_EQ(shard_->shard().Numbers()->bytes, kElements * int64_t{sizeof(float)});
+  spec.clear_parameters();
+  Start(spec, 1);
+  ASSERT_TRUE(Push(0, 0, 1, {5}, {1, 2}).ok());
+  EXPECT_EQ(shard_->shard().Numbers()->bytes, 0);
+}
+
 TEST_F(ShardTablesTest, APushThatComesAgainIsAppliedOnce) {
   Start(SpecWithTable(1, false), 1);
   for (int i = 0; i < 3; ++i) ASSERT_TRUE(Push(0, 0, 1, {7, 8}, {-1, -2, -3, -4}).ok());
