@@ -30,9 +30,10 @@ class CountingFile final : public ReadableFile {
   mutable size_t read_ = 0;
 };
 
-// Of a record whose payload has so many bytes, and whose checksum is not theirs.
+// Of a record with a message of a byte and so many of payload, whose checksum is not theirs.
 std::string HeadOf(uint64_t payload_bytes) {
   std::string head(24, '\0');
+  head[8] = 1;
   std::memcpy(&head[16], &payload_bytes, sizeof(payload_bytes));
   const uint32_t crc = Crc32c(head.data() + 4, 20);
   std::memcpy(&head[0], &crc, sizeof(crc));
@@ -60,6 +61,7 @@ TEST(LogFormatTest, HeadsThatReachToTheEndAreNotAllFollowed) {
   constexpr size_t kHeads = 10000;
   std::string bytes = "damage";
   for (size_t i = 0; i < kHeads; ++i) bytes += HeadOf((kHeads - 1 - i) * 24);
+  bytes += "x";
   const CountingFile file(std::move(bytes));
   const absl::Status status = ReadLogRecordAt(file, 0).status();
   EXPECT_TRUE(absl::IsDataLoss(status)) << status;
