@@ -43,6 +43,10 @@ DEFINE_string(rows_dtype, "float32",
 DEFINE_int64(row_cache_mb, 0,
              "MiB that each worker has for rows that it pulled before; 0: it keeps none.");
 DEFINE_int64(row_staleness, 4, "How many steps old a row may be that a worker kept.");
+DEFINE_int64(memory_limit_mb, 0,
+             "MiB that the table's rows may take in the memory of each shard; others are on the "
+             "disk. 0: all are in memory.");
+DEFINE_string(spill_dir, "", "The folder for rows that are on the disk.");
 DEFINE_uint64(seed, 1, "The seed of the made-up log and of first values.");
 DEFINE_string(train_files, "",
               "Files to train on instead of a made-up log, separated by commas; may be gzip.");
@@ -112,6 +116,13 @@ absl::Status Run() {
         "--row_cache_mb is in [0, 1048576], and --row_staleness at least 0");
   }
 
+  if (FLAGS_memory_limit_mb < 0 || FLAGS_memory_limit_mb > 1 << 20) {
+    return absl::InvalidArgumentError("--memory_limit_mb is in [0, 1048576]");
+  }
+  if ((FLAGS_memory_limit_mb > 0) != !FLAGS_spill_dir.empty()) {
+    return absl::InvalidArgumentError("--memory_limit_mb and --spill_dir go together");
+  }
+
   InProcessJob job;
   const auto rows_dtype = ParseRowDType(FLAGS_rows_dtype);
   if (!rows_dtype.ok()) {
@@ -132,6 +143,8 @@ absl::Status Run() {
   job.spec.mutable_policy()->mutable_synchronous();
   v1::TableSpec* const table = job.spec.add_tables();
   *table = ClickTask::Table(FLAGS_width, static_cast<float>(FLAGS_row_learning_rate));
+  table->set_memory_limit(FLAGS_memory_limit_mb << 20);
+  job.spill_folder = FLAGS_spill_dir;
   if (FLAGS_async_rows) table->mutable_policy()->mutable_asynchronous();
   const int64_t per_step = int64_t{FLAGS_batch_size} * std::max(1, FLAGS_workers);
   job.evaluate_every = std::max<int64_t>(1, FLAGS_examples / per_step);
@@ -169,9 +182,26 @@ int main(int argc, char** argv) {
       {"ctr",
        "usage: ctr [flags]\n\nLearns who clicks, with embeddings in a table, in one process.",
        {{"Flags",
-         {"model", "fields", "ids", "zipf", "examples", "epochs", "batch_size", "width", "hidden",
-          "workers", "shards", "learning_rate", "row_learning_rate", "async_rows", "rows_dtype",
-          "row_cache_mb", "row_staleness", "seed"}},
+         {"model",
+          "fields",
+          "ids",
+          "zipf",
+          "examples",
+          "epochs",
+          "batch_size",
+          "width",
+          "hidden",
+          "workers",
+          "shards",
+          "learning_rate",
+          "row_learning_rate",
+          "async_rows",
+          "rows_dtype",
+          "row_cache_mb",
+          "row_staleness",
+          "memory_limit_mb",
+          "spill_dir",
+          "seed"}},
         {"Files",
          {"train_files", "test_files", "format", "max_features", "hash_buckets", "skip_bad_lines"}},
         {"Being watched", {"metrics_port"}}}},

@@ -65,6 +65,7 @@ absl::StatusOr<TrainingSummary> TrainInProcess(const InProcessJob& job, const Ne
   for (int i = 0; i < job.spec.num_shards(); ++i) {
     ShardOptions options;
     options.shard_index = i;
+    options.spill_folder = job.spill_folder;
     shards.push_back(std::make_shared<Shard>(options));
   }
   std::vector<absl::StatusOr<TrainingSummary>> results(static_cast<size_t>(job.spec.num_workers()),

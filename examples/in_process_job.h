@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 
 #include "absl/status/statusor.h"
 #include "proto/job.pb.h"
@@ -22,6 +23,7 @@ struct InProcessJob {
   int64_t evaluate_every = 0;  // steps
   int64_t print_every = 50;    // steps
   ClientOptions client;        // of each worker, but for its index
+  std::string spill_folder;    // of the shards, for tables with a memory_limit; empty: none
   // Called by each worker's thread before it trains; for tasks that use tables. May be empty.
   std::function<void(int worker, Client* client)> connected;
 };

@@ -220,6 +220,26 @@ class ExamplesTest(job.JobTest):
         for server in servers:
             self.assertEqual(server.exit_code(), 0)
 
+    def ctr(self, *flags, code=0):
+        task = self.start("ctr", job.program("examples/ctr"), "--examples=20000", "--epochs=1", *flags)
+        self.assertEqual(task.exit_code(), code, task.output())
+        return task.output()
+
+    def test_ctr_learns_the_same_with_rows_on_the_disk(self):
+        many = ("--fields=8", "--ids=100000", "--zipf=0.8", "--width=16")
+        spilled = ("--memory_limit_mb=1", f"--spill_dir={self.folder}")
+        found = [re.search("test loss .*", self.ctr(*many, *more)).group() for more in ((), spilled)]
+        self.assertEqual(found[0], found[1])
+
+    def test_ctr_says_which_flag_is_wrong(self):
+        for flags, words in [
+            (("--rows_dtype=int4",), "--rows_dtype: int4 is none of"),
+            (("--memory_limit_mb=1",), "--memory_limit_mb and --spill_dir go together"),
+            (("--memory_limit_mb=1", "--spill_dir=/dev/null/x"), "/dev/null/x"),
+        ]:
+            with self.subTest(words):
+                self.assertIn(words, self.ctr(*flags, code=1))
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)
