@@ -235,7 +235,7 @@ class ExamplesTest(job.JobTest):
         for flags, words in [
             (("--rows_dtype=int4",), "--rows_dtype: int4 is none of"),
             (("--memory_limit_mb=1",), "--memory_limit_mb and --spill_dir go together"),
-            (("--memory_limit_mb=1", "--spill_dir=/dev/null/x"), "/dev/null/x"),
+            (("--memory_limit_mb=1", "--spill_dir=/dev/null/x", "--workers=1"), "/dev/null/x"),
         ]:
             with self.subTest(words):
                 self.assertIn(words, self.ctr(*flags, code=1))
