@@ -152,10 +152,10 @@ void Succession::ReviewLed(int shard, const ShardRecords& now) {
   if (const absl::Status status = led.shard->durability_status(); !status.ok()) {
     return Drop(shard, std::string(status.message()));
   }
-  if (now.leader.has_value() && now.leader->who == options_.self &&
-      now.leader->lease == lease_->id()) {
-    return;
-  }
+  // Etcd may have what a Hold wrote whose answer was lost; then this start does not know of it.
+  const bool is_there = now.leader.has_value() && now.leader->who == options_.self &&
+                        now.leader->lease == lease_->id();
+  if (is_there && led.leadership->MaySpeak()) return;
   const absl::Status held = led.leadership->Hold(lease_);
   if (absl::IsAborted(held)) return Drop(shard, std::string(held.message()));
   if (held.ok()) {

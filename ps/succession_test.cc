@@ -3,6 +3,7 @@
 
 #include "ps/succession.h"
 
+#include <atomic>
 #include <future>
 #include <map>
 #include <memory>
@@ -70,6 +71,45 @@ class Way final : public ForwardingParameterServer {
   const std::string address_;
 };
 
+// An etcd whose answers may be lost.
+class LossyEtcd final : public EtcdClient {
+ public:
+  explicit LossyEtcd(std::unique_ptr<EtcdClient> etcd) : etcd_(std::move(etcd)) {}
+
+  // That to the next transaction, which is done.
+  void LoseNextAnswer() { loses_ = true; }
+  bool has_lost() const { return !loses_; }
+
+  absl::StatusOr<EtcdRange> List(const std::string& prefix) override { return etcd_->List(prefix); }
+  absl::StatusOr<EtcdRange> Get(const std::string& key) override { return etcd_->Get(key); }
+  absl::Status Put(const EtcdWrite& write) override { return etcd_->Put(write); }
+  absl::StatusOr<int64_t> Delete(const std::string& key) override { return etcd_->Delete(key); }
+  absl::StatusOr<int64_t> DeletePrefix(const std::string& prefix) override {
+    return etcd_->DeletePrefix(prefix);
+  }
+  absl::StatusOr<EtcdTransactionResult> Transact(const EtcdTransaction& transaction) override {
+    auto result = etcd_->Transact(transaction);
+    if (loses_.exchange(false)) return absl::UnavailableError("the answer was lost");
+    return result;
+  }
+  absl::StatusOr<bool> AwaitChange(const std::string& prefix, int64_t revision,
+                                   absl::Duration timeout) override {
+    return etcd_->AwaitChange(prefix, revision, timeout);
+  }
+  absl::StatusOr<EtcdGrant> GrantLease(absl::Duration ttl) override {
+    return etcd_->GrantLease(ttl);
+  }
+  absl::StatusOr<absl::Duration> KeepLeaseAlive(int64_t id, absl::Duration timeout) override {
+    return etcd_->KeepLeaseAlive(id, timeout);
+  }
+  absl::Status RevokeLease(int64_t id) override { return etcd_->RevokeLease(id); }
+  void Cancel() override { etcd_->Cancel(); }
+
+ private:
+  const std::unique_ptr<EtcdClient> etcd_;
+  std::atomic<bool> loses_{false};
+};
+
 class Task {
  public:
   Task(int index, const std::string& etcd, Network* network, absl::Duration patience)
@@ -112,13 +152,14 @@ class Task {
 
   Succession& succession() { return *succession_; }
   ShardHost* host() { return &host_; }
+  LossyEtcd& etcd() { return *client_; }
   TaskStart start() const { return {index(), start_}; }
 
  private:
-  static std::shared_ptr<EtcdClient> Connect(const std::string& address) {
+  static std::shared_ptr<LossyEtcd> Connect(const std::string& address) {
     EtcdClientOptions options;
     options.timeout = kLong;
-    return *EtcdClient::Create(address, options);
+    return std::make_shared<LossyEtcd>(*EtcdClient::Create(address, options));
   }
   Standby::Options StandbyOptions(int index) {
     Standby::Options options;
@@ -129,7 +170,7 @@ class Task {
   int index() const { return address_[5] - '0'; }
 
   const uint64_t start_ = RandomId();
-  const std::shared_ptr<EtcdClient> client_;
+  const std::shared_ptr<LossyEtcd> client_;
   const std::string address_;
   Network* const network_;
   Standby standby_;
@@ -412,6 +453,20 @@ TEST_F(SuccessionTest, WhenTheJobIsDoneNothingIsLeft) {
   ASSERT_TRUE(Leave().ok());
   tasks_[1]->succession().Close();
   Await([](const ShardRecords& now) { return !now.leader.has_value() && !now.copies.has_value(); });
+}
+
+// Etcd then says that it leads, and it has to find out.
+TEST_F(SuccessionTest, ALeaderWhoseAnswerIsLostWhenItHoldsItsShardAgainSpeaksForItAllTheSame) {
+  for (int i = 0; i < kTasks; ++i) Start(i);
+  const int64_t lease = AwaitLeader(0).leader->lease;
+  tasks_[0]->etcd().LoseNextAnswer();
+  ASSERT_TRUE(client_->RevokeLease(lease).ok());
+  const absl::Time deadline = Env::Posix()->Now() + kLong;
+  while (!tasks_[0]->etcd().has_lost() && Env::Posix()->Now() < deadline) {
+  }
+  ASSERT_TRUE(tasks_[0]->etcd().has_lost());
+  EXPECT_TRUE(Declare().ok());
+  EXPECT_TRUE(Join().ok());
 }
 
 // One that is started again when the job is over knows nothing of it, and waits for another. That
