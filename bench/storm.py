@@ -190,8 +190,9 @@ def storm(options, network, folder, seed):
             print(f"{jobs - 1} jobs, {counts}, {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
     finally:
         etcd.task.kill()
-    print(json.dumps({"benchmark": "storm", "case": "sync/replicas+etcd", "jobs": jobs - 1, "disturbances": counts, "figure": 0,
-                      "unit": "jobs with other bits", "limit_name": "none", "limit": 0, "ratio": 0, "steps": options.steps, "seed": seed}))
+    print(json.dumps({"benchmark": "storm", "case": "sync/replicas+etcd", "jobs": jobs - 1, "disturbances": counts,
+                      "figure": counts["killed"], "unit": "kills without other bits", "limit_name": "kills asked for", "limit": options.kills,
+                      "ratio": round(counts["killed"] / options.kills, 3), "steps": options.steps, "seed": seed}))
 
 
 def main():

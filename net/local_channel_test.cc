@@ -131,6 +131,17 @@ TEST(LocalChannelTest, PayloadsTakeTheShortWay) {
   EXPECT_EQ(local.control->remote_push_pulls, 0);
 }
 
+TEST(LocalChannelTest, AnErrorThatNamesAFileOfAnyBytesDoesNotEndTheConnection) {
+  PuppetParameterServer server;
+  Local local(&server);
+  server.FailWith(absl::DataLossError("no \xff"));
+  const absl::Status failed = local.PushPull(MakePayload("1234")).status();
+  EXPECT_EQ(failed, absl::DataLossError("no \xff"));
+  server.FailWith(absl::OkStatus());
+  EXPECT_TRUE(local.PushPull(MakePayload("1234")).ok());
+  EXPECT_EQ(local.control->remote_push_pulls, 0);
+}
+
 TEST(LocalChannelTest, MemoryOfTheArenaIsLentAndNotCopied) {
   PuppetParameterServer server;
   server.Hold();
