@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/testing/simulated_random.h"
 #include "ps/shard_state.h"
 
 namespace parley {
@@ -32,26 +33,6 @@ v1::JobSpec SpecOf(int workers, const std::vector<v1::Policy>& policies) {
   *spec.mutable_policy() = policies[0];
   return spec;
 }
-
-// SplitMix64 (Steele, Lea and Flood, 2014): seeding it costs nothing.
-class Random {
- public:
-  explicit Random(uint64_t seed) : state_(seed) {}
-  uint64_t Next() {
-    uint64_t z = (state_ += 0x9e3779b97f4a7c15);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-    return z ^ (z >> 31);
-  }
-  int64_t Below(int64_t end) { return static_cast<int64_t>(Next() % static_cast<uint64_t>(end)); }
-  bool OneIn(int64_t many) { return Below(many) == 0; }
-  absl::Duration UpTo(absl::Duration longest) {
-    return absl::Microseconds(1 + Below(absl::ToInt64Microseconds(longest)));
-  }
-
- private:
-  uint64_t state_;
-};
 
 }  // namespace
 
@@ -420,7 +401,7 @@ class Simulation {
   }
 
   const SimulatedJob& job_;
-  Random random_;
+  SimulatedRandom random_;
   const size_t blocks_;
   std::vector<Worker> workers_;
   const int64_t slowness_;  // of worker 0
