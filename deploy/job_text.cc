@@ -65,12 +65,15 @@ void Append(const Rows& rows, absl::string_view alignment, const std::vector<std
 std::string WorkersText(const v1::GetStatusResponse& answer) {
   int live = 0;
   int left = 0;
+  int silent = 0;
   for (const v1::GetStatusResponse::Worker& worker : answer.workers()) {
     live += worker.state() == v1::GetStatusResponse::Worker::LIVE ? 1 : 0;
     left += worker.state() == v1::GetStatusResponse::Worker::LEFT ? 1 : 0;
+    silent += worker.state() == v1::GetStatusResponse::Worker::SILENT ? 1 : 0;
   }
-  const int absent = answer.workers_size() - live - left;
+  const int absent = answer.workers_size() - live - left - silent;
   std::vector<std::string> parts = {absl::StrCat(live, " live")};
+  if (silent > 0) parts.push_back(absl::StrCat(silent, " silent"));
   if (left > 0) parts.push_back(absl::StrCat(left, " left"));
   if (absent > 0) parts.push_back(absl::StrCat(absent, " absent"));
   return absl::StrJoin(parts, ", ");
@@ -112,6 +115,7 @@ void AppendWorkers(const JobView& view, bool colors, std::string* text) {
   for (const WorkerView& worker : workers) {
     const v1::WorkerReport& report = worker.report;
     const bool live = worker.state == v1::GetStatusResponse::Worker::LIVE;
+    const bool heard = live || worker.state == v1::GetStatusResponse::Worker::SILENT;
     states.push_back(StateOf(worker));
     std::string step = report.has_step() ? absl::StrCat(report.step()) : "-";
     if (report.has_steps()) absl::StrAppend(&step, "/", report.steps());
@@ -121,7 +125,7 @@ void AppendWorkers(const JobView& view, bool colors, std::string* text) {
                                  ? absl::StrFormat("%.0f", report.samples_per_second())
                                  : std::string("-");
     rows.push_back({absl::StrCat(rows.size() - 1), states.back(), step, absl::StrCat(worker.clock),
-                    live ? FormatTime(worker.silence) : std::string("-"),
+                    heard ? FormatTime(worker.silence) : std::string("-"),
                     FormatTime(worker.waited_for), loss, rate});
   }
   absl::StrAppend(text, "\n");

@@ -57,6 +57,19 @@ class OperatorTest(job.JobTest):
         for task in workers:
             task.kill()
 
+    def test_a_worker_whose_lease_ended_is_silent_until_it_is_back(self):
+        servers, workers, hosts = self.start_job(1, 2, ps_flags=("--lease=3s",))
+        workers[1].signal(signal.SIGSTOP)
+        servers[0].wait_for(r"ps:0: nothing was heard of worker:1, at step \d+, for its lease, 3s: it is not waited for")
+        states = lambda: [w["state"] for w in self.status(hosts)["workers"]]
+        job.wait_until(lambda: states() == ["live", "silent"], "worker:1 is not silent")
+        self.assertRegex(self.parley("status", f"--ps_hosts={hosts}", PATIENT), r"\n +1  silent ")
+        workers[1].signal(signal.SIGCONT)
+        servers[0].wait_for(r"ps:0: worker:1 is back, at step \d+")
+        job.wait_until(lambda: states() == ["live", "live"], "worker:1 is not live")
+        for task in workers:
+            task.kill()
+
     def test_a_job_that_is_not_there_or_not_declared(self):
         port = job.free_ports(1)
         text = self.parley("status", f"--ps_hosts=localhost:{port}", code=1)

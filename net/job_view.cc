@@ -139,8 +139,9 @@ std::vector<WorkerView> JobView::workers() const {
     for (int i = 0; i < said.size(); ++i) {
       WorkerView& view = views[static_cast<size_t>(i)];
       const Worker& worker = said[i];
-      // Live is who is live everywhere.
-      if (first || view.state == Worker::LIVE) view.state = worker.state();
+      // Live is who is live everywhere; silent who is so anywhere, and has left nowhere.
+      const bool silent = view.state == Worker::SILENT && worker.state() != Worker::LIVE;
+      if (first || view.state == Worker::LIVE || silent) view.state = worker.state();
       if (shard.answer.blocks() > 0) {
         view.clock = has_clock[i] ? std::min(view.clock, worker.clock()) : worker.clock();
         has_clock[i] = true;
@@ -243,6 +244,8 @@ std::string StateOf(const WorkerView& worker) {
       return "live";
     case Worker::LEFT:
       return "left";
+    case Worker::SILENT:
+      return "silent";
     default:
       return "absent";
   }

@@ -82,7 +82,7 @@ std::string FormatJobJson(const JobView& view);
 // (connected, and no answer in time), "unreachable", "unknown" (where it is), or "failing" (another
 // error).
 std::string StateOf(const ShardView& shard);
-// "absent", "live", "left".
+// "absent", "live", "left", "silent" (its lease has ended).
 std::string StateOf(const WorkerView& worker);
 
 }  // namespace parley

@@ -56,6 +56,19 @@ TEST(JobViewTest, LiveIsWhoIsLiveEverywhere) {
   EXPECT_EQ(StateOf(view.workers()[0]), "left");
 }
 
+TEST(JobViewTest, SilentIsWhoseLeaseHasEndedAnywhere) {
+  JobView view;
+  view.shards = {ShardOf(0, 1, 1), ShardOf(1, 1, 1)};
+  for (const size_t shard : {0, 1}) {
+    view.shards[shard].answer.mutable_workers(0)->set_state(Worker::SILENT);
+    EXPECT_EQ(StateOf(view.workers()[0]), "silent") << shard;
+    view.shards[shard].answer.mutable_workers(0)->set_state(Worker::LIVE);
+  }
+  view.shards[0].answer.mutable_workers(0)->set_state(Worker::SILENT);
+  view.shards[1].answer.mutable_workers(0)->set_state(Worker::LEFT);
+  EXPECT_EQ(StateOf(view.workers()[0]), "left");
+}
+
 TEST(JobViewTest, ShardsThatSayNothingAreLeftOut) {
   JobView view;
   view.shards = {ShardOf(0, 5, 7), ShardOf(1, 4, 6)};

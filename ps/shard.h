@@ -253,11 +253,12 @@ class Shard final : public ParameterServer {
     AnswerDone done;
     ShardState::Answer answer;
   };
-  // What is left to do when the mutex is free: answers to give, and queues whose tasks are to
-  // be run here.
+  // What is left to do when the mutex is free: answers to give, queues whose tasks are to be run
+  // here, and what to say in the log.
   struct Outcome {
     std::vector<Ready> ready;
     std::vector<TaskQueue*> help;
+    std::vector<ShardState::LeaseNews> leases;
   };
   struct EarlyJoin {
     v1::JoinRequest request;

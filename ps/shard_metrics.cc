@@ -17,10 +17,14 @@ constexpr char kWaitHelp[] =
 
 void AddWorkers(const ShardNumbers& numbers, MetricSamples* samples) {
   int live = 0;
+  int left = 0;
+  int silent = 0;
   for (size_t i = 0; i < numbers.workers.size(); ++i) {
     const ShardNumbers::Worker& worker = numbers.workers[i];
     const MetricLabels labels = {{"worker", absl::StrCat(i)}};
-    live += worker.live ? 1 : 0;
+    live += worker.live && !worker.silent ? 1 : 0;
+    left += worker.left ? 1 : 0;
+    silent += worker.silent ? 1 : 0;
     samples->AddGauge("parley_shard_worker_clock_steps",
                       "Steps of a worker that are in every block.",
                       static_cast<double>(worker.clock), labels);
@@ -34,11 +38,10 @@ void AddWorkers(const ShardNumbers& numbers, MetricSamples* samples) {
                       {{"cause", "membership"}});
   samples->AddGauge("parley_shard_workers", "Workers of the job, by whether they are in it.", live,
                     {{"state", "live"}});
-  int left = 0;
-  for (const ShardNumbers::Worker& worker : numbers.workers) left += worker.left ? 1 : 0;
   samples->AddGauge("parley_shard_workers", "", left, {{"state", "left"}});
+  samples->AddGauge("parley_shard_workers", "", silent, {{"state", "silent"}});
   samples->AddGauge("parley_shard_workers", "",
-                    static_cast<double>(numbers.workers.size()) - live - left,
+                    static_cast<double>(numbers.workers.size()) - live - left - silent,
                     {{"state", "absent"}});
 }
 

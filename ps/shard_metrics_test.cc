@@ -3,8 +3,11 @@
 #include "ps/shard_metrics.h"
 
 #include <memory>
+#include <thread>
 #include <utility>
 
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "base/testing/faulty_env.h"
 #include "gtest/gtest.h"
 #include "ps/testing/one_shard.h"
@@ -18,6 +21,7 @@ class ShardMetricsTest : public testing::Test {
     task_ = std::make_unique<OneShard>(OneShardSpec(1, /*synchronous=*/true), env);
     ShardOptions options;
     options.metrics = metrics_;
+    options.lease = lease_;
     options.checkpoint_folder = task_->checkpoints();
     if (logs) options.log_folder = task_->log_folder();
     task_->StartWith(options);
@@ -29,6 +33,7 @@ class ShardMetricsTest : public testing::Test {
   }
 
   const std::shared_ptr<Metrics> metrics_ = std::make_shared<Metrics>("ps:0");
+  absl::Duration lease_ = absl::Seconds(10);
   std::unique_ptr<OneShard> task_;
 };
 
@@ -66,6 +71,18 @@ TEST_F(ShardMetricsTest, FailedRequestsAreCountedByTheirCode) {
   EXPECT_EQ(Value("parley_shard_failed_requests_total"), 2);
   EXPECT_EQ(Value("parley_shard_failed_requests_total", {{"code", "NOT_FOUND"}}), 1);
   EXPECT_EQ(Value("parley_shard_failed_requests_total", {{"code", "FAILED_PRECONDITION"}}), 1);
+}
+
+TEST_F(ShardMetricsTest, AWorkerWhoseLeaseEndedIsSilent) {
+  lease_ = absl::Milliseconds(50);
+  Start(/*logs=*/false);
+  const absl::Time deadline = absl::Now() + absl::Minutes(1);
+  while (Value("parley_shard_workers", {{"state", "silent"}}) != 1 && absl::Now() < deadline) {
+    std::this_thread::yield();
+  }
+  EXPECT_EQ(Value("parley_shard_workers", {{"state", "silent"}}), 1);
+  EXPECT_EQ(Value("parley_shard_workers", {{"state", "live"}}), 0);
+  EXPECT_EQ(Value("parley_shard_workers", {{"state", "absent"}}), 0);
 }
 
 TEST_F(ShardMetricsTest, ALogsSyncsAreMeasured) {

@@ -15,7 +15,8 @@ struct ShardNumbers {
   struct Worker {
     bool live = false;  // has joined and not left
     bool left = false;
-    int64_t clock = 0;  // steps of it in every block
+    bool silent = false;  // live, but its lease has ended, and it has not pulled since
+    int64_t clock = 0;    // steps of it in every block
     // How long it was not heard of; zero unless it is live.
     absl::Duration silence;
     // Over the rounds of blocks in which its gradient came last: how long the first one waited.

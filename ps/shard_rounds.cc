@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "glog/logging.h"
 #include "ps/shard.h"
 
 namespace parley {
@@ -24,6 +25,7 @@ Shard::Outcome Shard::CarryOut(Declared* declared, ShardState::Actions actions, 
     outcome.ready.push_back({std::move(it->second), std::move(answer)});
     dones_.erase(it);
   }
+  outcome.leases = std::move(actions.leases);
   const absl::Time next = declared->state->NextDeadline();
   if (next < next_tick_) {
     next_tick_ = next;
@@ -87,6 +89,15 @@ void Shard::PostRounds(Declared* declared, std::vector<ShardState::Round> rounds
 }
 
 void Shard::Conclude(Outcome outcome) {
+  for (const ShardState::LeaseNews& news : outcome.leases) {
+    if (!news.ended) {
+      LOG(INFO) << task_ << ": worker:" << news.worker << " is back, at step " << news.step;
+      continue;
+    }
+    LOG(WARNING) << task_ << ": nothing was heard of worker:" << news.worker << ", at step "
+                 << news.step << ", for its lease, " << options_.lease
+                 << (news.awaited ? ": rounds wait for it" : ": it is not waited for");
+  }
   for (Ready& each : outcome.ready) each.done(std::move(each.answer));
   for (TaskQueue* const queue : outcome.help) queue->Help();
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/planted_bug.h"
@@ -89,13 +90,25 @@ absl::Status ShardState::CheckSender(int worker, uint64_t incarnation, absl::Tim
   return failure_;
 }
 
-void ShardState::ComeBack(int worker) {
-  if (!workers_[worker].silent) return;
-  workers_[worker].silent = false;
+void ShardState::ComeBack(int worker, Actions* actions) {
+  Worker& state = workers_[worker];
+  if (!state.silent) return;
+  state.silent = false;
   heard_[worker] = 1;
   for (Block& block : blocks_) {
     if (!block.policy->AwaitsSilent(block.scheduled)) LevelWithSlowest(block, worker);
   }
+  if (std::exchange(state.lease_ended, false)) actions->leases.push_back(NewsOf(worker));
+}
+
+int64_t ShardState::ClockOf(int worker) const {
+  int64_t clock = blocks_.empty() ? 0 : blocks_[0].workers[worker].clock;
+  for (const Block& block : blocks_) clock = std::min(clock, block.workers[worker].clock);
+  return clock;
+}
+
+ShardState::LeaseNews ShardState::NewsOf(int worker) const {
+  return {worker, ClockOf(worker), workers_[worker].lease_ended, AwaitsSilent()};
 }
 
 bool ShardState::NeedsEveryWorker() const {
@@ -232,8 +245,10 @@ void ShardState::FindSilent(absl::Time now, Actions* actions) {
       continue;
     }
     state.silent = true;
+    state.lease_ended = true;
     heard_[worker] = 0;
     found = true;
+    actions->leases.push_back(NewsOf(static_cast<int>(worker)));
   }
   if (found) ReviewAll(actions);
 }
@@ -247,6 +262,7 @@ absl::Status ShardState::Leave(int worker, uint64_t incarnation, absl::string_vi
   const absl::Status sender = CheckSender(worker, incarnation, now);
   if (!sender.ok() && sender != failure_) return sender;  // one may leave a job that has failed
   workers_[worker].presence = Presence::kLeft;
+  workers_[worker].lease_ended = false;
   member_[worker] = 0;
   heard_[worker] = 0;
   FinishAllOf(worker,
@@ -300,8 +316,8 @@ void ShardState::FillNumbers(absl::Time now, ShardNumbers* numbers) const {
     to.left = worker.presence == Presence::kLeft;
     to.waited_for = worker.waited_for;
     if (to.live) to.silence = std::max(absl::ZeroDuration(), now - worker.last_heard);
-    to.clock = blocks_.empty() ? 0 : blocks_[0].workers[i].clock;
-    for (const Block& block : blocks_) to.clock = std::min(to.clock, block.workers[i].clock);
+    to.silent = to.live && worker.lease_ended;
+    to.clock = ClockOf(static_cast<int>(i));
   }
   numbers->waited_for_membership = waited_for_membership_;
   numbers->blocks = static_cast<int64_t>(blocks_.size());

@@ -97,9 +97,18 @@ class ShardState {
     int64_t step = 0;
   };
 
+  // To be told to people: a worker's lease has ended, or it has come back since.
+  struct LeaseNews {
+    int worker;
+    int64_t step;  // that it is at, as Worker.clock of ShardNumbers
+    bool ended;
+    bool awaited;  // rounds wait for it though it has
+  };
+
   struct Actions {
     std::vector<Round> rounds;
     std::vector<Answer> answers;
+    std::vector<LeaseNews> leases;
   };
 
   struct Push {
@@ -185,6 +194,7 @@ class ShardState {
     // Its lease had ended, or it had left, and it has not pulled since: from then on it is awaited
     // again, not from a mere sign of life on.
     bool silent = false;
+    bool lease_ended = false;   // silent because of that
     absl::Duration waited_for;  // see ShardNumbers
   };
 
@@ -252,7 +262,10 @@ class ShardState {
   void LevelWithFurthest(Block& block);
   void FindSilent(absl::Time now, Actions* actions);
   // Of a worker that pulls.
-  void ComeBack(int worker);
+  void ComeBack(int worker, Actions* actions);
+  // The steps of the worker that are in every block.
+  int64_t ClockOf(int worker) const;
+  LeaseNews NewsOf(int worker) const;
   // Called with each event: when no Tick came in time, this process was stopped or starved, and
   // cannot know who was silent meanwhile.
   void ForgiveOwnSilence(absl::Time now);

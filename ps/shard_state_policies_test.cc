@@ -136,6 +136,49 @@ TEST(SynchronousTest, WaitsForASilentWorkerNoLongerThanItsLease) {
   EXPECT_EQ(cluster.rounds[0], (Rounds{{0, 100}, {1, 101, 201}}));
 }
 
+TEST(SynchronousTest, TheEndOfALeaseIsToldOnceAndSoIsItsReturn) {
+  ShardStateCluster cluster(2, SynchronousPolicy());
+  cluster.JoinAll();
+  cluster.PushPull(0, 0);
+  cluster.PushPull(1, 0);
+  cluster.PushPull(0, 1);
+  EXPECT_FALSE(cluster.Numbers().workers[1].silent);
+  for (int i = 0; i < 6; ++i) {
+    cluster.Advance(absl::Seconds(5));
+    cluster.Heartbeat(0);
+  }
+  ASSERT_EQ(cluster.leases.size(), 1u);
+  EXPECT_EQ(cluster.leases[0].worker, 1);
+  EXPECT_EQ(cluster.leases[0].step, 1);
+  EXPECT_TRUE(cluster.leases[0].ended);
+  EXPECT_FALSE(cluster.leases[0].awaited);
+  EXPECT_TRUE(cluster.Numbers().workers[1].silent);
+  EXPECT_FALSE(cluster.Numbers().workers[0].silent);
+  cluster.Heartbeat(1);  // it lives, and does not take part yet
+  EXPECT_EQ(cluster.leases.size(), 1u);
+  cluster.PushPull(1, 1);
+  ASSERT_EQ(cluster.leases.size(), 2u);
+  EXPECT_EQ(cluster.leases[1].worker, 1);
+  EXPECT_EQ(cluster.leases[1].step, 2);
+  EXPECT_FALSE(cluster.leases[1].ended);
+  EXPECT_FALSE(cluster.Numbers().workers[1].silent);
+  cluster.Pull(1, 2);
+  EXPECT_EQ(cluster.leases.size(), 2u);
+}
+
+TEST(SynchronousTest, OfOneThatLeavesTheEndOfItsLeaseIsForgotten) {
+  ShardStateCluster cluster(2, SynchronousPolicy());
+  cluster.JoinAll();
+  cluster.Advance(absl::Seconds(10));
+  EXPECT_EQ(cluster.leases.size(), 2u);
+  EXPECT_TRUE(cluster.Leave(1).ok());
+  EXPECT_FALSE(cluster.Numbers().workers[1].silent);
+  EXPECT_TRUE(cluster.Numbers().workers[1].left);
+  cluster.Join(1, 2);
+  cluster.Pull(1, 0);
+  EXPECT_EQ(cluster.leases.size(), 2u);
+}
+
 TEST(SynchronousTest, OneThatWasSilentForLongGoesOnWhereTheOthersAre) {
   ShardStateCluster cluster(2, SynchronousPolicy());
   cluster.JoinAll();

@@ -128,7 +128,7 @@ ShardState::Actions ShardState::HandlePushPull(PushPull request, absl::Time now)
     answer(status, {});
     return actions;
   }
-  if (!request.pulls.empty()) ComeBack(request.worker);
+  if (!request.pulls.empty()) ComeBack(request.worker, &actions);
   Worker& worker = workers_[request.worker];
   if (worker.waiting >= kMaxWaitingPerWorker) {
     answer(absl::ResourceExhaustedError(

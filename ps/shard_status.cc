@@ -6,7 +6,10 @@ void FillStatus(const ShardNumbers& numbers, v1::GetStatusResponse* response) {
   using Worker = v1::GetStatusResponse::Worker;
   for (const ShardNumbers::Worker& worker : numbers.workers) {
     Worker* const status = response->add_workers();
-    status->set_state(worker.live ? Worker::LIVE : worker.left ? Worker::LEFT : Worker::ABSENT);
+    status->set_state(worker.silent ? Worker::SILENT
+                      : worker.live ? Worker::LIVE
+                      : worker.left ? Worker::LEFT
+                                    : Worker::ABSENT);
     status->set_clock(worker.clock);
     status->set_silence_ms(absl::ToInt64Milliseconds(worker.silence));
     status->set_waited_for_ms(absl::ToInt64Milliseconds(worker.waited_for));

@@ -200,6 +200,7 @@ void ShardStateCluster::Take(ShardState::Actions actions) {
     }
     EXPECT_TRUE(answers.emplace(token, std::move(answer)).second) << "answered twice: " << token;
   }
+  leases.insert(leases.end(), actions.leases.begin(), actions.leases.end());
   if (apply_at_once) ApplyAll();
 }
 

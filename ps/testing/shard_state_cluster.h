@@ -67,6 +67,7 @@ class ShardStateCluster {
   std::vector<size_t> unapplied;  // blocks of rounds scheduled
   std::vector<Rounds> rounds{{}, {}};
   std::vector<std::vector<Correction>> corrections{{}, {}};  // by block, then round
+  std::vector<ShardState::LeaseNews> leases;                 // all so far
   bool apply_at_once = true;
 
  private:
