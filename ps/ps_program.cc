@@ -59,7 +59,8 @@ DEFINE_string(memory_limit, "",
               "refused. The machine's memory unless told.");
 DEFINE_string(spill_dir, "",
               "Where rows of tables go for which there is no room in their memory_limit, on a disk "
-              "of this machine: the task makes folders of its own there, and removes them.");
+              "of this machine: the task has files without a name there, of which nothing is left "
+              "whatever ends it.");
 DEFINE_bool(keep_serving, false, "Stay when the job is done, instead of exiting.");
 DEFINE_string(
     lease, "10s",

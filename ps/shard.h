@@ -76,8 +76,8 @@ struct ShardOptions {
   // need; 0: the machine's memory. A job whose parameters need more is refused, and so is a push of
   // rows once tables have filled the rest.
   int64_t memory_limit = 0;
-  // Where rows of tables go that have a memory_limit (TableSpec): in folders of their own here,
-  // which are made anew and removed. Empty: such a job is refused.
+  // Where rows of tables go that have a memory_limit (TableSpec): in files without a name here, of
+  // which nothing is left whatever ends the process. Empty: such a job is refused.
   std::string spill_folder;
   // What this program brings of its own, for jobs that ask for it by name.
   OptimizerRegistry optimizers;

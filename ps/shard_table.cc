@@ -4,13 +4,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/aligned_buffer.h"
-#include "base/file.h"
-#include "base/random_id.h"
 #include "base/status.h"
 #include "net/row_wire.h"
 #include "net/table_placement.h"
-#include "ps/table/rocksdb_row_spill.h"
 #include "ps/table/round_gradients.h"
+#include "ps/table/spill_file.h"
 
 namespace parley {
 namespace {
@@ -67,7 +65,8 @@ absl::StatusOr<std::unique_ptr<ShardTable>> ShardTable::Create(const Job& job, i
   }
   result->parts_.reserve(num_parts);
   for (std::vector<uint32_t>& some : of_part) {
-    result->parts_.push_back({TablePart(&result->layout_, std::move(some)), version, nullptr});
+    result->parts_.push_back(
+        {TablePart(&result->layout_, std::move(some)), version, nullptr, nullptr});
   }
   const int64_t limit = job.spec().tables(table).memory_limit();
   if (limit == 0) return result;
@@ -77,14 +76,11 @@ absl::StatusOr<std::unique_ptr<ShardTable>> ShardTable::Create(const Job& job, i
         absl::StrCat(who, " has a memory_limit of ", limit,
                      " bytes, which needs a folder for what is beyond it (--spill_dir)"));
   }
-  // Tasks on one host may share the folder.
-  auto spill = NewRocksDbRowSpill(
-      JoinPath(spill_folder, absl::StrCat("parley-spill-", absl::Hex(RandomId()))),
-      result->layout_.row_bytes);
-  if (!spill.ok()) return Annotate(spill.status(), who);
-  result->spill_ = *std::move(spill);
   for (Part& part : result->parts_) {
-    part.spilled = std::make_unique<SpilledRows>(&result->layout_, &part.rows, result->spill_.get(),
+    auto spill = NewSpillFile(spill_folder, result->layout_.row_bytes, virtual_shards);
+    if (!spill.ok()) return Annotate(spill.status(), who);
+    part.spill = *std::move(spill);
+    part.spilled = std::make_unique<SpilledRows>(&result->layout_, &part.rows, part.spill.get(),
                                                  static_cast<size_t>(limit) / num_parts);
   }
   return result;
@@ -175,7 +171,6 @@ void ShardTable::Apply(size_t part, absl::Span<const Gradient> gradients) {
       to.spilled->Changed(some);
       PARLEY_RETURN_IF_ERROR(to.spilled->LetGo());
     }
-    to.rows.Sweep(to.version);
     return to.spilled->Sweep(to.version);
   }).IgnoreError();
 }

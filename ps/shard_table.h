@@ -47,7 +47,7 @@ class ShardTable {
   static constexpr int kMaxKeys = 1 << 20;
 
   // The part of table `table` of `job` that belongs to `shard`, without rows, at `version`.
-  // With a memory_limit in its spec, rows that go beyond it are spilled to a folder in
+  // With a memory_limit in its spec, rows that go beyond it are spilled to files in
   // `spill_folder`; FAILED_PRECONDITION where that is empty.
   static absl::StatusOr<std::unique_ptr<ShardTable>> Create(const Job& job, int table, int shard,
                                                             size_t num_parts, int64_t version,
@@ -104,7 +104,8 @@ class ShardTable {
 
     TablePart rows;
     int64_t version;                       // rounds applied
-    std::unique_ptr<SpilledRows> spilled;  // null: all rows are in memory
+    std::unique_ptr<RowSpill> spill;       // null: all rows are in memory
+    std::unique_ptr<SpilledRows> spilled;  // likewise
   };
 
   // Runs `change` on the part, keeps count of its memory, and of an error.
@@ -116,8 +117,7 @@ class ShardTable {
   static constexpr uint16_t kElsewhere = 0xffff;
 
   const TableLayout layout_;
-  std::unique_ptr<RowSpill> spill_;  // may be null; outlives the parts
-  std::vector<uint16_t> part_of_;    // by virtual shard; constant after construction
+  std::vector<uint16_t> part_of_;  // by virtual shard; constant after construction
   std::vector<Part> parts_;
   std::atomic<int64_t> memory_{0};
   std::atomic<bool> failed_{false};

@@ -14,7 +14,10 @@ constexpr uint8_t kManyPassed = 255;
 }  // namespace
 
 void RowIndex::Insert(uint64_t mixed, uint64_t key, uint32_t slot, PagePool* pool) {
-  if (size_ >= num_buckets_ * 3) Grow(pool);
+  if (size_ >= num_buckets_ * 3) {
+    const size_t units = num_buckets_ * sizeof(Bucket) / PagePool::kUnit;
+    Resize((units + std::max<size_t>(1, units / 2)) * PagePool::kUnit, pool);
+  }
   Place(mixed, key, slot);
   ++size_;
 }
@@ -49,13 +52,19 @@ uint32_t RowIndex::Erase(uint64_t mixed, uint64_t key) {
   return slot;
 }
 
-void RowIndex::Grow(PagePool* pool) {
+void RowIndex::Shrink(PagePool* pool) {
+  constexpr size_t kUnitKeys = PagePool::kUnit / sizeof(Bucket) * 3;  // at most
+  // With room for some more, so that it does not grow again at once.
+  const size_t units = size_ * 5 / 4 / kUnitKeys + 1;
+  if (units * 4 * PagePool::kUnit >= num_buckets_ * 3 * sizeof(Bucket)) return;
+  Resize(units * PagePool::kUnit, pool);
+}
+
+void RowIndex::Resize(size_t bytes, PagePool* pool) {
   const size_t old_bytes = num_buckets_ * sizeof(Bucket);
-  const size_t old_units = old_bytes / PagePool::kUnit;
-  const size_t bytes = (old_units + std::max<size_t>(1, old_units / 2)) * PagePool::kUnit;
-  Bucket* const grown = reinterpret_cast<Bucket*>(pool->Allocate(bytes));
-  std::memset(static_cast<void*>(grown), 0, bytes);
-  Bucket* const old = std::exchange(buckets_, grown);
+  Bucket* const fresh = reinterpret_cast<Bucket*>(pool->Allocate(bytes));
+  std::memset(static_cast<void*>(fresh), 0, bytes);
+  Bucket* const old = std::exchange(buckets_, fresh);
   const uint32_t old_buckets =
       std::exchange(num_buckets_, static_cast<uint32_t>(bytes / sizeof(Bucket)));
   for (uint32_t at = 0; at < old_buckets; ++at) {

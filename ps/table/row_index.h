@@ -14,8 +14,8 @@ namespace parley {
 // that nearly every look-up reads one line. A bucket has five keys with their slots; a key that
 // finds its bucket full stands in the next one, and the full one knows that it was passed.
 //
-// It grows by half when three fifths are full, so a row takes 21 to 32 bytes; a growth moves one
-// index, of which a table has many.
+// It grows by half when three fifths are full, so a row takes 21 to 32 bytes until rows are erased;
+// a growth moves one index, of which a table has many.
 //
 // `mixed` is always MixKey(key), of which the lower half is used here.
 //
@@ -45,6 +45,8 @@ class RowIndex {
   void Insert(uint64_t mixed, uint64_t key, uint32_t slot, PagePool* pool);
   // Returns its slot, or kNone when it was not there.
   uint32_t Erase(uint64_t mixed, uint64_t key);
+  // Gives back what it does not need, where that is more than a quarter of what it has.
+  void Shrink(PagePool* pool);
   void Clear(PagePool* pool);
 
   // visit(key, slot) for each, in no order.
@@ -84,7 +86,8 @@ class RowIndex {
     return (found | last) & ((1u << bucket.count) - 1);
   }
   void Place(uint64_t mixed, uint64_t key, uint32_t slot);
-  void Grow(PagePool* pool);
+  // To another number of bytes, which is a multiple of PagePool::kUnit and enough.
+  void Resize(size_t bytes, PagePool* pool);
 
   Bucket* buckets_ = nullptr;
   uint32_t num_buckets_ = 0;

@@ -18,6 +18,7 @@ class Index {
   void Insert(uint64_t key, uint32_t slot) { index_.Insert(MixKey(key), key, slot, &pool_); }
   uint32_t Find(uint64_t key) const { return index_.Find(MixKey(key), key); }
   uint32_t Erase(uint64_t key) { return index_.Erase(MixKey(key), key); }
+  void Shrink() { index_.Shrink(&pool_); }
   const RowIndex& index() const { return index_; }
   RowIndex& index() { return index_; }
   PagePool& pool() { return pool_; }
@@ -67,6 +68,7 @@ TEST(RowIndexTest, DoesWhatAMapDoes) {
       } else {
         ASSERT_EQ(index.Erase(key), known == map.end() ? RowIndex::kNone : known->second);
         if (known != map.end()) map.erase(known);
+        if (phase > 0) index.Shrink();
       }
       ASSERT_EQ(index.index().size(), map.size());
     }
@@ -88,6 +90,11 @@ TEST(RowIndexTest, TakesFewBytes) {
     index.Insert(i, i);
     if (i < 1000) continue;
     ASSERT_LE(index.pool().used(), size_t{34} * (i + 1)) << i;
+  }
+  for (uint32_t i = 99999; i >= 1000; --i) {
+    index.Erase(i);
+    index.Shrink();
+    ASSERT_LE(index.pool().used(), size_t{42} * (i + 1)) << i;
   }
   index.index().Clear(&index.pool());
   EXPECT_EQ(index.pool().used(), 0u);

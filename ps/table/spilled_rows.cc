@@ -9,6 +9,8 @@ namespace parley {
 namespace {
 
 constexpr size_t kWritten = 1024;  // rows that are written together
+// Counts are halved when rows were used so often on average.
+constexpr uint64_t kUsesARow = 32;
 
 }  // namespace
 
@@ -19,7 +21,7 @@ RowSpill::Name SpilledRows::NameOf(uint64_t key) const {
   return {VirtualShardOf(MixKey(key), layout_->virtual_shards), key};
 }
 
-void SpilledRows::Note(uint32_t slot, uint64_t key, uint8_t state) {
+void SpilledRows::Keep(uint32_t slot, uint64_t key, uint16_t state) {
   if (slot >= keys_.size()) {
     // By an eighth, and not twice as many: it counts as memory of the table.
     if (slot >= keys_.capacity()) {
@@ -27,41 +29,78 @@ void SpilledRows::Note(uint32_t slot, uint64_t key, uint8_t state) {
       states_.reserve(slot + slot / 8 + 1024);
     }
     keys_.resize(slot + 1);
-    states_.resize(slot + 1);
+    states_.resize(slot + 1, 0);
   }
   keys_[slot] = key;
   states_[slot] = kThere | state;
+  ++rows_with_[state & kMostUses];
+}
+
+void SpilledRows::Use(uint16_t* state) {
+  ++uses_;
+  if ((*state & kMostUses) == kMostUses) return;
+  --rows_with_[*state & kMostUses];
+  ++*state;
+  ++rows_with_[*state & kMostUses];
+}
+
+void SpilledRows::Forget(uint16_t* state) {
+  --rows_with_[*state & kMostUses];
+  *state = 0;
+}
+
+void SpilledRows::HalveUses() {
+  rows_with_ = {};
+  for (uint16_t& state : states_) {
+    if ((state & kThere) == 0) continue;
+    state = static_cast<uint16_t>((state & ~kMostUses) | (state & kMostUses) / 2);
+    ++rows_with_[state & kMostUses];
+  }
+  uses_ = 0;
+  ++halvings_;
+}
+
+uint16_t SpilledRows::FewUses() const {
+  const size_t enough = part_->num_rows() / 16;
+  size_t rows = rows_with_[0];
+  uint16_t uses = 0;
+  while (uses < kMostUses && rows <= enough) rows += rows_with_[++uses];
+  return uses;
+}
+
+uint16_t SpilledRows::NoteOf(uint16_t state) const {
+  return static_cast<uint16_t>(halvings_ << 8 | (state & kMostUses));
+}
+
+uint16_t SpilledRows::UsesOf(uint16_t note) const {
+  const uint8_t since = static_cast<uint8_t>(halvings_ - (note >> 8));
+  return since > 8 ? 0 : static_cast<uint16_t>((note & kMostUses) >> since);
 }
 
 absl::Status SpilledRows::BringBack(absl::Span<const uint64_t> keys) {
   slots_.resize(keys.size());
   part_->FindSlots(keys, slots_.data());
-  missing_.clear();
+  names_.clear();
+  constexpr size_t kAhead = 16;
   for (size_t i = 0; i < keys.size(); ++i) {
+    if (i + kAhead < keys.size() && slots_[i + kAhead] != RowIndex::kNone) {
+      __builtin_prefetch(&states_[slots_[i + kAhead]], 1);
+    }
     if (slots_[i] == RowIndex::kNone) {
-      missing_.push_back(keys[i]);
+      names_.push_back(NameOf(keys[i]));
     } else {
-      states_[slots_[i]] |= kUsed;
+      Use(&states_[slots_[i]]);
     }
   }
-  if (missing_.empty()) return absl::OkStatus();
-  names_.clear();
-  for (const uint64_t key : missing_) names_.push_back(NameOf(key));
-  // In the spill's order; those of a Gather may come more than once.
-  std::sort(names_.begin(), names_.end(), [](const RowSpill::Name& a, const RowSpill::Name& b) {
-    return a.virtual_shard != b.virtual_shard ? a.virtual_shard < b.virtual_shard : a.key < b.key;
-  });
-  const auto same = [](const RowSpill::Name& a, const RowSpill::Name& b) { return a.key == b.key; };
-  names_.erase(std::unique(names_.begin(), names_.end(), same), names_.end());
-  rows_.resize(names_.size() * layout_->row_bytes);
-  PARLEY_RETURN_IF_ERROR(spill_->Get(names_, &found_, rows_.data()));
-  for (size_t i = 0; i < names_.size(); ++i) {
-    if (!found_[i]) continue;
+  if (names_.empty()) return absl::OkStatus();
+  return spill_->Get(names_, [&](size_t i, uint16_t note, const std::byte* row) {
     const uint64_t key = names_[i].key;
-    // Unused: one that is asked for once soon goes again.
-    Note(part_->RestoreRow(key, rows_.data() + i * layout_->row_bytes), key, 0);
-  }
-  return absl::OkStatus();
+    if (part_->FindRow(key) != nullptr) return;  // a key of a Gather may come more than once
+    const uint32_t slot = part_->RestoreRow(key, row);
+    Keep(slot, key, kSpilled | UsesOf(note));
+    Use(&states_[slot]);
+    ++fetched_;
+  });
 }
 
 void SpilledRows::Changed(absl::Span<const uint64_t> keys) {
@@ -70,57 +109,51 @@ void SpilledRows::Changed(absl::Span<const uint64_t> keys) {
   for (size_t i = 0; i < keys.size(); ++i) {
     const uint32_t slot = slots_[i];
     if (slot == RowIndex::kNone) continue;  // it is not admitted yet
-    if (slot < keys_.size() && keys_[slot] == keys[i] && (states_[slot] & kThere) != 0) {
+    if (slot < keys_.size() && (states_[slot] & kThere) != 0) {
       states_[slot] |= kChanged;
     } else {
-      Note(slot, keys[i], kChanged);
+      Keep(slot, keys[i], kChanged | 1);
     }
   }
 }
 
 absl::Status SpilledRows::LetGo() {
+  if (uses_ > kUsesARow * part_->num_rows()) HalveUses();
   if (Taken() <= memory_) return absl::OkStatus();
   // Somewhat more than must be, so that rows are written together.
   const size_t aim = memory_ - memory_ / 64;
-  std::vector<const std::byte*> rows;
   while (Taken() > aim && part_->num_rows() > 0) {
-    names_.clear();
-    rows.clear();
-    std::vector<uint64_t> leaving;
+    leaving_.clear();
+    written_.clear();
     size_t taken = Taken();
-    // Every row is met at least once in two turns.
-    for (size_t met = 0; met < 2 * keys_.size() && taken > aim && leaving.size() < kWritten;
-         ++met) {
+    const uint16_t few = FewUses();
+    for (size_t met = 0; met < keys_.size() && taken > aim && leaving_.size() < kWritten; ++met) {
       const size_t slot = hand_;
       hand_ = hand_ + 1 >= keys_.size() ? 0 : hand_ + 1;
-      uint8_t& state = states_[slot];
-      if ((state & kThere) == 0) continue;
-      if ((state & kUsed) != 0) {
-        state &= static_cast<uint8_t>(~kUsed);
-        continue;
-      }
+      uint16_t& state = states_[slot];
+      if ((state & kThere) == 0 || (state & kMostUses) > few) continue;
       const uint64_t key = keys_[slot];
-      uint32_t now;
-      part_->FindSlots({&key, 1}, &now);
-      if (now == slot) {  // it was not swept
-        if ((state & kChanged) != 0) {
-          names_.push_back(NameOf(key));
-          rows.push_back(part_->RowAt(now));
-        }
-        leaving.push_back(key);
-        taken -= std::min(taken, layout_->row_bytes);
+      if ((state & kChanged) != 0) {
+        const std::byte* const row = part_->RowAt(static_cast<uint32_t>(slot));
+        for (size_t at = 0; at < layout_->row_bytes; at += 64) __builtin_prefetch(row + at);
+        written_.push_back({NameOf(key), row, NoteOf(state), (state & kSpilled) != 0});
       }
-      state = 0;
+      leaving_.push_back(key);
+      taken -= std::min(taken, layout_->row_bytes);
+      Forget(&state);
     }
-    if (!names_.empty()) PARLEY_RETURN_IF_ERROR(spill_->Put(names_, rows));
-    for (const uint64_t key : leaving) part_->RemoveRow(key);
-    if (leaving.empty()) break;  // indices and the like alone take more than there is
+    if (!written_.empty()) PARLEY_RETURN_IF_ERROR(spill_->Put(written_));
+    part_->RemoveRows(leaving_);
+    if (leaving_.empty()) break;  // indices and the like alone take more than there is
   }
   return absl::OkStatus();
 }
 
 absl::Status SpilledRows::Sweep(int64_t round) {
   if (layout_->expire_after == 0) return absl::OkStatus();
+  slots_.clear();
+  part_->Sweep(round, &slots_);
+  for (const uint32_t slot : slots_) Forget(&states_[slot]);
   const int64_t every = std::max<int64_t>(1, layout_->expire_after / 2);
   for (const uint32_t number : part_->virtual_shards()) {
     if ((round + number) % every != 0) continue;
@@ -154,7 +187,7 @@ absl::Status SpilledRows::ForEach(
 }
 
 void SpilledRows::Restore(uint64_t key, const std::byte* row) {
-  Note(part_->RestoreRow(key, row), key, kChanged);
+  Keep(part_->RestoreRow(key, row), key, kChanged);
 }
 
 }  // namespace parley

@@ -1,6 +1,7 @@
 #ifndef PARLEY_PS_TABLE_SPILLED_ROWS_H_
 #define PARLEY_PS_TABLE_SPILLED_ROWS_H_
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -16,8 +17,9 @@ namespace parley {
 
 // Keeps the rows of a TablePart that there is room for in memory, and the others in a RowSpill. Who
 // reads or updates rows brings them back before, and lets others go afterwards: those that were
-// asked for least lately (by the second-chance rule). A row is written to the spill when it goes
-// and was changed since it came back.
+// asked for least often. How often that is, a row takes to the disk and back with it; and all
+// counts are halved every now and then, so that it is what was asked for of late. A row is written
+// to the spill when it goes and was changed since it came back.
 //
 // Invariants: (1) a row that is in memory counts, whatever the spill has; one that is not is in the
 //                 spill, or there is none.
@@ -36,7 +38,7 @@ class SpilledRows {
   void Changed(absl::Span<const uint64_t> keys);
   // Lets rows go until there is room.
   absl::Status LetGo();
-  // After the part's Sweep: of those that are not in memory.
+  // The part's Sweep, and one of the rows that are not in memory.
   absl::Status Sweep(int64_t round);
 
   // Every row of a virtual shard, in memory or not, with ascending keys.
@@ -45,31 +47,48 @@ class SpilledRows {
   // Puts a row that is nowhere into memory.
   void Restore(uint64_t key, const std::byte* row);
 
+  // Rows that were brought back, since the beginning.
+  int64_t fetched() const { return fetched_; }
   // Bytes that this takes besides the part.
-  size_t memory() const { return keys_.capacity() * sizeof(uint64_t) + states_.capacity(); }
+  size_t memory() const {
+    return keys_.capacity() * (sizeof(keys_[0]) + sizeof(states_[0])) + spill_->memory();
+  }
 
  private:
-  static constexpr uint8_t kUsed = 1;     // since the hand came by
-  static constexpr uint8_t kChanged = 2;  // since it came back
-  static constexpr uint8_t kThere = 4;    // keys_ says what stands here, unless it was swept
+  // A row's state: how often it was asked for in its lower bits, and
+  static constexpr uint16_t kMostUses = 255;
+  static constexpr uint16_t kChanged = 256;  // since it came back
+  static constexpr uint16_t kSpilled = 512;  // the spill has one of its key
+  static constexpr uint16_t kThere = 1024;   // keys_ says which row it is
 
+  void Use(uint16_t* state);
+  void Forget(uint16_t* state);  // whose row has gone
+  void HalveUses();
+  // Rows of so many uses, or fewer, go: at least one of 16 is such a row.
+  uint16_t FewUses() const;
+  // What is kept with a row that goes, and what that says of one that comes back.
+  uint16_t NoteOf(uint16_t state) const;
+  uint16_t UsesOf(uint16_t note) const;
   RowSpill::Name NameOf(uint64_t key) const;
-  void Note(uint32_t slot, uint64_t key, uint8_t state);
+  void Keep(uint32_t slot, uint64_t key, uint16_t state);
   size_t Taken() const { return part_->memory() + memory(); }
 
   const TableLayout* const layout_;
   TablePart* const part_;
   RowSpill* const spill_;
   const size_t memory_;
-  std::vector<uint64_t> keys_;   // by slot of the part
-  std::vector<uint8_t> states_;  // likewise
-  size_t hand_ = 0;
+  std::vector<uint64_t> keys_;                       // by slot of the part
+  std::vector<uint16_t> states_;                     // likewise
+  size_t hand_ = 0;                                  // goes round over them
+  std::array<uint32_t, kMostUses + 1> rows_with_{};  // by uses
+  uint64_t uses_ = 0;                                // since they were halved last
+  uint8_t halvings_ = 0;
+  int64_t fetched_ = 0;
   // Kept, so that they need not be made each time.
   std::vector<uint32_t> slots_;
-  std::vector<uint64_t> missing_;
+  std::vector<uint64_t> leaving_;
   std::vector<RowSpill::Name> names_;
-  std::vector<std::byte> rows_;
-  std::vector<bool> found_;
+  std::vector<RowSpill::Row> written_;
 };
 
 }  // namespace parley

@@ -118,7 +118,7 @@ bool TablePart::Admit(uint64_t key) {
   return false;
 }
 
-void TablePart::Sweep(int64_t round) {
+void TablePart::Sweep(int64_t round, std::vector<uint32_t>* swept) {
   if (layout_->expire_after == 0) return;
   // Twice in the time that a row has.
   const int64_t every = std::max<int64_t>(1, layout_->expire_after / 2);
@@ -131,7 +131,11 @@ void TablePart::Sweep(int64_t round) {
     indices_[i].ForEach([&](uint64_t key, uint32_t slot) {
       if (layout_->HasExpired(slab_.RowAt(slot), round)) expired.push_back(key);
     });
-    for (const uint64_t key : expired) slab_.Free(indices_[i].Erase(MixKey(key), key));
+    for (const uint64_t key : expired) {
+      const uint32_t slot = indices_[i].Erase(MixKey(key), key);
+      slab_.Free(slot);
+      if (swept != nullptr) swept->push_back(slot);
+    }
     num_rows_ -= expired.size();
   }
 }
@@ -220,10 +224,21 @@ uint32_t TablePart::RestoreRow(uint64_t key, const std::byte* row) {
   return slot;
 }
 
-void TablePart::RemoveRow(uint64_t key) {
-  const uint64_t mixed = MixKey(key);
-  slab_.Free(IndexOf(mixed).Erase(mixed, key));
-  --num_rows_;
+void TablePart::RemoveRows(absl::Span<const uint64_t> keys) {
+  for (size_t begin = 0; begin < keys.size(); begin += kBatch) {
+    const absl::Span<const uint64_t> some = keys.subspan(begin, kBatch);
+    for (const uint64_t key : some) {
+      const uint64_t mixed = MixKey(key);
+      IndexOf(mixed).Prefetch(mixed);
+    }
+    for (const uint64_t key : some) {
+      const uint64_t mixed = MixKey(key);
+      RowIndex& index = IndexOf(mixed);
+      slab_.Free(index.Erase(mixed, key));
+      index.Shrink(&pool_);
+    }
+  }
+  num_rows_ -= keys.size();
 }
 
 void TablePart::FindSlots(absl::Span<const uint64_t> keys, uint32_t* slots) const {

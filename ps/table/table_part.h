@@ -50,7 +50,8 @@ class TablePart {
   // by its end gives its memory back, of the virtual shards whose turn it is.
   void UpdateRows(int64_t round, absl::Span<const uint64_t> keys,
                   absl::Span<const float* const> gradients);
-  void Sweep(int64_t round);
+  // `swept`, unless it is null, is what is told of each slot that is free from then on.
+  void Sweep(int64_t round, std::vector<uint32_t>* swept = nullptr);
 
   const std::vector<uint32_t>& virtual_shards() const { return virtual_shards_; }
   // Their keys, ascending. `virtual_shard` is here.
@@ -59,8 +60,8 @@ class TablePart {
   const std::byte* FindRow(uint64_t key) const;
   // Adds a row that is not there, of row_bytes; returns its slot. Throws std::bad_alloc.
   uint32_t RestoreRow(uint64_t key, const std::byte* row);
-  // Forgets a row that is there.
-  void RemoveRow(uint64_t key);
+  // Forgets rows that are there.
+  void RemoveRows(absl::Span<const uint64_t> keys);
   // The slots of the rows of these keys, RowIndex::kNone where there is none. A row keeps its slot
   // until it is removed or swept.
   void FindSlots(absl::Span<const uint64_t> keys, uint32_t* slots) const;
