@@ -47,6 +47,20 @@ TEST(Crc32cTest, AgreesWithTheTableAtEveryLengthAndAlignment) {
   }
 }
 
+TEST(Crc32cTest, AgreesWithTheTableWhereItIsSummedInThirds) {
+  const unsigned seed = std::random_device()();
+  SCOPED_TRACE(testing::Message() << "seed " << seed);
+  std::mt19937 random(seed);
+  std::vector<unsigned char> bytes(60000);
+  for (unsigned char& byte : bytes) byte = static_cast<unsigned char>(random());
+  for (const size_t size : {12287, 12288, 12289, 24575, 24576, 40001, 60000}) {
+    const std::vector<unsigned char> part(bytes.begin(), bytes.begin() + size);
+    ASSERT_EQ(Crc32c(bytes.data(), size), PlainCrc32c(part)) << size;
+    const uint32_t first = Crc32c(bytes.data(), 1001);
+    ASSERT_EQ(ExtendCrc32c(first, bytes.data() + 1001, size - 1001), PlainCrc32c(part)) << size;
+  }
+}
+
 TEST(Crc32cTest, ExtendsOverAnyCut) {
   const std::string bytes = "the same bytes, cut in two anywhere";
   const uint32_t whole = Crc32c(bytes.data(), bytes.size());

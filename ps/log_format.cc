@@ -9,7 +9,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
-#include "base/aligned_buffer.h"
 #include "base/crc32c.h"
 #include "base/planted_bug.h"
 #include "base/status.h"
@@ -35,7 +34,8 @@ uint32_t ChecksumOfHead(const Head& head) {
 }
 
 // The record at `begin`; DATA_LOSS when there is no whole one.
-absl::StatusOr<ReadLogRecord> ReadWhole(const ReadableFile& file, int64_t begin) {
+absl::StatusOr<ReadLogRecord> ReadWhole(const ReadableFile& file, int64_t begin,
+                                        ReusedBuffers* buffers) {
   const absl::Status not_whole = absl::DataLossError("no whole record");
   int64_t left = file.size() - begin;
   Head head;
@@ -52,8 +52,7 @@ absl::StatusOr<ReadLogRecord> ReadWhole(const ReadableFile& file, int64_t begin)
   std::string message(head.message_bytes, '\0');
   const int64_t at = begin + static_cast<int64_t>(sizeof(head));
   PARLEY_RETURN_IF_ERROR(file.ReadAt(at, &message[0], message.size()));
-  const std::shared_ptr<std::byte> payload(NewAlignedBytes(head.payload_bytes).release(),
-                                           FreeDeleter());
+  const std::shared_ptr<std::byte> payload = buffers->Take(head.payload_bytes);
   PARLEY_RETURN_IF_ERROR(file.ReadAt(at + message_bytes, payload.get(), head.payload_bytes));
   result.end = at + message_bytes + payload_bytes;
   const uint32_t crc =
@@ -71,7 +70,7 @@ absl::StatusOr<ReadLogRecord> ReadWhole(const ReadableFile& file, int64_t begin)
 // Where the next record begins is not known, so each byte may be its first. A worker's gradient may
 // look like the heads of many records, each of which reaches to the file's end: so that they are
 // not read again and again, where what was read is twice the file, it is taken for damage.
-absl::StatusOr<bool> WasDurable(const ReadableFile& file, int64_t at) {
+absl::StatusOr<bool> WasDurable(const ReadableFile& file, int64_t at, ReusedBuffers* buffers) {
   if (PARLEY_PLANTED_BUG("damage_taken_for_the_logs_end")) return false;
   constexpr int64_t kPiece = 1 << 20;
   std::string piece;
@@ -88,7 +87,7 @@ absl::StatusOr<bool> WasDurable(const ReadableFile& file, int64_t at) {
       if (head.message_bytes == 0) continue;
       if (head.message_bytes > size || head.payload_bytes > size) continue;
       if (head.head_crc32c != ChecksumOfHead(head)) continue;
-      const auto record = ReadWhole(file, begin + static_cast<int64_t>(i));
+      const auto record = ReadWhole(file, begin + static_cast<int64_t>(i), buffers);
       const uint64_t bytes = head.message_bytes + head.payload_bytes;
       if (bytes > budget) return true;
       budget -= bytes;
@@ -131,11 +130,12 @@ std::string EncodeLogRecord(const v1::LogRecord& record, const Payload& payload,
   return std::string(reinterpret_cast<const char*>(&head), sizeof(head)) + message;
 }
 
-absl::StatusOr<ReadLogRecord> ReadLogRecordAt(const ReadableFile& file, int64_t begin) {
+absl::StatusOr<ReadLogRecord> ReadLogRecordAt(const ReadableFile& file, int64_t begin,
+                                              ReusedBuffers* buffers) {
   if (begin == file.size()) return absl::OutOfRangeError("the end of the log");
-  absl::StatusOr<ReadLogRecord> record = ReadWhole(file, begin);
+  absl::StatusOr<ReadLogRecord> record = ReadWhole(file, begin, buffers);
   if (!absl::IsDataLoss(record.status())) return record;
-  PARLEY_ASSIGN_OR_RETURN(const bool durable, WasDurable(file, begin));
+  PARLEY_ASSIGN_OR_RETURN(const bool durable, WasDurable(file, begin, buffers));
   if (durable) return absl::DataLossError(absl::StrCat("damaged at byte ", begin));
   return absl::OutOfRangeError("no whole record");
 }

@@ -11,6 +11,7 @@
 #include "base/env.h"
 #include "net/payload.h"
 #include "proto/log.pb.h"
+#include "ps/reused_buffers.h"
 
 namespace parley {
 
@@ -34,9 +35,10 @@ struct ReadLogRecord {
 
 // The record at byte `begin` of `file`. OUT_OF_RANGE at the file's end, and when the record is one
 // of those that were being written when the power failed: it is not whole, and none behind it says
-// that it was on disk. DATA_LOSS when it is damaged. Other errors are those of reading. Allocates
-// no more than the file's size.
-absl::StatusOr<ReadLogRecord> ReadLogRecordAt(const ReadableFile& file, int64_t begin);
+// that it was on disk. DATA_LOSS when it is damaged. Other errors are those of reading. The
+// payload is in one of `buffers`. Allocates no more than the file's size.
+absl::StatusOr<ReadLogRecord> ReadLogRecordAt(const ReadableFile& file, int64_t begin,
+                                              ReusedBuffers* buffers);
 
 }  // namespace parley
 

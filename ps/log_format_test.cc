@@ -40,20 +40,24 @@ std::string HeadOf(uint64_t payload_bytes) {
   return head;
 }
 
+absl::StatusOr<ReadLogRecord> ReadAt(const ReadableFile& file, int64_t begin) {
+  return ReadLogRecordAt(file, begin, ReusedBuffers::Create().get());
+}
+
 TEST(LogFormatTest, ATornRecordIsTheEndAndOneBeforeDurableOnesIsDamage) {
   v1::LogRecord record;
   record.mutable_round()->set_block(1);
   const std::string first = EncodeLogRecord(record, Payload(), 0);
   const std::string torn = first.substr(0, first.size() - 1);
-  EXPECT_TRUE(absl::IsOutOfRange(ReadLogRecordAt(CountingFile(torn), 0).status()));
+  EXPECT_TRUE(absl::IsOutOfRange(ReadAt(CountingFile(torn), 0).status()));
   const int64_t end = static_cast<int64_t>(first.size());
   const std::string later = EncodeLogRecord(record, Payload(), end);
-  EXPECT_TRUE(absl::IsDataLoss(
-      ReadLogRecordAt(CountingFile(std::string(first.size(), 'x') + later), 0).status()));
+  EXPECT_TRUE(
+      absl::IsDataLoss(ReadAt(CountingFile(std::string(first.size(), 'x') + later), 0).status()));
   // It says nothing of what was written with it.
   const std::string with = EncodeLogRecord(record, Payload(), 0);
-  EXPECT_TRUE(absl::IsOutOfRange(
-      ReadLogRecordAt(CountingFile(std::string(first.size(), 'x') + with), 0).status()));
+  EXPECT_TRUE(
+      absl::IsOutOfRange(ReadAt(CountingFile(std::string(first.size(), 'x') + with), 0).status()));
 }
 
 // What workers push stands in a log, too.
@@ -63,7 +67,7 @@ TEST(LogFormatTest, HeadsThatReachToTheEndAreNotAllFollowed) {
   for (size_t i = 0; i < kHeads; ++i) bytes += HeadOf((kHeads - 1 - i) * 24);
   bytes += "x";
   const CountingFile file(std::move(bytes));
-  const absl::Status status = ReadLogRecordAt(file, 0).status();
+  const absl::Status status = ReadAt(file, 0).status();
   EXPECT_TRUE(absl::IsDataLoss(status)) << status;
   EXPECT_LT(file.read(), 8 * static_cast<size_t>(file.size()));
 }

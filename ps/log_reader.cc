@@ -23,7 +23,7 @@ absl::StatusOr<LogReader> LogReader::Open(Env* env, const std::string& folder) {
     const uint64_t number = *ParseLogSegmentName(names[i]);
     const std::string path = JoinPath(folder, names[i]);
     PARLEY_ASSIGN_OR_RETURN(const std::unique_ptr<ReadableFile> file, env->OpenFile(path));
-    absl::StatusOr<ReadLogRecord> first = ReadLogRecordAt(*file, 0);
+    absl::StatusOr<ReadLogRecord> first = ReadLogRecordAt(*file, 0, ReusedBuffers::Create().get());
     const bool begins =
         first.ok() && first->record.has_begin() && first->record.begin().segment() == number;
     if (!begins && i + 1 == names.size() && absl::IsOutOfRange(first.status())) {
@@ -43,7 +43,8 @@ absl::StatusOr<LogReader> LogReader::Open(Env* env, const std::string& folder) {
 }
 
 absl::StatusOr<int64_t> LogReader::Replay(
-    uint64_t segment, absl::FunctionRef<absl::Status(const ReadLogRecord&)> take) const {
+    uint64_t segment, absl::FunctionRef<absl::Status(ReadLogRecord)> take) const {
+  const std::shared_ptr<ReusedBuffers> buffers = ReusedBuffers::Create();
   int64_t at = 0;
   for (size_t i = segment - first_segment(); i < segments_.size(); ++i) {
     const std::string& path = segments_[i].path;
@@ -56,7 +57,7 @@ absl::StatusOr<int64_t> LogReader::Replay(
     PARLEY_ASSIGN_OR_RETURN(const std::unique_ptr<ReadableFile> file, env_->OpenFile(path));
     at = segments_[i].begin_end;
     while (at != counted) {
-      const absl::StatusOr<ReadLogRecord> record = ReadLogRecordAt(*file, at);
+      absl::StatusOr<ReadLogRecord> record = ReadLogRecordAt(*file, at, buffers.get());
       if (absl::IsOutOfRange(record.status())) {
         if (!is_last && !PARLEY_PLANTED_BUG("missing_end_of_a_segment_ignored")) return damaged();
         if (at < file->size()) {
@@ -67,8 +68,8 @@ absl::StatusOr<int64_t> LogReader::Replay(
       }
       if (!record.ok()) return Annotate(record.status(), path);
       if (!is_last && record->end > counted) return damaged();
-      PARLEY_RETURN_IF_ERROR(Annotate(take(*record), path));
       at = record->end;
+      PARLEY_RETURN_IF_ERROR(Annotate(take(*std::move(record)), path));
     }
   }
   return at;

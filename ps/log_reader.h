@@ -35,7 +35,7 @@ class LogReader {
   // Calls `take` with each record from `segment` on, but for the beginnings of segments. An error
   // of `take` ends it. Returns how many bytes of the last segment count.
   absl::StatusOr<int64_t> Replay(uint64_t segment,
-                                 absl::FunctionRef<absl::Status(const ReadLogRecord&)> take) const;
+                                 absl::FunctionRef<absl::Status(ReadLogRecord)> take) const;
 
  private:
   struct Segment {

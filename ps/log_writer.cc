@@ -48,7 +48,9 @@ void LogWriter::Close() {
 void LogWriter::Append(std::vector<ShardRecord> records, absl::AnyInvocable<void()> kept) {
   {
     MutexLock lock(&mutex_);
+    for (const ShardRecord& record : records) appended_ += record.payload.size();
     items_.push_back({std::move(records), std::move(kept), 0, 0});
+    if (appended_ >= kLongSegment) RollLocked();
   }
   changed_.NotifyAll();
 }
@@ -57,11 +59,16 @@ uint64_t LogWriter::Roll() {
   uint64_t segment;
   {
     MutexLock lock(&mutex_);
-    segment = next_segment_++;
-    items_.push_back({{}, nullptr, segment, 0});
+    segment = RollLocked();
   }
   changed_.NotifyAll();
   return segment;
+}
+
+uint64_t LogWriter::RollLocked() {
+  appended_ = 0;
+  items_.push_back({{}, nullptr, next_segment_, 0});
+  return next_segment_++;
 }
 
 void LogWriter::RemoveBefore(uint64_t segment) {

@@ -23,7 +23,8 @@ namespace parley {
 
 // A LogWriter keeps a shard's records on disk, in segments (docs/log_format.md): what has come
 // while the disk was busy is written and synced together, and then acknowledged. A segment begins
-// with the shard's books, so that those before it can go when a checkpoint has the values.
+// with the shard's books, so that those before it can go when a checkpoint has the values. One that
+// has become long is followed by another, for who goes on from the log writes the last one again.
 //
 // A full disk: nothing is acknowledged, `full` is told, and it is tried again until there is room.
 // Any other error, and every error of a sync, is final: `failed` is told, and nothing is
@@ -43,6 +44,8 @@ class LogWriter final : public RecordSink {
     // Records of so many bytes are durable; the sync took so long. May be empty.
     absl::AnyInvocable<void(absl::Duration took, int64_t bytes)> synced;
   };
+
+  static constexpr size_t kLongSegment = 64 << 20;  // bytes of payloads
 
   // Begins segment `segment`, behind `previous_bytes` of the one before it; durable when OK.
   // `identity` has what of the books is the job's: spec, checkpoint and log_id.
@@ -77,6 +80,7 @@ class LogWriter final : public RecordSink {
   };
 
   LogWriter(Options options, v1::Books identity, ShardBooks books);
+  uint64_t RollLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Run();
   absl::Status Process(std::vector<Item>* items);
   // Makes the records of the items durable, together.
@@ -99,6 +103,7 @@ class LogWriter final : public RecordSink {
   CondVar changed_;
   std::vector<Item> items_ ABSL_GUARDED_BY(mutex_);
   uint64_t next_segment_ ABSL_GUARDED_BY(mutex_) = 0;
+  size_t appended_ ABSL_GUARDED_BY(mutex_) = 0;  // bytes of payloads, to the last segment
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread thread_;  // constant after construction
 };

@@ -319,10 +319,13 @@ class Shard final : public ParameterServer {
                                                          Recovery* recovery) const;
   // The rounds of the log since `declared`'s blocks.
   absl::Status Replay(Declared* declared, Recovery* recovery) const;
-  absl::Status TakeState(Declared* declared, const v1::LogRecord::BlockState& state,
+  // Of block `index` of the shard.
+  absl::Status TakeState(Declared* declared, size_t index, const v1::LogRecord::BlockState& state,
                          const Payload& payload) const;
-  absl::Status TakeRound(Declared* declared, const v1::LogRecord::Round& round,
+  absl::Status TakeRound(Declared* declared, size_t index, const v1::LogRecord::Round& round,
                          const Payload& payload) const;
+  // The sums of squares that it brings to norms over several blocks.
+  absl::Status TakeSums(Declared* declared, const v1::LogRecord::Round& round) const;
   // Where `log` can be gone on from: the newest first, each a manifest (empty: none) and a segment.
   std::vector<std::pair<std::string, uint64_t>> StartsOf(const LogReader& log) const;
   // Until what the background thread was given so far is done.

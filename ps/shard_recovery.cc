@@ -14,12 +14,16 @@
 #include "glog/logging.h"
 #include "net/checkpoint_folder.h"
 #include "ps/checkpoint_format.h"
+#include "ps/keyed_tasks.h"
 #include "ps/log_format.h"
 #include "ps/replay.h"
 #include "ps/shard.h"
 
 namespace parley {
 namespace {
+
+// Bytes of records, or of blocks, that have come and are not taken in.
+constexpr size_t kUnderWay = 32 << 20;
 
 // What of the books is the job's.
 v1::Books IdentityOf(const v1::Books& books) {
@@ -147,9 +151,19 @@ absl::StatusOr<std::unique_ptr<Shard::Declared>> Shard::FetchFromStandby() {
   PARLEY_ASSIGN_OR_RETURN(ShardBooks made_books,
                           ShardBooks::FromProto(job, options_.shard_index, books));
   Recovery recovery{nullptr, 0, std::move(made_books), {}};
-  // Some are on their way while one is taken in.
+  // Some are on their way while others are taken in.
   constexpr size_t kAhead = 8;
   const size_t count = recovery.books.numbers().size();
+  recovery.blocks.resize(count);
+  std::vector<std::unique_ptr<Optimizer>> optimizers;  // by parameter
+  for (size_t i = 0; i < job.parameters().size(); ++i) {
+    PARLEY_ASSIGN_OR_RETURN(
+        std::unique_ptr<Optimizer> optimizer,
+        NewOptimizer(job.OptimizerOf(static_cast<int>(i)), options_.optimizers));
+    optimizers.push_back(std::move(optimizer));
+  }
+  int64_t bytes = 0;
+  KeyedTasks taking(static_cast<int>(owners_->size()), kUnderWay);
   std::deque<std::future<Reply>> ahead;
   for (size_t i = 0; i < count; ++i) {
     const uint32_t number = recovery.books.numbers()[i];
@@ -157,18 +171,23 @@ absl::StatusOr<std::unique_ptr<Shard::Declared>> Shard::FetchFromStandby() {
       ahead.push_back(ask(i + ahead.size() + 1));
     std::future<Reply> answer = std::move(ahead.front());
     ahead.pop_front();
-    PARLEY_ASSIGN_OR_RETURN(const FetchReplicaReply reply, await(i + 1, std::move(answer)));
+    PARLEY_ASSIGN_OR_RETURN(FetchReplicaReply reply, await(i + 1, std::move(answer)));
     const v1::LogRecord::BlockState& state = reply.response.block_state();
-    PARLEY_ASSIGN_OR_RETURN(
-        const std::unique_ptr<Optimizer> optimizer,
-        NewOptimizer(job.OptimizerOf(job.blocks()[number].parameter), options_.optimizers));
-    PARLEY_ASSIGN_OR_RETURN(std::unique_ptr<Block> block,
-                            BlockOf(job, *optimizer, state, reply.payload, options_.arena));
     if (state.block() != number || state.version() != recovery.books.blocks()[i].version) {
       return absl::DataLossError("the copy changed while it was fetched");
     }
-    recovery.blocks.push_back(std::move(block));
+    bytes += static_cast<int64_t>(reply.payload.size());
+    const Optimizer& optimizer = *optimizers[job.blocks()[number].parameter];
+    PARLEY_RETURN_IF_ERROR(taking.Post(
+        i, reply.payload.size(),
+        [this, &job, &optimizer, state, block = &recovery.blocks[i],
+         payload = std::move(reply.payload)]() -> absl::Status {
+          PARLEY_ASSIGN_OR_RETURN(*block, BlockOf(job, optimizer, state, payload, options_.arena));
+          return absl::OkStatus();
+        }));
   }
+  PARLEY_RETURN_IF_ERROR(taking.Finish());
+  LOG(INFO) << task_ << ": " << bytes << " bytes of its copy";
   PARLEY_ASSIGN_OR_RETURN(std::unique_ptr<Declared> made,
                           MakeDeclared(books.spec(), books.checkpoint(), &recovery));
   SinkStart start;
@@ -230,59 +249,80 @@ std::vector<std::pair<std::string, uint64_t>> Shard::StartsOf(const LogReader& l
   return starts;
 }
 
+// One thread reads and checks the records, others apply them, those of one block in their order.
 absl::Status Shard::Replay(Declared* declared, Recovery* recovery) const {
-  int64_t rounds = 0;
+  int64_t records = 0;
+  int64_t bytes = 0;
+  std::vector<int64_t> versions;  // by block, when what was posted is done
+  for (const std::unique_ptr<Block>& block : declared->blocks) {
+    versions.push_back(block->Snapshot().version);
+  }
+  KeyedTasks applying(static_cast<int>(owners_->size()), kUnderWay);
   PARLEY_ASSIGN_OR_RETURN(
-      recovery->last_bytes,
-      recovery->log->Replay(recovery->segment, [&](const ReadLogRecord& record) {
-        PARLEY_RETURN_IF_ERROR(recovery->books.Take(record.record));
-        ++rounds;
-        if (record.record.has_block_state()) {
-          return TakeState(declared, record.record.block_state(), record.payload);
+      recovery->last_bytes, recovery->log->Replay(recovery->segment, [&](ReadLogRecord read) {
+        const v1::LogRecord& record = read.record;
+        PARLEY_RETURN_IF_ERROR(recovery->books.Take(record));
+        ++records;
+        bytes += static_cast<int64_t>(read.payload.size());
+        if (!record.has_block_state() && !record.has_round()) return absl::OkStatus();
+        const bool is_round = record.has_round();
+        const uint32_t number = is_round ? record.round().block() : record.block_state().block();
+        const int64_t version =
+            is_round ? record.round().version() : record.block_state().version();
+        if (number >= declared->local.size() || declared->local[number] < 0) {
+          return absl::DataLossError("a record of a block that is not here");
         }
-        if (!record.record.has_round()) return absl::OkStatus();
-        return TakeRound(declared, record.record.round(), record.payload);
+        const size_t index = static_cast<size_t>(declared->local[number]);
+        if (version <= versions[index]) return absl::OkStatus();  // the checkpoint has it
+        versions[index] = version;
+        if (is_round) PARLEY_RETURN_IF_ERROR(TakeSums(declared, record.round()));
+        const size_t size = read.payload.size();
+        return applying.Post(index, size, [this, declared, index, read = std::move(read)] {
+          return read.record.has_round()
+                     ? TakeRound(declared, index, read.record.round(), read.payload)
+                     : TakeState(declared, index, read.record.block_state(), read.payload);
+        });
       }));
+  PARLEY_RETURN_IF_ERROR(applying.Finish());
   for (size_t i = 0; i < declared->blocks.size(); ++i) {
     if (declared->blocks[i]->Snapshot().version == recovery->books.blocks()[i].version) continue;
     return absl::DataLossError(
         absl::StrCat("the log ends before the checkpoint, in block ", declared->numbers[i]));
   }
-  LOG(INFO) << task_ << ": " << rounds << " records of its log, from segment " << recovery->segment;
+  LOG(INFO) << task_ << ": " << records << " records of its log, from segment " << recovery->segment
+            << ", " << bytes << " bytes";
   return absl::OkStatus();
 }
 
 // A log that began with the copy of a standby has the blocks of the copy.
-absl::Status Shard::TakeState(Declared* declared, const v1::LogRecord::BlockState& state,
+absl::Status Shard::TakeState(Declared* declared, size_t index,
+                              const v1::LogRecord::BlockState& state,
                               const Payload& payload) const {
-  const bool known = state.block() < declared->local.size() && declared->local[state.block()] >= 0;
-  if (!known) return absl::DataLossError("the state of a block that is not here");
-  std::unique_ptr<Block>& block =
-      declared->blocks[static_cast<size_t>(declared->local[state.block()])];
-  if (state.version() <= block->Snapshot().version) return absl::OkStatus();
-  PARLEY_ASSIGN_OR_RETURN(block, BlockOf(declared->job, declared->OptimizerOf(state.block()), state,
-                                         payload, options_.arena));
+  PARLEY_ASSIGN_OR_RETURN(
+      declared->blocks[index],
+      BlockOf(declared->job, declared->OptimizerOf(state.block()), state, payload, options_.arena));
   return absl::OkStatus();
 }
 
-absl::Status Shard::TakeRound(Declared* declared, const v1::LogRecord::Round& round,
-                              const Payload& payload) const {
-  const size_t index = static_cast<size_t>(declared->local[round.block()]);
-  Block& block = *declared->blocks[index];
-  if (round.version() <= block.Snapshot().version)
-    return absl::OkStatus();  // the checkpoint has it
+absl::Status Shard::TakeSums(Declared* declared, const v1::LogRecord::Round& round) const {
   const int parameter = declared->job.blocks()[round.block()].parameter;
   const int count = declared->norm_plan.NumSums(parameter, round.version());
   if (round.sums_size() != count) {
     return absl::DataLossError(absl::StrCat("round ", round.version(), " of block ", round.block(),
                                             " has not the sums of its optimizer"));
   }
-  PARLEY_RETURN_IF_ERROR(ReplayRound(*declared->optimizers[parameter], round, payload, &block));
   const std::vector<double> sums(round.sums().begin(), round.sums().end());
+  const size_t index = static_cast<size_t>(declared->local[round.block()]);
   if (count > 0 && declared->norms->AddSums(index, round.version(), sums)) {
     declared->norms->Finish(round.version());
   }
   return absl::OkStatus();
+}
+
+absl::Status Shard::TakeRound(Declared* declared, size_t index, const v1::LogRecord::Round& round,
+                              const Payload& payload) const {
+  return ReplayRound(declared->OptimizerOf(round.block()), round, payload,
+                     declared->blocks[index].get());
 }
 
 }  // namespace parley
