@@ -215,6 +215,7 @@ void Cluster::Serve(PsTask* task) {
     options.etcd = etcd;
     options.job = kJob;
     options.num_shards = scenario_.shards;
+    options.num_tasks = scenario_.shards;
   }
   if (has_log()) {
     options.shard.env = task->disk.get();
@@ -252,6 +253,7 @@ void Cluster::Serve(PsTask* task) {
     if (registration != nullptr && !registration->status().ok()) {
       return Fail(task, &*started);
     }
+    const bool standby_done = task->server->IsStandbyDone();
     const bool done = task->server->WaitUntilDone(absl::Milliseconds(100));
     if (!task->server->durability_status().ok()) {
       Count("tasks that ended for their disk");
@@ -259,7 +261,7 @@ void Cluster::Serve(PsTask* task) {
       return Fail(task, &*started);
     }
     if (!done) continue;
-    if (task->server->IsStandbyDone()) break;
+    if (standby_done) break;
     absl::SleepFor(absl::Milliseconds(10));
   }
   task->forgets = true;

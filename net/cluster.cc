@@ -16,6 +16,9 @@
 namespace parley {
 namespace {
 
+// More of either no job has (net/shard_records.h).
+constexpr int kMostShards = 1 << 16;
+
 const char* NameOf(TaskType type) { return type == TaskType::kPs ? "ps" : "worker"; }
 
 absl::Status Invalid(absl::string_view what) { return absl::InvalidArgumentError(what); }
@@ -219,14 +222,28 @@ absl::StatusOr<Cluster> ReadCluster(const ClusterFlags& flags, TaskType type) {
   if (*said.num_ps < 1 || *said.num_workers < 1) {
     return Invalid("a cluster needs a ps task and a worker task, at the least");
   }
+  if (flags.shards != 0) {
+    if (!flags.etcd) return Invalid("--shards needs --etcd");
+    if (flags.shards < *said.num_ps) {
+      return Invalid(absl::StrCat("--shards=", flags.shards, ": there are ", *said.num_ps,
+                                  " ps tasks, of which each has one shard or more"));
+    }
+    if (flags.shards > kMostShards) {
+      return Invalid(absl::StrCat("--shards=", flags.shards, " is more than ", kMostShards));
+    }
+  }
   const int tasks = type == TaskType::kPs ? *said.num_ps : *said.num_workers;
-  if (*said.task_index >= tasks) {
+  // With etcd, ps tasks may come while the job runs.
+  const bool may_be_added = type == TaskType::kPs && flags.etcd && *said.task_index < kMostShards;
+  if (*said.task_index >= tasks && !may_be_added) {
     return Invalid(absl::StrCat("task index ", *said.task_index, ", but there are only ", tasks,
                                 " ", NameOf(type), " tasks"));
   }
   Cluster cluster;
   if (said.ps.has_value()) cluster.ps = *std::move(said.ps);
   cluster.num_ps = *said.num_ps;
+  cluster.num_shards = flags.shards == 0 ? *said.num_ps : flags.shards;
+  cluster.shards_told = flags.shards != 0;
   cluster.num_workers = *said.num_workers;
   cluster.task_index = *said.task_index;
   return cluster;

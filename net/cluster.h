@@ -13,8 +13,10 @@ namespace parley {
 struct Cluster {
   std::vector<std::string> ps;  // "host:port", by index; empty: they say in etcd where they are
   int num_ps = 0;
-  int num_workers = 0;  // worker 0 is the chief
-  int task_index = 0;   // of this task, among those of its type
+  int num_shards = 0;        // of the job; as many as ps tasks, unless told
+  bool shards_told = false;  // whether it was
+  int num_workers = 0;       // worker 0 is the chief
+  int task_index = 0;        // of this task, among those of its type
 };
 
 // What a program was told of its cluster, by flags and in the environment.
@@ -24,6 +26,7 @@ struct ClusterFlags {
   int task_index = -1;       // -1: not given
   int ps = 0;                // how many; 0: not given
   int workers = 0;           // likewise
+  int shards = 0;            // of the job; 0: not given
   bool etcd = false;         // whether addresses are found in etcd
   int port = 2222;           // of ps task 0, where a launcher says on which hosts the tasks are
   Environment environment;   // TF_CONFIG, and what launchers set
@@ -41,6 +44,8 @@ enum class TaskType { kPs, kWorker };
 // and
 //   task i of them listens on its host, on `port` + i.
 // Both may say the same when they agree.
+//
+// With etcd a ps task's index may be that of one that was added to the job: it is not checked.
 //
 // INVALID_ARGUMENT, in one line: something that nobody says, an address that is not host:port or is
 // given twice, an index out of range, a TF_CONFIG that is no such JSON, a task of another type than

@@ -22,6 +22,10 @@ DEFINE_int32(ps, 0,
              "How many ps tasks the job has, instead of --ps_hosts. Under mpirun and srun, the "
              "first tasks are the ps tasks.");
 DEFINE_int32(workers, 0, "How many worker tasks, instead of --worker_hosts.");
+DEFINE_int32(
+    shards, 0,
+    "With --etcd: how many shards the job has, the same for all tasks. As many as ps tasks "
+    "unless told; with more, and --replicas=1, ps tasks can be added (`parley scale`).");
 DEFINE_int32(port, 2222,
              "Where mpirun or srun says on which hosts the ps tasks are, task i of them listens on "
              "this port + i.");
@@ -53,7 +57,7 @@ Environment EnvironmentOfProcess() {
 FlagGroup ClusterFlagGroup(const std::vector<std::string>& more) {
   FlagGroup group = {
       "The cluster",
-      {"ps_hosts", "worker_hosts", "task_index", "ps", "workers", "port", "etcd", "job"}};
+      {"ps_hosts", "worker_hosts", "task_index", "ps", "workers", "shards", "port", "etcd", "job"}};
   group.flags.insert(group.flags.end(), more.begin(), more.end());
   return group;
 }
@@ -65,6 +69,7 @@ absl::StatusOr<Cluster> ClusterFromFlags(TaskType type) {
   flags.task_index = FLAGS_task_index;
   flags.ps = FLAGS_ps;
   flags.workers = FLAGS_workers;
+  flags.shards = FLAGS_shards;
   flags.etcd = !FLAGS_etcd.empty();
   flags.port = FLAGS_port;
   flags.environment = EnvironmentOfProcess();

@@ -88,6 +88,29 @@ TEST(ClusterTest, WorkersMayBeCounted) {
   EXPECT_THAT(ErrorOf(flags), HasSubstr("--ps=1 contradicts --ps_hosts=a:1,b:2, which has 2"));
 }
 
+TEST(ClusterTest, WithEtcdThereMayBeMoreShardsAndLaterMoreTasks) {
+  ClusterFlags flags;
+  flags.etcd = true;
+  flags.ps = 2;
+  flags.workers = 1;
+  flags.shards = 6;
+  flags.task_index = 3;
+  const auto cluster = ReadCluster(flags, TaskType::kPs);
+  ASSERT_TRUE(cluster.ok()) << cluster.status();
+  EXPECT_EQ(cluster->num_ps, 2);
+  EXPECT_EQ(cluster->num_shards, 6);
+  EXPECT_TRUE(cluster->shards_told);
+  EXPECT_EQ(cluster->task_index, 3);
+  EXPECT_THAT(ErrorOf(flags), HasSubstr("task index 3"));  // of a worker
+  flags.shards = 1;
+  EXPECT_THAT(ErrorOf(flags, TaskType::kPs), HasSubstr("--shards=1: there are 2 ps tasks"));
+  flags.shards = 1 << 20;
+  EXPECT_THAT(ErrorOf(flags, TaskType::kPs), HasSubstr("--shards=1048576 is more than 65536"));
+  ClusterFlags hosts = Flags("a:1", "c:3", 0, "");
+  hosts.shards = 2;
+  EXPECT_THAT(ErrorOf(hosts, TaskType::kPs), HasSubstr("--shards needs --etcd"));
+}
+
 TEST(ClusterTest, WithEtcdNobodySaysWhereThePsTasksAre) {
   ClusterFlags flags;
   flags.etcd = true;
@@ -100,6 +123,8 @@ TEST(ClusterTest, WithEtcdNobodySaysWhereThePsTasksAre) {
   EXPECT_EQ(cluster->num_ps, 2);
   EXPECT_EQ(cluster->num_workers, 3);
   EXPECT_EQ(cluster->task_index, 1);
+  EXPECT_EQ(cluster->num_shards, 2);
+  EXPECT_FALSE(cluster->shards_told);
   flags.ps = 0;
   EXPECT_THAT(ErrorOf(flags), HasSubstr("--ps is missing"));
   flags.ps_hosts = "a:1";

@@ -10,7 +10,6 @@
 #include "base/env.h"
 #include "base/status.h"
 #include "glog/logging.h"
-#include "net/shard_records.h"
 
 namespace parley {
 namespace {
@@ -22,17 +21,14 @@ constexpr absl::Duration kSlack = absl::Milliseconds(1500);
 
 absl::Time Now() { return Env::Posix()->Now(); }
 
-std::string JobFolder(const std::string& job) { return absl::StrCat("/parley/", job, "/"); }
-std::string Folder(const std::string& job) { return absl::StrCat(JobFolder(job), "ps/"); }
-
 // The addresses of ps tasks in `range`, by index.
-std::vector<std::string> TasksIn(const EtcdRange& range, const std::string& folder, int count) {
-  std::vector<std::string> addresses(static_cast<size_t>(count));
+std::map<int, std::string> TasksIn(const EtcdRange& range, const std::string& folder) {
+  std::map<int, std::string> addresses;
   for (const EtcdEntry& entry : range.entries) {
     int index;
     if (absl::StartsWith(entry.key, folder) &&
-        absl::SimpleAtoi(entry.key.substr(folder.size()), &index) && index >= 0 && index < count) {
-      addresses[static_cast<size_t>(index)] = entry.value;
+        absl::SimpleAtoi(entry.key.substr(folder.size()), &index) && index >= 0) {
+      addresses[index] = entry.value;
     }
   }
   return addresses;
@@ -41,7 +37,7 @@ std::vector<std::string> TasksIn(const EtcdRange& range, const std::string& fold
 // The address of shard `index` in `range`, of which `tasks` are the tasks: that of its leader. One
 // that had a leader and has none now is nowhere. Empty: not there.
 std::string PlaceOf(const EtcdRange& range, const std::string& job, int index,
-                    const std::vector<std::string>& tasks) {
+                    const std::map<int, std::string>& tasks) {
   bool led = false;
   for (const EtcdEntry& entry : range.entries) {
     if (entry.key == CopiesKey(job, index)) led = true;
@@ -49,7 +45,18 @@ std::string PlaceOf(const EtcdRange& range, const std::string& job, int index,
     const absl::StatusOr<ShardLeader> leader = ParseLeader(entry.value);
     if (leader.ok()) return leader->address;
   }
-  return led ? std::string() : tasks[static_cast<size_t>(index)];
+  const auto task = tasks.find(index);
+  return led || task == tasks.end() ? std::string() : task->second;
+}
+
+// How many shards the job has, as a leader says; 0: nobody says.
+int NumShardsIn(const EtcdRange& range, const std::string& job) {
+  for (const EtcdEntry& entry : range.entries) {
+    if (!absl::StartsWith(entry.key, ShardFolder(job))) continue;
+    const absl::StatusOr<ShardLeader> leader = ParseLeader(entry.value);
+    if (leader.ok() && leader->size.shards > 0) return leader->size.shards;
+  }
+  return 0;
 }
 
 bool IsOfTheWay(const absl::Status& status) {
@@ -66,7 +73,7 @@ absl::Status CheckJobKey(const std::string& job) {
 
 absl::StatusOr<std::vector<std::string>> FindShards(EtcdClient* etcd, const std::string& job,
                                                     int count, absl::Duration timeout,
-                                                    absl::Duration etcd_patience) {
+                                                    absl::Duration etcd_patience, bool exactly) {
   const absl::Time deadline = Now() + timeout;
   const absl::Time reached_by = std::min(deadline, Now() + etcd_patience);
   const std::string folder = JobFolder(job);
@@ -79,7 +86,14 @@ absl::StatusOr<std::vector<std::string>> FindShards(EtcdClient* etcd, const std:
     std::vector<std::string> missing;
     if (range.ok()) {
       reached = true;
-      const std::vector<std::string> tasks = TasksIn(*range, Folder(job), count);
+      if (const int said = NumShardsIn(*range, job); said > 0 && said != count) {
+        if (exactly) {
+          return absl::FailedPreconditionError(
+              absl::StrCat("job ", job, " has ", said, " shards, says etcd, not ", count));
+        }
+        count = said;
+      }
+      const std::map<int, std::string> tasks = TasksIn(*range, TaskFolder(job));
       for (int i = 0; i < count; ++i) {
         addresses.push_back(PlaceOf(*range, job, i, tasks));
         if (addresses.back().empty()) missing.push_back(absl::StrCat("ps:", i));
@@ -101,28 +115,41 @@ absl::StatusOr<std::vector<std::string>> FindShards(EtcdClient* etcd, const std:
   }
 }
 
+absl::StatusOr<JobSize> FindJobSize(EtcdClient* etcd, const std::string& job,
+                                    absl::Duration etcd_patience) {
+  const absl::Time deadline = Now() + etcd_patience;
+  Mutex mutex;
+  CondVar never;
+  for (;;) {
+    const absl::StatusOr<AllShardRecords> records = ReadShardRecords(etcd, job, -1);
+    if (records.ok()) return records->size();
+    if (!IsOfTheWay(records.status()) || Now() >= deadline) return records.status();
+    MutexLock lock(&mutex);
+    never.WaitFor(&mutex, kPause);
+  }
+}
+
 absl::StatusOr<std::string> FindShard(EtcdClient* etcd, const std::string& job, int index,
                                       const std::string& known, absl::Duration wait) {
   const absl::Time deadline = Now() + wait;
   for (;;) {
     PARLEY_ASSIGN_OR_RETURN(const EtcdRange range, etcd->List(JobFolder(job)));
-    const std::string place = PlaceOf(range, job, index, TasksIn(range, Folder(job), index + 1));
+    const std::string place = PlaceOf(range, job, index, TasksIn(range, TaskFolder(job)));
     const absl::Duration left = deadline - Now();
     if (left > absl::ZeroDuration() && (place.empty() || place == known)) {
       if (etcd->AwaitChange(JobFolder(job), range.revision, left).ok()) continue;
     }
     if (place.empty()) {
       return absl::NotFoundError(
-          absl::StrCat("etcd has no ", Folder(job), index, " nor ", LeaderKey(job, index)));
+          absl::StrCat("etcd has no ", TaskFolder(job), index, " nor ", LeaderKey(job, index)));
     }
     return place;
   }
 }
 
-absl::StatusOr<std::vector<std::string>> ListTasks(EtcdClient* etcd, const std::string& job,
-                                                   int count) {
-  PARLEY_ASSIGN_OR_RETURN(const EtcdRange range, etcd->List(Folder(job)));
-  return TasksIn(range, Folder(job), count);
+absl::StatusOr<std::map<int, std::string>> ListTasks(EtcdClient* etcd, const std::string& job) {
+  PARLEY_ASSIGN_OR_RETURN(const EtcdRange range, etcd->List(TaskFolder(job)));
+  return TasksIn(range, TaskFolder(job));
 }
 
 absl::StatusOr<std::unique_ptr<ShardRegistration>> ShardRegistration::Register(
@@ -140,7 +167,7 @@ ShardRegistration::ShardRegistration(std::shared_ptr<EtcdClient> etcd, const std
                                      int index, const std::string& address)
     : etcd_(std::move(etcd)),
       who_(absl::StrCat("ps:", index, " of job ", job)),
-      key_(absl::StrCat(Folder(job), index)),
+      key_(absl::StrCat(TaskFolder(job), index)),
       address_(address) {}
 
 ShardRegistration::~ShardRegistration() {

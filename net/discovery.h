@@ -1,6 +1,7 @@
 #ifndef PARLEY_NET_DISCOVERY_H_
 #define PARLEY_NET_DISCOVERY_H_
 
+#include <map>
 #include <memory>
 #include <string>
 #include <thread>
@@ -12,6 +13,7 @@
 #include "base/mutex.h"
 #include "net/etcd_client.h"
 #include "net/etcd_lease.h"
+#include "net/shard_records.h"
 
 namespace parley {
 
@@ -28,11 +30,19 @@ absl::Status CheckJobKey(const std::string& job);
 constexpr absl::Duration kEtcdPatience = absl::Seconds(10);
 
 // Where the shards 0 to `count` - 1 of `job` are, "host:port", by index: waits until a task of each
-// has said so, for at most `timeout`. DEADLINE_EXCEEDED names those of which none has; UNAVAILABLE
-// when etcd was not reached within the first `etcd_patience`, or at the end.
+// has said so, for at most `timeout`. Where tasks say in etcd that the job has another number of
+// shards, that many; or, when there are to be `exactly` as many, FAILED_PRECONDITION.
+// DEADLINE_EXCEEDED names those of which none has; UNAVAILABLE when etcd was not reached within the
+// first `etcd_patience`, or at the end.
 absl::StatusOr<std::vector<std::string>> FindShards(EtcdClient* etcd, const std::string& job,
                                                     int count, absl::Duration timeout,
-                                                    absl::Duration etcd_patience = kEtcdPatience);
+                                                    absl::Duration etcd_patience = kEtcdPatience,
+                                                    bool exactly = false);
+
+// How many shards `job` has and how many tasks it began with, where its shards' leaders say so in
+// etcd; {} where nobody does. Waits for etcd, up to `etcd_patience`. Errors: of ReadShardRecords.
+absl::StatusOr<JobSize> FindJobSize(EtcdClient* etcd, const std::string& job,
+                                    absl::Duration etcd_patience = kEtcdPatience);
 
 // Where shard `index` is now; NOT_FOUND when its task has not said so, or is gone. With `known`, an
 // address, waits up to `wait` for another one.
@@ -40,9 +50,8 @@ absl::StatusOr<std::string> FindShard(EtcdClient* etcd, const std::string& job, 
                                       const std::string& known = "",
                                       absl::Duration wait = absl::ZeroDuration());
 
-// The ps tasks that are there: "host:port" by index, empty where there is none.
-absl::StatusOr<std::vector<std::string>> ListTasks(EtcdClient* etcd, const std::string& job,
-                                                   int count);
+// The ps tasks that are there: "host:port" by index.
+absl::StatusOr<std::map<int, std::string>> ListTasks(EtcdClient* etcd, const std::string& job);
 
 // A ShardRegistration keeps a ps task's address in etcd, from Register until it is destroyed: under
 // a lease, so that the address goes soon after the task does. When the lease is lost, because etcd

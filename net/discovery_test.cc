@@ -98,6 +98,24 @@ TEST_F(DiscoveryTest, ATaskOnTheSameAddressTakesItOverAtOnce) {
   EXPECT_TRUE(absl::IsNotFound(FindShard(client_.get(), "job", 0).status()));
 }
 
+TEST_F(DiscoveryTest, HowManyShardsThereAreTheirLeadersSay) {
+  EXPECT_EQ(*FindJobSize(client_.get(), "job"), JobSize());
+  const auto zero = Register(0, "a:1");
+  for (int shard = 0; shard < 3; ++shard) {
+    ShardLeader leader;
+    leader.address = "a:1";
+    leader.who = {0, 1};
+    leader.size = {3, 1};
+    ASSERT_TRUE(client_->Put({LeaderKey("job", shard), FormatLeader(leader), 0}).ok());
+  }
+  EXPECT_EQ(*FindJobSize(client_.get(), "job"), (JobSize{3, 1}));
+  EXPECT_THAT(*FindShards(client_.get(), "job", 1, kLong), ElementsAre("a:1", "a:1", "a:1"));
+  const absl::Status other =
+      FindShards(client_.get(), "job", 2, kLong, kLong, /*exactly=*/true).status();
+  EXPECT_TRUE(absl::IsFailedPrecondition(other)) << other;
+  EXPECT_EQ(std::string(other.message()), "job job has 3 shards, says etcd, not 2");
+}
+
 // The lease that a registration's key hangs on.
 int64_t LeaseOf(EtcdClient* client) {
   const auto range = client->Get("/parley/job/ps/0");

@@ -4,44 +4,29 @@
 #include <future>
 #include <utility>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "base/env.h"
 #include "base/status.h"
 #include "net/discovery.h"
 #include "net/grpc_channel.h"
+#include "net/shard_records.h"
 
 namespace parley {
 namespace {
 
-constexpr int kMostShards = 1 << 16;
-
-// The index behind `folder` in a key, "<folder>3" or "<folder>3/leader"; -1: none.
-int IndexIn(const std::string& key, const std::string& folder) {
-  if (key.compare(0, folder.size(), folder) != 0) return -1;
-  const std::vector<std::string> parts = absl::StrSplit(key.substr(folder.size()), '/');
-  int index;
-  return absl::SimpleAtoi(parts[0], &index) && index >= 0 && index < kMostShards ? index : -1;
-}
-
-// What etcd knows: how many shards there are, by the highest index of a task or of a shard's
-// records; and whether any task is there.
+// What etcd knows: how many shards there are, as who speaks for one says, else by the highest index
+// of a shard's records, or where there are none of a task; and whether any task is there.
 struct Known {
   int shards = 0;
   bool has_tasks = false;
 };
 
 absl::StatusOr<Known> FindKnown(EtcdClient* etcd, const std::string& job) {
-  const std::string folder = absl::StrCat("/parley/", job, "/");
-  PARLEY_ASSIGN_OR_RETURN(const EtcdRange range, etcd->List(folder));
+  PARLEY_ASSIGN_OR_RETURN(const AllShardRecords records, ReadShardRecords(etcd, job, -1));
   Known known;
-  for (const EtcdEntry& entry : range.entries) {
-    const int task = IndexIn(entry.key, absl::StrCat(folder, "ps/"));
-    known.has_tasks = known.has_tasks || task >= 0;
-    known.shards =
-        std::max({known.shards, 1 + task, 1 + IndexIn(entry.key, absl::StrCat(folder, "shard/"))});
-  }
+  known.has_tasks = !records.tasks.empty();
+  known.shards = std::max(records.size().shards, static_cast<int>(records.shards.size()));
+  if (known.shards == 0 && known.has_tasks) known.shards = records.tasks.rbegin()->first + 1;
   if (known.shards > 0) return known;
   return absl::NotFoundError(absl::StrCat("etcd knows no ps task of job ", job));
 }

@@ -56,13 +56,14 @@ ShardLeader ShardLeadership::Leader() const {
   leader.address = options_.address;
   leader.term = term_;
   leader.who = options_.self;
+  leader.size = options_.size;
   return leader;
 }
 
 bool ShardLeadership::MaySpeak() const {
   MutexLock lock(&mutex_);
   if (PARLEY_PLANTED_BUG("leadership_never_ends")) return true;
-  return !ended_ && lease_ != nullptr && lease_->IsHeld();
+  return !ended_ && !hands_over_ && lease_ != nullptr && lease_->IsHeld();
 }
 
 absl::optional<TaskStart> ShardLeadership::copy() const {
@@ -118,7 +119,28 @@ absl::Status ShardLeadership::Hold(std::shared_ptr<EtcdLease> lease) {
   }
   MutexLock lock(&mutex_);
   lease_ = std::move(lease);
+  hands_over_ = false;
   return absl::OkStatus();
+}
+
+absl::Status ShardLeadership::HandOver(int to) {
+  MutexLock etcd_lock(&etcd_mutex_);
+  if (!known_) PARLEY_RETURN_IF_ERROR(Refresh());
+  EtcdTransaction leave;
+  leave.deletes = {LeaderKey(options_.job, options_.shard)};
+  {
+    MutexLock lock(&mutex_);
+    if (!copies_.copy.has_value() || copies_.copy->task != to) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("ps:", to, " has no copy of ps:", options_.shard, " that is in sync"));
+    }
+    leave.conditions = {IsAt(CopiesKey(options_.job, options_.shard), copies_.mod_revision)};
+    hands_over_ = true;
+  }
+  PARLEY_ASSIGN_OR_RETURN(const EtcdTransactionResult result, options_.etcd->Transact(leave));
+  if (result.done) return absl::OkStatus();
+  PARLEY_RETURN_IF_ERROR(Refresh());
+  return absl::UnavailableError("etcd's records have changed");
 }
 
 absl::Status ShardLeadership::SetCopy(const absl::optional<TaskStart>& copy) {

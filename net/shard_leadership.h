@@ -31,6 +31,7 @@ class ShardLeadership {
     int shard = 0;
     TaskStart self;
     std::string address;  // of this task, "host:port"
+    JobSize size;
   };
 
   // Makes this task the shard's leader, if the shard's records are as `seen`, of a higher term, and
@@ -55,6 +56,12 @@ class ShardLeadership {
   // Says in etcd which task has a copy that is in sync; none: nobody. OK: etcd says so from now on.
   // ABORTED: another task is the leader. Others: etcd may say so or not; try again.
   absl::Status SetCopy(const absl::optional<TaskStart>& copy);
+
+  // From now on this task does not speak for the shard, and says so in etcd: whose copy is in sync,
+  // task `to`, may take over. Until that has happened Hold takes it back. FAILED_PRECONDITION: it
+  // is another task's copy that is in sync. ABORTED: another task is the leader. Others: etcd may
+  // say so or not.
+  absl::Status HandOver(int to);
 
   // Of etcd's store, when it last wrote ShardCopies: what was read before is of the past.
   int64_t revision() const;
@@ -85,6 +92,7 @@ class ShardLeadership {
   std::shared_ptr<EtcdLease> lease_
       ABSL_GUARDED_BY(mutex_);  // of the leader key; null: it has none
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
+  bool hands_over_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace parley

@@ -32,7 +32,7 @@ class ShardLeadershipTest : public ::testing::Test {
     return *std::move(lease);
   }
   ShardLeadership::Options OptionsOf(int task) const {
-    return {client_, "job", 3, StartOf(task), "host:" + std::to_string(task)};
+    return {client_, "job", 3, StartOf(task), "host:" + std::to_string(task), {6, 2}};
   }
   static TaskStart StartOf(int task) { return {task, static_cast<uint64_t>(100 + task)}; }
   ShardRecords Read() { return ReadShardRecordsOf(client_.get(), "job", 3).value(); }
@@ -56,6 +56,7 @@ TEST_F(ShardLeadershipTest, OfTwoWhoSawTheSameOneLeads) {
   const ShardRecords now = Read();
   EXPECT_EQ(now.leader->address, "host:0");
   EXPECT_EQ(now.leader->lease, lease->id());
+  EXPECT_EQ(now.leader->size, (JobSize{6, 2}));
   EXPECT_EQ(now.copies->leader, StartOf(0));
   EXPECT_FALSE(now.copies->copy.has_value());
 }
@@ -135,6 +136,17 @@ TEST_F(ShardLeadershipTest, AllShardsAreReadAtOnceAndWhatOthersWroteIsNamed) {
   EXPECT_EQ(all->shards[3].leader->address, "host:0");
   EXPECT_FALSE(all->shards[4].leader.has_value());
   EXPECT_EQ(ReadShardRecords(client_.get(), "job", 2)->shards.size(), 2);
+  EXPECT_EQ(all->size(), (JobSize{6, 2}));
+  EXPECT_FALSE(all->ps_tasks.has_value());
+  ASSERT_TRUE(client_->Put({"/parley/job/ps/1", "host:1", 0}).ok());
+  ASSERT_TRUE(client_->Put({PsTasksKey("job"), "3", 0}).ok());
+  const auto more = ReadShardRecords(client_.get(), "job", -1);
+  ASSERT_TRUE(more.ok());
+  EXPECT_EQ(more->shards.size(), 4);  // up to the highest
+  EXPECT_EQ(more->ps_tasks->tasks, 3);
+  ASSERT_EQ(more->tasks.size(), 1);
+  EXPECT_EQ(more->tasks.at(1).address, "host:1");
+  EXPECT_LT(more->tasks.at(1).create_revision, more->ps_tasks->mod_revision);
   ASSERT_TRUE(client_->Put({CopiesKey("job", 3), "by hand", 0}).ok());
   EXPECT_THAT(std::string(ReadShardRecords(client_.get(), "job", 5).status().message()),
               ::testing::HasSubstr("/parley/job/shard/3/copies"));

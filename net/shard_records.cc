@@ -1,7 +1,9 @@
 #include "net/shard_records.h"
 
+#include <algorithm>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -20,6 +22,17 @@ bool ParseStart(absl::string_view task, absl::string_view start, TaskStart* resu
 
 void AppendStart(const TaskStart& start, std::string* text) {
   absl::StrAppend(text, " ", start.task, " ", absl::Hex(start.start));
+}
+
+// A number of shards or tasks.
+bool ParseCount(absl::string_view text, int* count) {
+  return absl::SimpleAtoi(text, count) && *count >= 1 && *count <= kMostShards;
+}
+
+// The index that `text` is; -1: none.
+int IndexOf(absl::string_view text) {
+  int index;
+  return absl::SimpleAtoi(text, &index) && index >= 0 && index < kMostShards ? index : -1;
 }
 
 absl::Status NoRecord(absl::string_view text) {
@@ -45,7 +58,11 @@ absl::Status Take(const EtcdEntry& entry, absl::string_view name, ShardRecords* 
 
 }  // namespace
 
-std::string ShardFolder(const std::string& job) { return absl::StrCat("/parley/", job, "/shard/"); }
+std::string JobFolder(const std::string& job) { return absl::StrCat("/parley/", job, "/"); }
+
+std::string TaskFolder(const std::string& job) { return absl::StrCat(JobFolder(job), "ps/"); }
+
+std::string ShardFolder(const std::string& job) { return absl::StrCat(JobFolder(job), "shard/"); }
 
 std::string ShardFolder(const std::string& job, int shard) {
   return absl::StrCat(ShardFolder(job), shard, "/");
@@ -59,9 +76,13 @@ std::string CopiesKey(const std::string& job, int shard) {
   return absl::StrCat(ShardFolder(job, shard), kCopies);
 }
 
+std::string PsTasksKey(const std::string& job) { return absl::StrCat(JobFolder(job), "ps_tasks"); }
+
 std::string FormatLeader(const ShardLeader& leader) {
   std::string text = absl::StrCat(leader.address, " ", leader.term);
   AppendStart(leader.who, &text);
+  if (leader.size.shards > 0)
+    absl::StrAppend(&text, " ", leader.size.shards, " ", leader.size.tasks);
   return text;
 }
 
@@ -75,8 +96,12 @@ std::string FormatCopies(const ShardCopies& copies) {
 absl::StatusOr<ShardLeader> ParseLeader(absl::string_view text) {
   const std::vector<absl::string_view> words = absl::StrSplit(text, ' ');
   ShardLeader leader;
-  if (words.size() != 4 || words[0].empty() || !absl::SimpleAtoi(words[1], &leader.term) ||
-      !ParseStart(words[2], words[3], &leader.who)) {
+  if ((words.size() != 4 && words.size() != 6) || words[0].empty() ||
+      !absl::SimpleAtoi(words[1], &leader.term) || !ParseStart(words[2], words[3], &leader.who)) {
+    return NoRecord(text);
+  }
+  if (words.size() == 6 &&
+      (!ParseCount(words[4], &leader.size.shards) || !ParseCount(words[5], &leader.size.tasks))) {
     return NoRecord(text);
   }
   leader.address = std::string(words[0]);
@@ -97,18 +122,38 @@ absl::StatusOr<ShardCopies> ParseCopies(absl::string_view text) {
   return copies;
 }
 
+JobSize AllShardRecords::size() const {
+  for (const ShardRecords& shard : shards) {
+    if (shard.leader.has_value() && shard.leader->size.shards > 0) return shard.leader->size;
+  }
+  return {};
+}
+
 absl::StatusOr<AllShardRecords> ReadShardRecords(EtcdClient* etcd, const std::string& job,
                                                  int count) {
-  const std::string folder = ShardFolder(job);
-  PARLEY_ASSIGN_OR_RETURN(const EtcdRange range, etcd->List(folder));
+  PARLEY_ASSIGN_OR_RETURN(const EtcdRange range, etcd->List(JobFolder(job)));
+  const std::string shards = ShardFolder(job);
+  const std::string tasks = TaskFolder(job);
   AllShardRecords all;
-  all.shards.resize(static_cast<size_t>(count));
+  all.shards.resize(static_cast<size_t>(std::max(count, 0)));
   all.revision = range.revision;
   for (const EtcdEntry& entry : range.entries) {
-    const std::vector<std::string> path = absl::StrSplit(entry.key.substr(folder.size()), '/');
-    int shard;
-    if (path.size() != 2 || !absl::SimpleAtoi(path[0], &shard) || shard < 0 || shard >= count) {
-      continue;
+    if (entry.key == PsTasksKey(job)) {
+      all.ps_tasks.emplace();
+      all.ps_tasks->mod_revision = entry.mod_revision;
+      if (ParseCount(entry.value, &all.ps_tasks->tasks)) continue;
+      return Annotate(NoRecord(entry.value), absl::StrCat("etcd's ", entry.key));
+    }
+    if (absl::StartsWith(entry.key, tasks)) {
+      const int task = IndexOf(entry.key.substr(tasks.size()));
+      if (task >= 0) all.tasks[task] = {entry.value, entry.create_revision};
+    }
+    if (!absl::StartsWith(entry.key, shards)) continue;
+    const std::vector<std::string> path = absl::StrSplit(entry.key.substr(shards.size()), '/');
+    const int shard = IndexOf(path[0]);
+    if (path.size() != 2 || shard < 0 || (count >= 0 && shard >= count)) continue;
+    if (static_cast<size_t>(shard) >= all.shards.size()) {
+      all.shards.resize(static_cast<size_t>(shard) + 1);
     }
     PARLEY_RETURN_IF_ERROR(Take(entry, path[1], &all.shards[static_cast<size_t>(shard)]));
   }

@@ -2,6 +2,7 @@
 #define PARLEY_NET_SHARD_RECORDS_H_
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,10 @@ namespace parley {
 // docs/architecture.md): for each shard two keys,
 //   /parley/<job>/shard/<index>/leader   ShardLeader, under the leader's lease
 //   /parley/<job>/shard/<index>/copies   ShardCopies
+// and, once an operator has said so, how many ps tasks there are to be:
+//   /parley/<job>/ps_tasks               a number
+// and where those are that are there, under a lease of each (net/discovery.h):
+//   /parley/<job>/ps/<index>             host:port
 
 // One start of a ps task.
 struct TaskStart {
@@ -27,11 +32,21 @@ struct TaskStart {
   bool operator!=(const TaskStart& other) const { return !(*this == other); }
 };
 
+// How many shards a job has, and how many ps tasks it began with; 0: not said.
+struct JobSize {
+  int shards = 0;
+  int tasks = 0;
+  bool operator==(const JobSize& other) const {
+    return shards == other.shards && tasks == other.tasks;
+  }
+};
+
 // Where workers find the shard.
 struct ShardLeader {
   std::string address;  // "host:port"
   uint64_t term = 0;
   TaskStart who;
+  JobSize size;              // so that who comes later knows
   int64_t mod_revision = 0;  // of the key
   int64_t lease = 0;
 };
@@ -49,13 +64,31 @@ struct ShardRecords {
   absl::optional<ShardCopies> copies;
 };
 
+// How many ps tasks there are to be, as an operator said.
+struct PsTasks {
+  int tasks = 0;
+  int64_t mod_revision = 0;  // of the key
+};
+
+// A ps task that is there.
+struct PresentTask {
+  std::string address;  // "host:port"
+  int64_t create_revision = 0;
+};
+
+// More no job has.
+constexpr int kMostShards = 1 << 16;
+
+std::string JobFolder(const std::string& job);    // of all that is here
+std::string TaskFolder(const std::string& job);   // of those that are there
 std::string ShardFolder(const std::string& job);  // of all shards
 std::string ShardFolder(const std::string& job, int shard);
 std::string LeaderKey(const std::string& job, int shard);
 std::string CopiesKey(const std::string& job, int shard);
+std::string PsTasksKey(const std::string& job);
 
 // The keys' values: words with a space between.
-std::string FormatLeader(const ShardLeader& leader);  // host:port term task start
+std::string FormatLeader(const ShardLeader& leader);  // host:port term task start [shards tasks]
 std::string FormatCopies(const ShardCopies& copies);  // term task start [task start]
 // DATA_LOSS for what is none; the message has the text.
 absl::StatusOr<ShardLeader> ParseLeader(absl::string_view text);
@@ -63,11 +96,16 @@ absl::StatusOr<ShardCopies> ParseCopies(absl::string_view text);
 
 struct AllShardRecords {
   std::vector<ShardRecords> shards;  // by index
+  absl::optional<PsTasks> ps_tasks;
+  std::map<int, PresentTask> tasks;  // by index
   int64_t revision = 0;              // of etcd's store: see EtcdClient::AwaitChange
+
+  // As the leaders say; {}: nobody leads, or nobody says.
+  JobSize size() const;
 };
 
-// Those of shards 0 to `count` - 1, at one moment. Errors: of EtcdClient::List; DATA_LOSS, which
-// names the key, where somebody else has written.
+// Those of shards 0 to `count` - 1, or of all that have any where that is -1, at one moment.
+// Errors: of EtcdClient::List; DATA_LOSS, which names the key, where somebody else has written.
 absl::StatusOr<AllShardRecords> ReadShardRecords(EtcdClient* etcd, const std::string& job,
                                                  int count);
 absl::StatusOr<ShardRecords> ReadShardRecordsOf(EtcdClient* etcd, const std::string& job,

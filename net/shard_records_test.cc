@@ -17,6 +17,10 @@ TEST(ShardRecordsTest, WhatIsWrittenIsRead) {
   EXPECT_EQ(read->address, leader.address);
   EXPECT_EQ(read->term, 7);
   EXPECT_EQ(read->who, leader.who);
+  EXPECT_EQ(read->size, JobSize());
+  leader.size = {6, 2};
+  EXPECT_EQ(FormatLeader(leader), "[::1]:2222 7 3 fedcba9876543211 6 2");
+  EXPECT_EQ(ParseLeader(FormatLeader(leader))->size, leader.size);
 
   ShardCopies copies;
   copies.term = 8;
@@ -30,8 +34,9 @@ TEST(ShardRecordsTest, WhatIsWrittenIsRead) {
 }
 
 TEST(ShardRecordsTest, AnythingElseIsDamage) {
-  for (const char* text : {"", " ", "a:1", "a:1 x 0 1", "a:1 1 0", "a:1 1 0 1 ", "a:1 1 -1 1",
-                           "a:1 1 0 xyz", " 1 0 1"}) {
+  for (const char* text :
+       {"", " ", "a:1", "a:1 x 0 1", "a:1 1 0", "a:1 1 0 1 ", "a:1 1 -1 1", "a:1 1 0 xyz", " 1 0 1",
+        "a:1 1 0 1 6", "a:1 1 0 1 0 2", "a:1 1 0 1 6 x"}) {
     EXPECT_EQ(ParseLeader(text).status().code(), absl::StatusCode::kDataLoss) << text;
   }
   for (const char* text : {"", "1", "1 0", "x 0 1", "1 0 1 1", "1 0 1 -1 1", "1 0 1 1 1 1"}) {

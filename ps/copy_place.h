@@ -28,6 +28,14 @@ class CopyPlace {
   virtual absl::StatusOr<std::shared_ptr<ParameterServer>> Choose() = 0;
   // Whether that task's process has ended, for all that can be seen.
   virtual bool IsGone() = 0;
+  // Whether the copy is to be kept elsewhere than where Choose said. From any thread, at once.
+  virtual bool IsToMove() const { return false; }
+  // A task to keep another copy meanwhile; the errors of Choose.
+  virtual absl::StatusOr<std::shared_ptr<ParameterServer>> BeginMove() {
+    return absl::NotFoundError("the copy stays where it is");
+  }
+  // From now on the copy is the one of that task.
+  virtual void EndMove() {}
   // Makes it known that the copy there is in sync, so that its task, of start `keeper`, may take
   // over; or with 0 that none is. OK: it is known. ABORTED: another task speaks for the shard.
   // Others: it may be known or not; try again.

@@ -1,5 +1,6 @@
 #include "ps/etcd_copy_place.h"
 
+#include <map>
 #include <utility>
 #include <vector>
 
@@ -8,40 +9,78 @@
 #include "net/discovery.h"
 
 namespace parley {
+namespace {
 
-EtcdCopyPlace::EtcdCopyPlace(Options options, std::shared_ptr<ShardLeadership> leadership)
-    : options_(std::move(options)), leadership_(std::move(leadership)) {}
+using Tasks = std::map<int, std::string>;
+
+}  // namespace
+
+EtcdCopyPlace::EtcdCopyPlace(Options options, const Plan& plan,
+                             std::shared_ptr<ShardLeadership> leadership)
+    : options_(std::move(options)), leadership_(std::move(leadership)) {
+  SetPlan(plan);
+}
+
+void EtcdCopyPlace::SetPlan(const Plan& plan) {
+  num_tasks_ = plan.num_tasks;
+  home_ = plan.home;
+  wanted_ = plan.wanted;
+}
 
 absl::StatusOr<std::shared_ptr<ParameterServer>> EtcdCopyPlace::Choose() {
-  PARLEY_ASSIGN_OR_RETURN(const std::vector<std::string> tasks,
-                          ListTasks(options_.etcd.get(), options_.job, options_.num_tasks));
-  std::vector<int> candidates;
+  PARLEY_ASSIGN_OR_RETURN(const Tasks tasks, ListTasks(options_.etcd.get(), options_.job));
+  std::vector<int> candidates = {wanted_};
   if (const auto copy = leadership_->copy(); copy.has_value()) candidates.push_back(copy->task);
-  candidates.push_back(options_.shard);
-  for (int i = 1; i < options_.num_tasks; ++i) {
-    candidates.push_back((options_.task + i) % options_.num_tasks);
+  candidates.push_back(home_);
+  for (auto next = tasks.upper_bound(options_.task); next != tasks.end(); ++next) {
+    candidates.push_back(next->first);
   }
+  for (const auto& [task, address] : tasks) candidates.push_back(task);
+  PARLEY_ASSIGN_OR_RETURN(std::shared_ptr<ParameterServer> standby,
+                          ChooseFrom(candidates, tasks, &chosen_));
+  at_ = chosen_.task;
+  return standby;
+}
+
+absl::StatusOr<std::shared_ptr<ParameterServer>> EtcdCopyPlace::ChooseFrom(
+    const std::vector<int>& candidates, const Tasks& tasks, Chosen* chosen) const {
   for (const int task : candidates) {
-    if (task == options_.task || task >= options_.num_tasks) continue;
-    const std::string& address = tasks[static_cast<size_t>(task)];
-    if (address.empty() || options_.is_refused(address)) continue;
-    chosen_ = task;
-    address_ = address;
-    return options_.channel(absl::StrCat("ps:", task), address);
+    const auto found = tasks.find(task);
+    if (task == options_.task || task >= num_tasks_ || found == tasks.end()) continue;
+    if (options_.is_refused(found->second)) continue;
+    *chosen = {task, found->second};
+    return options_.channel(absl::StrCat("ps:", task), found->second);
   }
   return absl::NotFoundError("no other ps task is there to keep a copy");
 }
 
 bool EtcdCopyPlace::IsGone() {
-  if (chosen_ < 0) return false;
-  if (options_.is_refused(address_)) return true;
-  const auto tasks = ListTasks(options_.etcd.get(), options_.job, options_.num_tasks);
-  return tasks.ok() && (*tasks)[static_cast<size_t>(chosen_)] != address_;
+  if (chosen_.task < 0) return false;
+  if (options_.is_refused(chosen_.address)) return true;
+  const absl::StatusOr<Tasks> tasks = ListTasks(options_.etcd.get(), options_.job);
+  if (!tasks.ok()) return false;
+  const auto found = tasks->find(chosen_.task);
+  return found == tasks->end() || found->second != chosen_.address;
+}
+
+bool EtcdCopyPlace::IsToMove() const {
+  const int wanted = wanted_;
+  return wanted >= 0 && wanted != options_.task && wanted != at_;
+}
+
+absl::StatusOr<std::shared_ptr<ParameterServer>> EtcdCopyPlace::BeginMove() {
+  PARLEY_ASSIGN_OR_RETURN(const Tasks tasks, ListTasks(options_.etcd.get(), options_.job));
+  return ChooseFrom({wanted_}, tasks, &next_);
+}
+
+void EtcdCopyPlace::EndMove() {
+  chosen_ = next_;
+  at_ = chosen_.task;
 }
 
 absl::Status EtcdCopyPlace::SetInSync(uint64_t keeper) {
   if (keeper == 0) return leadership_->SetCopy(absl::nullopt);
-  return leadership_->SetCopy(TaskStart{chosen_, keeper});
+  return leadership_->SetCopy(TaskStart{chosen_.task, keeper});
 }
 
 }  // namespace parley

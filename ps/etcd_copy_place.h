@@ -1,10 +1,13 @@
 #ifndef PARLEY_PS_ETCD_COPY_PLACE_H_
 #define PARLEY_PS_ETCD_COPY_PLACE_H_
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "net/etcd_client.h"
 #include "net/shard_leadership.h"
@@ -12,17 +15,23 @@
 
 namespace parley {
 
-// An EtcdCopyPlace finds a task for a shard's copy among those that are in etcd: the one that has
-// it, else the shard's own, else the next after the leader's that is there; and says in etcd when
-// the copy is in sync. Thread safety: as CopyPlace.
+// An EtcdCopyPlace finds a task for a shard's copy among those that are in etcd: the one that is
+// wanted, else the one that has it, else the shard's home, else the next after the leader's that is
+// there; and says in etcd when the copy is in sync. Thread safety: as CopyPlace; SetPlan from any
+// thread.
 class EtcdCopyPlace final : public CopyPlace {
  public:
+  // What the job's ps tasks are to be.
+  struct Plan {
+    int num_tasks = 0;  // from which on tasks keep no copies
+    int home = 0;       // the task that is to speak for the shard
+    int wanted = -1;    // the task that is to keep the copy; -1: any
+  };
+
   struct Options {
     std::shared_ptr<EtcdClient> etcd;
     std::string job;
-    int shard = 0;
     int task = 0;  // the leader's
-    int num_tasks = 0;
     bool took_over = false;
     // The way to a task ("ps:1") at an address.
     std::function<std::shared_ptr<ParameterServer>(const std::string& task,
@@ -32,20 +41,37 @@ class EtcdCopyPlace final : public CopyPlace {
     std::function<bool(const std::string& address)> is_refused;
   };
 
-  EtcdCopyPlace(Options options, std::shared_ptr<ShardLeadership> leadership);
+  EtcdCopyPlace(Options options, const Plan& plan, std::shared_ptr<ShardLeadership> leadership);
+
+  void SetPlan(const Plan& plan);
 
   uint64_t term() const override { return leadership_->term(); }
   bool TookOver() const override { return options_.took_over; }
   absl::StatusOr<std::shared_ptr<ParameterServer>> Choose() override;
   bool IsGone() override;
+  bool IsToMove() const override;
+  absl::StatusOr<std::shared_ptr<ParameterServer>> BeginMove() override;
+  void EndMove() override;
   absl::Status SetInSync(uint64_t keeper) override;
 
  private:
   const Options options_;
   const std::shared_ptr<ShardLeadership> leadership_;
-  // What was chosen last.
-  int chosen_ = -1;
-  std::string address_;
+  // Of the plan.
+  std::atomic<int> num_tasks_;
+  std::atomic<int> home_;
+  std::atomic<int> wanted_;
+
+  struct Chosen {
+    int task = -1;
+    std::string address;
+  };
+  absl::StatusOr<std::shared_ptr<ParameterServer>> ChooseFrom(
+      const std::vector<int>& candidates, const std::map<int, std::string>& tasks,
+      Chosen* chosen) const;
+  Chosen chosen_;            // last
+  std::atomic<int> at_{-1};  // its task
+  Chosen next_;              // of a move
 };
 
 }  // namespace parley

@@ -16,6 +16,7 @@
 #include "base/flags.h"
 #include "base/keep_freed_memory.h"
 #include "base/metrics_flags.h"
+#include "base/status.h"
 #include "base/task_log.h"
 #include "base/trace_flags.h"
 #include "gflags/gflags.h"
@@ -268,7 +269,6 @@ int Serve(int argc, char** argv, ServerOptions options) {
     }
     options.etcd = *etcd;
     options.job = FLAGS_job;
-    options.num_shards = cluster->num_ps;
   } else if (FLAGS_replicas == 1) {
     const size_t next = (static_cast<size_t>(cluster->task_index) + 1) % cluster->ps.size();
     options.standby_task = absl::StrCat("ps:", next);
@@ -279,6 +279,20 @@ int Serve(int argc, char** argv, ServerOptions options) {
                                      ", which is 0 in --ps_hosts"));
     }
   }
+  const bool takes_over = FLAGS_replicas == 1 && *etcd != nullptr;
+  if (cluster->task_index >= cluster->num_ps && !takes_over) {
+    ExitWithFlagError(command_line, absl::StrCat("--task_index=", cluster->task_index,
+                                                 ", but there are only ", cluster->num_ps,
+                                                 " ps tasks; more can be added to a job that "
+                                                 "runs with --replicas=1 and --etcd"));
+  }
+  if (cluster->num_shards != cluster->num_ps && !takes_over) {
+    ExitWithFlagError(command_line,
+                      absl::StrCat("--shards=", cluster->num_shards, " for ", cluster->num_ps,
+                                   " ps tasks needs --replicas=1 and --etcd"));
+  }
+  options.num_shards = cluster->num_shards;
+  options.num_tasks = cluster->num_ps;
   options.shard.shard_index = cluster->task_index;
   options.shard.checkpoint_folder = FLAGS_checkpoint_dir;
   options.shard.threads = FLAGS_threads;
@@ -299,11 +313,25 @@ int Serve(int argc, char** argv, ServerOptions options) {
     action.sa_flags = static_cast<int>(SA_RESETHAND);
     sigaction(number, &action, nullptr);
   }
-  absl::StatusOr<std::unique_ptr<Server>> server = Server::Start(options);
   const auto fail = [&](const absl::Status& status) {
     LogFailure(command_line.program, std::string(status.message()));
     return 1;
   };
+  if (takes_over) {
+    // One that is added to a running job takes from it how large that is.
+    const absl::StatusOr<JobSize> size = FindJobSize(etcd->get(), FLAGS_job);
+    if (!size.ok()) return fail(Annotate(size.status(), task));
+    if (size->shards > 0) {
+      if (cluster->shards_told && cluster->num_shards != size->shards) {
+        return fail(absl::FailedPreconditionError(
+            absl::StrCat(task, ": job ", FLAGS_job, " has ", size->shards,
+                         " shards, not --shards=", cluster->num_shards)));
+      }
+      options.num_shards = size->shards;
+      options.num_tasks = size->tasks;
+    }
+  }
+  absl::StatusOr<std::unique_ptr<Server>> server = Server::Start(options);
   if (!server.ok()) return fail(server.status());  // its message names the task
   const std::string host = options.address.substr(0, options.address.rfind(':'));
   std::unique_ptr<ShardRegistration> registration;
@@ -333,6 +361,12 @@ int Serve(int argc, char** argv, ServerOptions options) {
       absl::SleepFor(absl::Milliseconds(100));
       continue;
     }
+    if ((*server)->IsSurplus()) {
+      LOG(INFO) << task << ": the job goes on without this task: there are to be fewer ps tasks, "
+                << "and others have all it had";
+      break;
+    }
+    const bool standby_done = (*server)->IsStandbyDone();
     done = (*server)->WaitUntilDone(absl::Milliseconds(100));
     if (const absl::Time now = Env::Posix()->Now(); done || now >= next_look) {
       next_look = now + absl::Seconds(1);  // it looks at every block
@@ -348,7 +382,7 @@ int Serve(int argc, char** argv, ServerOptions options) {
       return fail(log);
     }
     if (!done) continue;
-    if (!(*server)->IsStandbyDone()) {
+    if (!standby_done) {
       done = false;
       absl::SleepFor(absl::Milliseconds(10));
       continue;

@@ -6,7 +6,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/planted_bug.h"
-#include "base/random_id.h"
 #include "base/status.h"
 #include "glog/logging.h"
 
@@ -15,19 +14,14 @@ namespace {
 
 constexpr size_t kMessageBytes = 8 << 20;  // more than one record only up to this
 constexpr absl::Duration kTryAgainAfter = absl::Milliseconds(100);
+// A move whose task is not reached, and one that failed.
+constexpr absl::Duration kBeginAgainAfter = absl::Seconds(1);
+constexpr absl::Duration kMoveAgainAfter = absl::Seconds(5);
 
 size_t BytesOf(const std::vector<ShardRecord>& records) {
   size_t bytes = 0;
   for (const ShardRecord& record : records) bytes += record.payload.size();
   return bytes;
-}
-
-// Waits for a call, which ends by its own deadline.
-template <typename Response, typename Call>
-absl::StatusOr<Response> Wait(Call call) {
-  std::promise<absl::StatusOr<Response>> promise;
-  call([&promise](absl::StatusOr<Response> answer) { promise.set_value(std::move(answer)); });
-  return promise.get_future().get();
 }
 
 }  // namespace
@@ -54,6 +48,8 @@ void ReplicaSink::Close() {
   }
   changed_.NotifyAll();
   if (thread_.joinable()) thread_.join();
+  move_ = nullptr;  // whose thread calls back
+  ending_.clear();
 }
 
 void ReplicaSink::Append(std::vector<ShardRecord> records, absl::AnyInvocable<void()> kept) {
@@ -110,11 +106,12 @@ void ReplicaSink::Run() {
       continue;
     }
     absl::Status status;
-    if (stream_ == 0) status = Begin();
+    if (stream_ == nullptr) status = Begin();
     if (status.ok()) {
       // Nothing may come that a shard in a hurry waits with.
       const bool hurries = waits_ && !whole_ && hurries_from_ != absl::InfiniteFuture();
-      if (items.empty()) items = TakeItems(hurries ? kTryAgainAfter : absl::Seconds(1));
+      const bool looks = hurries || move_ != nullptr;
+      if (items.empty()) items = TakeItems(looks ? kTryAgainAfter : absl::Seconds(1));
       if (items.empty() && stopping()) return;
       if (!items.empty()) status = Send(items);
     }
@@ -123,7 +120,8 @@ void ReplicaSink::Run() {
       Take(&items);
       items.clear();
       if (whole_) {
-        status = BecomeInSync();
+        status = Move();
+        if (status.ok()) status = BecomeInSync();
       } else if (waits_ && hurries_from_ != absl::InfiniteFuture() && IsOverdue()) {
         status = StopWaiting(absl::UnavailableError("its next copy takes a while"));
       }
@@ -131,14 +129,15 @@ void ReplicaSink::Run() {
         if (in_sync_ || !waits_ ||
             PARLEY_PLANTED_BUG("acknowledged_while_the_copy_is_being_filled"))
           RunHeld();
+        if (in_sync_ && left_ != nullptr) std::exchange(left_, nullptr)->End();
         continue;
       }
     }
     if (absl::IsAborted(status)) return BeSuperseded(status);
     if (stopping()) return;
     const bool away = absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status);
-    const bool gone = stream_ != 0 && away && options_.place->IsGone();
-    const bool lost = stream_ != 0 && (!away || gone);
+    const bool gone = stream_ != nullptr && away && options_.place->IsGone();
+    const bool lost = stream_ != nullptr && (!away || gone);
     if (lost) {
       LOG(WARNING) << options_.task << ": its copy is to be filled anew: " << status.message();
       if (gone) HurryOn();
@@ -149,7 +148,7 @@ void ReplicaSink::Run() {
     next_attempt = options_.env->Now() + kTryAgainAfter;
     // Where nobody is there to have the next copy, there is nothing to wait for.
     const bool hopeless =
-        absl::IsNotFound(status) && hurries_from_ != absl::InfiniteFuture() && stream_ == 0;
+        absl::IsNotFound(status) && hurries_from_ != absl::InfiniteFuture() && stream_ == nullptr;
     if (!alone_ && (hopeless || IsOverdue())) {
       const absl::Status stopped = StopWaiting(status);
       if (absl::IsAborted(stopped)) return BeSuperseded(stopped);
@@ -170,7 +169,9 @@ void ReplicaSink::Run() {
 }
 
 void ReplicaSink::EndStream() {
-  stream_ = 0;
+  EndMove();
+  left_ = nullptr;
+  stream_ = nullptr;
   whole_ = false;
   in_sync_ = false;
 }
@@ -179,11 +180,53 @@ absl::Status ReplicaSink::BecomeInSync() {
   if (in_sync_) return absl::OkStatus();
   waits_ = true;
   may_be_known_ = true;
-  PARLEY_RETURN_IF_ERROR(options_.place->SetInSync(keeper_));
+  PARLEY_RETURN_IF_ERROR(options_.place->SetInSync(stream_->keeper()));
   in_sync_ = true;
   hurries_from_ = absl::InfiniteFuture();
   LOG(INFO) << options_.task << ": its copy is whole";
   return absl::OkStatus();
+}
+
+absl::Status ReplicaSink::Move() {
+  ending_.erase(
+      std::remove_if(ending_.begin(), ending_.end(),
+                     [](const std::unique_ptr<CopyMove>& move) { return move->has_ended(); }),
+      ending_.end());
+  if (!in_sync_) return absl::OkStatus();
+  const absl::Time now = options_.env->Now();
+  if (move_ == nullptr) {
+    if (now < next_move_ || !options_.place->IsToMove()) return absl::OkStatus();
+    absl::StatusOr<std::shared_ptr<ParameterServer>> standby = options_.place->BeginMove();
+    next_move_ = now + kBeginAgainAfter;
+    if (!standby.ok()) return absl::OkStatus();
+    CopyMove::Options options;
+    options.stream = StreamAt(*std::move(standby));
+    options.env = options_.env;
+    options.changed = [this] { changed_.NotifyAll(); };
+    move_ = std::make_unique<CopyMove>(std::move(options), Books());
+    options_.fill();
+    return absl::OkStatus();
+  }
+  if (const absl::Status status = move_->status(); !status.ok()) {
+    LOG(WARNING) << options_.task << ": its copy stays where it is: " << status.message();
+    EndMove();
+    next_move_ = now + kMoveAgainAfter;
+  } else if (!options_.place->IsToMove()) {
+    EndMove();
+  } else if (move_->IsReady()) {
+    left_ = std::move(stream_);
+    stream_ = move_->Finish();
+    move_ = nullptr;
+    options_.place->EndMove();
+    in_sync_ = false;  // until the job knows
+  }
+  return absl::OkStatus();
+}
+
+void ReplicaSink::EndMove() {
+  if (move_ == nullptr) return;
+  move_->Stop();
+  ending_.push_back(std::move(move_));
 }
 
 absl::Status ReplicaSink::StopWaiting(const absl::Status& because) {
@@ -219,12 +262,15 @@ void ReplicaSink::BeSuperseded(const absl::Status& by) {
 }
 
 absl::Status ReplicaSink::Begin() {
-  PARLEY_ASSIGN_OR_RETURN(standby_, options_.place->Choose());
+  PARLEY_ASSIGN_OR_RETURN(std::shared_ptr<ParameterServer> standby, options_.place->Choose());
   if (term_ == 0) {
     v1::FetchReplicaRequest request;
     request.set_shard(options_.shard);
-    const auto fetched = Wait<ParameterServer::FetchReplicaReply>(
-        [&](auto done) { standby_->FetchReplica(std::move(request), std::move(done)); });
+    using Fetched = absl::StatusOr<ParameterServer::FetchReplicaReply>;
+    std::promise<Fetched> promise;
+    standby->FetchReplica(std::move(request),
+                          [&promise](Fetched answer) { promise.set_value(std::move(answer)); });
+    const Fetched fetched = promise.get_future().get();
     if (!fetched.ok()) return fetched.status();
     if (options_.begins_anew && fetched->response.has_books()) {
       return absl::AbortedError(
@@ -232,57 +278,38 @@ absl::Status ReplicaSink::Begin() {
     }
     term_ = fetched->response.term();
   }
-  ShardRecord begin;
-  *begin.record.mutable_begin()->mutable_books() = books_.ToProto();
-  begin.record.mutable_begin()->mutable_books()->MergeFrom(identity_);
-  stream_ = RandomId();
-  const absl::Status begun = SendRecords({&begin}, 0);
-  if (!begun.ok()) {
-    stream_ = 0;
-    return begun;
-  }
-  next_ = 1;
+  PARLEY_ASSIGN_OR_RETURN(stream_, CopyStream::Begin(StreamAt(std::move(standby)), Books()));
   alone_ = false;
   options_.fill();
   return absl::OkStatus();
 }
 
+v1::Books ReplicaSink::Books() const {
+  v1::Books books = books_.ToProto();
+  books.MergeFrom(identity_);
+  return books;
+}
+
+CopyStream::Options ReplicaSink::StreamAt(std::shared_ptr<ParameterServer> standby) const {
+  return {std::move(standby), options_.shard, term_, options_.trace};
+}
+
 absl::Status ReplicaSink::Send(const std::vector<Item>& items) {
   std::vector<const ShardRecord*> records;
   for (const Item& item : items) {
-    for (const ShardRecord& record : item.records) records.push_back(&record);
+    for (const ShardRecord& record : item.records) {
+      // A copy that is in sync has them; they are for the next one.
+      if (!in_sync_ || !record.record.has_block_state()) records.push_back(&record);
+    }
   }
-  if (records.empty()) return absl::OkStatus();
-  const size_t count = records.size();
-  PARLEY_RETURN_IF_ERROR(SendRecords(std::move(records), next_));
-  next_ += count;
-  return absl::OkStatus();
-}
-
-absl::Status ReplicaSink::SendRecords(std::vector<const ShardRecord*> records, uint64_t first) {
-  const TraceScope scope(options_.trace.get(), "replicate");
-  v1::ReplicateRequest request;
-  Payload payload;
-  request.set_shard(options_.shard);
-  request.set_term(term_);
-  request.set_stream(stream_);
-  request.set_first(first);
-  for (const ShardRecord* const record : records) {
-    *request.add_records() = record->record;
-    request.add_payload_bytes(record->payload.size());
-    payload.Append(record->payload);
-  }
-  const auto answer = Wait<v1::ReplicateResponse>([&](auto done) {
-    standby_->Replicate(std::move(request), std::move(payload), std::move(done));
-  });
-  if (!answer.ok()) return answer.status();
-  keeper_ = answer->keeper();
-  if (answer->complete()) whole_ = true;
+  PARLEY_RETURN_IF_ERROR(stream_->Send(records));
+  if (stream_->whole()) whole_ = true;
   return absl::OkStatus();
 }
 
 void ReplicaSink::Take(std::vector<Item>* items) {
   for (Item& item : *items) {
+    if (move_ != nullptr) move_->Append(item.records);
     for (const ShardRecord& record : item.records) {
       if (record.record.has_block_state()) continue;
       const absl::Status taken = books_.Take(record.record);

@@ -16,7 +16,9 @@
 #include "base/mutex.h"
 #include "base/trace.h"
 #include "net/parameter_server.h"
+#include "ps/copy_move.h"
 #include "ps/copy_place.h"
+#include "ps/copy_stream.h"
 #include "ps/record_sink.h"
 #include "ps/shard_books.h"
 #include "ps/shard_numbers.h"
@@ -32,6 +34,10 @@ namespace parley {
 // then changes count as kept at once, and it is tried again and again in the background. When its
 // task is gone, or the shard was taken over, it is done without after kHurry, or when no task is
 // there to have it.
+//
+// A copy that is in sync and to be kept elsewhere (CopyPlace::IsToMove) is followed by one at
+// another task, which is filled beside it (ps/copy_move.h); changes wait only while the job gets to
+// know that it is that one now.
 //
 // Invariant: from before the job may know of the copy until it is known that it does not, nothing
 // is kept that the copy does not have.
@@ -83,7 +89,11 @@ class ReplicaSink final : public RecordSink {
   void Run();
   absl::Status Begin();
   absl::Status Send(const std::vector<Item>& items);
-  absl::Status SendRecords(std::vector<const ShardRecord*> records, uint64_t first);
+  v1::Books Books() const;
+  CopyStream::Options StreamAt(std::shared_ptr<ParameterServer> standby) const;
+  // Begins, follows or ends the move of a copy that is in sync.
+  absl::Status Move();
+  void EndMove();
   // Into the books, whether or not the copy has them.
   void Take(std::vector<Item>* items);
   void RunHeld();
@@ -103,13 +113,14 @@ class ReplicaSink final : public RecordSink {
 
   // The thread's.
   ShardBooks books_;
-  uint64_t term_;                             // 0: not known yet
-  std::shared_ptr<ParameterServer> standby_;  // of the stream
-  uint64_t keeper_ = 0;                       // the standby's start
-  uint64_t stream_ = 0;                       // 0: none is begun
-  uint64_t next_ = 0;                         // the number of its next record
-  std::atomic<bool> whole_{false};            // the copy has every block; others read it
-  bool alone_ = false;                        // it is done without, for now
+  uint64_t term_;                       // 0: not known yet
+  std::unique_ptr<CopyStream> stream_;  // null: none is begun
+  std::unique_ptr<CopyMove> move_;      // null: the copy stays where it is
+  std::unique_ptr<CopyStream> left_;    // of the copy before, until the job knows of the next
+  std::vector<std::unique_ptr<CopyMove>> ending_;
+  absl::Time next_move_ = absl::InfinitePast();
+  std::atomic<bool> whole_{false};  // the copy has every block; others read it
+  bool alone_ = false;              // it is done without, for now
   bool waits_ = true;  // for the copy to be whole: not where it was done without since it last was
   bool may_be_known_ = false;  // the job may know of a copy that is in sync
   bool in_sync_ = false;       // it does, and it is the stream's

@@ -38,6 +38,8 @@ bool Server::IsStandbyDone() const {
   return standby_ == nullptr || standby_->IsDone(kSilence);
 }
 
+bool Server::IsSurplus() const { return succession_ != nullptr && succession_->IsSurplus(); }
+
 // The transports go first: they answer what they hold while the shards still live.
 Server::~Server() {
   grpc_.reset();
@@ -168,7 +170,9 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options) {
     succession.job = options.job;
     succession.self = {options.shard.shard_index, standby.start};
     succession.num_shards = options.num_shards;
+    succession.num_tasks = options.num_tasks;
     succession.lease = options.leader_lease;
+    succession.settling = options.settling;
     succession.patience = options.shard.standby_patience;
     succession.channel = options.channel;
     succession.is_refused = options.is_refused;

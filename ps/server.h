@@ -40,7 +40,9 @@ struct ServerOptions {
   std::shared_ptr<EtcdClient> etcd;
   std::string job;
   int num_shards = 0;
+  int num_tasks = 0;  // that the job began with
   absl::Duration leader_lease = absl::Seconds(2);
+  absl::Duration settling = absl::Seconds(3);  // as Succession::Options
   // The way to another ps task ("ps:1") at an address, and whether nobody listens there. Empty:
   // gRPC, and net/probe_address.h.
   std::function<std::shared_ptr<ParameterServer>(const std::string& task,
@@ -77,8 +79,11 @@ class Server {
   // True when nobody will come any more (ShardState::IsDone); waits for it up to `timeout`.
   // With etcd, for all shards that this task leads; where it leads none, for all of the job.
   bool WaitUntilDone(absl::Duration timeout) const;
-  // Whether no other task needs the copies here any more.
+  // Whether no other task needs the copies here any more. One that becomes a shard of this task is
+  // among the shards before it is needed no more: ask this first, and WaitUntilDone then.
   bool IsStandbyDone() const;
+  // With etcd: whether the job goes on without this task (Succession::IsSurplus).
+  bool IsSurplus() const;
 
   // Whether any worker is in the job: has joined and not left.
   bool HasWorkers() const;

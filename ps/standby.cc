@@ -106,10 +106,13 @@ absl::optional<ShardCopy> Standby::Release(int shard, uint64_t term) {
                               std::move(kept.whole->blocks)});
       kept.whole = nullptr;
     }
-    MutexLock lock(&mutex_);
-    seen_.erase(shard);
   });
   return taken;
+}
+
+void Standby::Forget(int shard) {
+  MutexLock lock(&mutex_);
+  seen_.erase(shard);
 }
 
 bool Standby::IsDone(absl::Duration silence) const {
@@ -135,6 +138,7 @@ absl::StatusOr<v1::ReplicateResponse> Standby::Take(const v1::ReplicateRequest& 
     return absl::UnavailableError(absl::StrCat(who, ": this task is about to take over"));
   }
   kept.term = request.term();
+  if (request.ends()) return Drop(request, &kept);
   const bool begins =
       request.first() == 0 && request.records_size() > 0 && request.records(0).has_begin();
   const auto of_stream = [&](const std::unique_ptr<Copy>& copy) {
@@ -165,6 +169,18 @@ absl::StatusOr<v1::ReplicateResponse> Standby::Take(const v1::ReplicateRequest& 
   response.set_keeper(options_.start);
   MutexLock lock(&mutex_);
   seen_[request.shard()] = seen;
+  return response;
+}
+
+v1::ReplicateResponse Standby::Drop(const v1::ReplicateRequest& request, Kept* kept) {
+  for (std::unique_ptr<Copy>* const copy : {&kept->whole, &kept->filling}) {
+    if (*copy != nullptr && (*copy)->stream == request.stream()) *copy = nullptr;
+  }
+  v1::ReplicateResponse response;
+  response.set_keeper(options_.start);
+  if (kept->whole != nullptr || kept->filling != nullptr) return response;
+  MutexLock lock(&mutex_);
+  seen_.erase(request.shard());
   return response;
 }
 

@@ -54,8 +54,9 @@ class Standby {
   bool Freeze(int shard, uint64_t term);
   void Thaw(int shard);
   // Gives the copy away, if there is a whole one; nobody with a term below `term` is heard any
-  // more.
+  // more. The shard needs this task until Forget, of which the caller says when.
   absl::optional<ShardCopy> Release(int shard, uint64_t term);
+  void Forget(int shard);
 
   // Whether no shard needs it any more: of each whose copy it has, every worker has left, or
   // nothing was heard for `silence`.
@@ -78,6 +79,8 @@ class Standby {
                                              const Payload& payload);
   absl::Status TakeRecords(const v1::ReplicateRequest& request, const Payload& payload,
                            Copy* copy) const;
+  // Of the request's stream.
+  v1::ReplicateResponse Drop(const v1::ReplicateRequest& request, Kept* kept);
   absl::StatusOr<std::unique_ptr<Copy>> BeginCopy(const v1::ReplicateRequest& request) const;
   absl::StatusOr<ParameterServer::FetchReplicaReply> Give(const v1::FetchReplicaRequest& request);
 

@@ -7,6 +7,7 @@
 #include "base/env.h"
 #include "base/planted_bug.h"
 #include "glog/logging.h"
+#include "net/shard_homes.h"
 
 namespace parley {
 namespace {
@@ -14,6 +15,9 @@ namespace {
 // How often it looks whether a leader whose copy is here is there, and whether a shard is dropped
 // by all.
 constexpr absl::Duration kTick = absl::Milliseconds(100);
+// How long a shard that was handed over may be without a leader, before its last one goes on.
+constexpr absl::Duration kHandOver = absl::Seconds(1);
+constexpr absl::Duration kHandOverAgain = absl::Seconds(10);
 
 absl::Time Now() { return Env::Posix()->Now(); }
 
@@ -49,6 +53,21 @@ void Succession::Close() {
     const absl::Status removed = led.leadership->Remove();
     LOG_IF(WARNING, !removed.ok()) << task_ << ": ps:" << shard << ": " << removed.message();
   }
+  ForgetOperator();
+}
+
+// Who removes the last shard removes what was said of the job's tasks, too.
+void Succession::ForgetOperator() {
+  const absl::StatusOr<AllShardRecords> records =
+      ReadShardRecords(options_.etcd.get(), options_.job, -1);
+  if (!records.ok() || !records->shards.empty() || !records->ps_tasks.has_value()) return;
+  const auto deleted = options_.etcd->Delete(PsTasksKey(options_.job));
+  LOG_IF(WARNING, !deleted.ok()) << task_ << ": " << deleted.status().message();
+}
+
+bool Succession::IsSurplus() const {
+  MutexLock lock(&mutex_);
+  return surplus_;
 }
 
 bool Succession::IsOver() const {
@@ -62,22 +81,24 @@ void Succession::Run() {
       MutexLock lock(&mutex_);
       if (closing_) return;
     }
-    const absl::StatusOr<AllShardRecords> records =
+    absl::StatusOr<AllShardRecords> records =
         ReadShardRecords(options_.etcd.get(), options_.job, options_.num_shards);
+    if (records.ok()) records_ = *std::move(records);
     if (records.ok() && HasLease()) {
-      revision_ = records->revision;
+      MakePlan();
       for (int i = 0; i < options_.num_shards; ++i) {
-        Review(i, records->shards[static_cast<size_t>(i)]);
+        Review(i, records_.shards[static_cast<size_t>(i)]);
       }
       MutexLock lock(&mutex_);
       over_ =
           std::all_of(known_.begin(), known_.end(), [](const Known& known) { return known.over; });
+      surplus_ = !NeedsThisTask();
     }
     dropped_.remove_if([](const std::shared_ptr<Shard>& shard) { return shard.use_count() == 1; });
     if (records.ok()) {
       // Read anew all the same: of what happened before it began to watch, etcd tells later.
       const absl::Status watched =
-          options_.etcd->AwaitChange(ShardFolder(options_.job), records->revision, kTick).status();
+          options_.etcd->AwaitChange(JobFolder(options_.job), records_.revision, kTick).status();
       if (watched.ok() || absl::IsDeadlineExceeded(watched)) continue;
     }
     LOG_IF_EVERY_N(WARNING, !records.ok(), 20) << task_ << ": " << records.status().message();
@@ -97,6 +118,57 @@ bool Succession::HasLease() {
   }
   lease_ = *std::move(lease);
   return true;
+}
+
+void Succession::MakePlan() {
+  num_tasks_ = records_.ps_tasks.has_value() ? records_.ps_tasks->tasks : options_.num_tasks;
+  homes_ = ShardHomes(options_.num_shards, num_tasks_);
+  std::map<int, There> there;
+  for (const auto& [task, present] : records_.tasks) {
+    const auto before = there_.find(task);
+    const bool stayed =
+        before != there_.end() && before->second.create_revision == present.create_revision;
+    there[task] = stayed ? before->second : There{present.create_revision, Now()};
+  }
+  there_ = std::move(there);
+}
+
+bool Succession::IsSettled(int task) const {
+  const auto found = there_.find(task);
+  return found != there_.end() && Now() >= found->second.since + options_.settling;
+}
+
+// One that was started after the operator spoke waits to be counted among the tasks.
+bool Succession::NeedsThisTask() const {
+  const int self = options_.self.task;
+  const auto there = there_.find(self);
+  if (self < num_tasks_ || !records_.ps_tasks.has_value() || there == there_.end() ||
+      there->second.create_revision > records_.ps_tasks->mod_revision || !led_.empty()) {
+    return true;
+  }
+  return std::any_of(records_.shards.begin(), records_.shards.end(),
+                     [&](const ShardRecords& shard) {
+                       return !shard.leader.has_value() || shard.leader->who.task == self ||
+                              !shard.copies.has_value() || shard.copies->leader.task == self ||
+                              (shard.copies->copy.has_value() && shard.copies->copy->task == self);
+                     });
+}
+
+EtcdCopyPlace::Plan Succession::PlanOf(int shard) const {
+  EtcdCopyPlace::Plan plan;
+  plan.num_tasks = num_tasks_;
+  plan.home = homes_[static_cast<size_t>(shard)];
+  const absl::optional<ShardCopies>& copies = records_.shards[static_cast<size_t>(shard)].copies;
+  if (plan.home != options_.self.task && IsSettled(plan.home)) {
+    plan.wanted = plan.home;  // so that it can take over
+  } else if (copies.has_value() && copies->copy.has_value() && copies->copy->task >= num_tasks_) {
+    // The next task that stays.
+    for (int i = 1; i < num_tasks_ && plan.wanted < 0; ++i) {
+      const int next = (options_.self.task + i) % num_tasks_;
+      if (next != options_.self.task && IsSettled(next)) plan.wanted = next;
+    }
+  }
+  return plan;
 }
 
 void Succession::Review(int shard, const ShardRecords& now) {
@@ -125,7 +197,7 @@ void Succession::Review(int shard, const ShardRecords& now) {
     LOG(WARNING) << task_ << ": " << leadership.status().message();
     return;
   }
-  if (ShouldTakeOver(shard, now)) {
+  if (ShouldTakeOver(now)) {
     if (!standby_->Freeze(shard, now.copies->term)) return;
     known.frozen = true;
     known.takes_copy = true;
@@ -137,14 +209,53 @@ void Succession::Review(int shard, const ShardRecords& now) {
   }
   if (ShouldBeginAnew(shard, now)) {
     known.takes_copy = false;
+    // Where nobody leads anything, what was said was said of an earlier run.
+    const bool none =
+        std::none_of(records_.shards.begin(), records_.shards.end(),
+                     [](const ShardRecords& each) { return each.leader.has_value(); });
+    if (none && records_.ps_tasks.has_value()) {
+      const auto deleted = options_.etcd->Delete(PsTasksKey(options_.job));
+      if (!deleted.ok()) return;
+    }
     return Lead(shard, now);
   }
   RemoveEarlierStart(shard, now);
 }
 
+bool Succession::ShouldHandOver(int shard, const ShardRecords& now) const {
+  const Led& led = led_.at(shard);
+  const int home = homes_[static_cast<size_t>(shard)];
+  return home != options_.self.task && Now() >= led.may_hand_over && IsSettled(home) &&
+         now.copies->copy.has_value() && now.copies->copy->task == home &&
+         led.leadership->MaySpeak() && !options_.is_refused(records_.tasks.at(home).address);
+}
+
+bool Succession::HandsOver(int shard, const ShardRecords& now) {
+  Led& led = led_.at(shard);
+  const int home = homes_[static_cast<size_t>(shard)];
+  if (led.handed_over != absl::InfiniteFuture()) {
+    const bool can_be_taken = now.copies->copy.has_value() && !now.leader.has_value() &&
+                              now.copies->copy->task == home && records_.tasks.count(home) > 0;
+    if (can_be_taken && Now() < led.handed_over + kHandOver) return true;
+    LOG(WARNING) << task_ << ": ps:" << home << " does not take ps:" << shard << " over";
+    led.handed_over = absl::InfiniteFuture();
+    led.may_hand_over = Now() + kHandOverAgain;
+    return false;
+  }
+  if (!ShouldHandOver(shard, now)) return false;
+  led.handed_over = Now();
+  const absl::Status status = led.leadership->HandOver(home);
+  if (status.ok()) {
+    LOG(INFO) << task_ << ": it hands ps:" << shard << " over to ps:" << home;
+  } else {
+    LOG(WARNING) << task_ << ": " << status.message();
+  }
+  return true;
+}
+
 void Succession::ReviewLed(int shard, const ShardRecords& now) {
   const Led& led = led_.at(shard);
-  if (revision_ < led.leadership->revision()) return;  // it has written since that was read
+  if (records_.revision < led.leadership->revision()) return;  // it has written since that was read
   if (!now.copies.has_value()) return Drop(shard, "etcd has nothing of it any more");
   if (now.copies->leader != options_.self || now.copies->term != led.leadership->term()) {
     return Drop(shard, absl::StrCat("ps:", now.copies->leader.task, " speaks for it now"));
@@ -152,6 +263,8 @@ void Succession::ReviewLed(int shard, const ShardRecords& now) {
   if (const absl::Status status = led.shard->durability_status(); !status.ok()) {
     return Drop(shard, std::string(status.message()));
   }
+  led.place->SetPlan(PlanOf(shard));
+  if (HandsOver(shard, now)) return;
   // Etcd may have what a Hold wrote whose answer was lost; then this start does not know of it.
   const bool is_there = now.leader.has_value() && now.leader->who == options_.self &&
                         now.leader->lease == lease_->id();
@@ -165,14 +278,17 @@ void Succession::ReviewLed(int shard, const ShardRecords& now) {
   }
 }
 
-bool Succession::ShouldTakeOver(int, const ShardRecords& now) {
+bool Succession::ShouldTakeOver(const ShardRecords& now) const {
   if (!now.copies.has_value() || now.copies->copy != options_.self) return false;
   return !now.leader.has_value() || options_.is_refused(now.leader->address);
 }
 
 bool Succession::ShouldBeginAnew(int shard, const ShardRecords& now) {
   const Known& known = known_[static_cast<size_t>(shard)];
-  if (shard != options_.self.task || now.leader.has_value()) return false;
+  // Where an earlier run of the job has left word of more tasks, those it began with begin.
+  const int first_tasks = std::min(num_tasks_, options_.num_tasks);
+  const int first_home = ShardHomes(options_.num_shards, first_tasks)[static_cast<size_t>(shard)];
+  if (first_home != options_.self.task || now.leader.has_value()) return false;
   if (!now.copies.has_value()) return !known.was_led;
   // An earlier start of this task, which had it in its memory alone.
   if (now.copies->leader.task == options_.self.task && !now.copies->copy.has_value()) return true;
@@ -196,7 +312,8 @@ void Succession::RemoveEarlierStart(int shard, const ShardRecords& now) {
 }
 
 ShardLeadership::Options Succession::LeadershipOptions(int shard) const {
-  return {options_.etcd, options_.job, shard, options_.self, options_.address};
+  return {options_.etcd, options_.job,     shard,
+          options_.self, options_.address, {options_.num_shards, options_.num_tasks}};
 }
 
 void Succession::Lead(int shard, const ShardRecords& seen) {
@@ -216,15 +333,13 @@ void Succession::Serve(int shard, std::shared_ptr<ShardLeadership> leadership) {
   EtcdCopyPlace::Options place;
   place.etcd = options_.etcd;
   place.job = options_.job;
-  place.shard = shard;
   place.task = options_.self.task;
-  place.num_tasks = options_.num_shards;
   place.took_over = copy.has_value();
   place.channel = options_.channel;
   place.is_refused = options_.is_refused;
   Led led;
-  led.shard =
-      options_.new_shard(shard, std::make_shared<EtcdCopyPlace>(std::move(place), leadership));
+  led.place = std::make_shared<EtcdCopyPlace>(std::move(place), PlanOf(shard), leadership);
+  led.shard = options_.new_shard(shard, led.place);
   if (copy.has_value()) {
     const absl::Status taken = led.shard->TakeOver(*std::move(copy));
     if (taken.ok()) {
@@ -239,6 +354,7 @@ void Succession::Serve(int shard, std::shared_ptr<ShardLeadership> leadership) {
     LOG(INFO) << task_ << ": it speaks for ps:" << shard << ", of term " << term;
   }
   host_->Add(shard, led.shard, [leadership] { return leadership->MaySpeak(); });
+  standby_->Forget(shard);
   led.leadership = std::move(leadership);
   led_[shard] = std::move(led);
 }

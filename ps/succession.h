@@ -23,8 +23,10 @@
 namespace parley {
 
 // A Succession is a ps task's part in who speaks for which shard ("Who speaks for a shard" in
-// docs/architecture.md): it leads the task's own shard when nobody has led it, takes over shards
-// whose copies are here when their leaders are gone, and lets go of those that others have taken.
+// docs/architecture.md): it leads the shards that are at home here when nobody has led them, takes
+// over shards whose copies are here when their leaders are gone, and lets go of those that others
+// have taken. One that it leads and whose home is another task it hands over, when that is there
+// and has the copy.
 //
 // It looks at what etcd says and does what follows from that and from what is here; so it does not
 // matter what was seen of the way there, or whether an answer was lost.
@@ -37,9 +39,12 @@ class Succession {
     std::string job;
     TaskStart self;
     std::string address;  // where others reach this task, "host:port"
-    int num_shards = 0;   // as many as tasks
+    int num_shards = 0;
+    int num_tasks = 0;  // that the job began with
     // After this, at most and about, others know that a task whose host is gone is dead.
     absl::Duration lease = absl::Seconds(2);
+    // For how long a task is to be there before shards come home to it.
+    absl::Duration settling = absl::Seconds(3);
     // How long a shard's task waits for somebody who has its state.
     absl::Duration patience = absl::Seconds(10);
     // As EtcdCopyPlace::Options.
@@ -58,6 +63,10 @@ class Succession {
 
   // Whether all shards' jobs are done, for all that etcd says.
   bool IsOver() const;
+  // Whether the job goes on without this task, as an operator said: there are to be fewer, and
+  // nothing is here any more.
+  bool IsSurplus() const;
+
   // Does nothing from now on but to hold what it leads. Of shards whose job is done nothing is left
   // in etcd.
   void Close();
@@ -66,6 +75,9 @@ class Succession {
   struct Led {
     std::shared_ptr<ShardLeadership> leadership;
     std::shared_ptr<Shard> shard;
+    std::shared_ptr<EtcdCopyPlace> place;
+    absl::Time handed_over = absl::InfiniteFuture();  // when it was; infinite: it is not
+    absl::Time may_hand_over = absl::InfinitePast();  // from when on
   };
   struct Known {
     bool was_led = false;  // by anybody, since this task's start
@@ -82,9 +94,18 @@ class Succession {
   bool HasLease();
   void Review(int shard, const ShardRecords& now);
   void ReviewLed(int shard, const ShardRecords& now);
+  // Whether task `task` is there, and has been for a while.
+  bool IsSettled(int task) const;
+  bool ShouldHandOver(int shard, const ShardRecords& now) const;
+  // Whether it waits for the shard's home to take over, having handed it over or doing so now.
+  bool HandsOver(int shard, const ShardRecords& now);
+  bool NeedsThisTask() const;
   // Whether the copy here is to be taken over, or what else it takes to lead the shard.
-  bool ShouldTakeOver(int shard, const ShardRecords& now);
+  bool ShouldTakeOver(const ShardRecords& now) const;
   bool ShouldBeginAnew(int shard, const ShardRecords& now);
+  void MakePlan();
+  EtcdCopyPlace::Plan PlanOf(int shard) const;
+  void ForgetOperator();
   void RemoveEarlierStart(int shard, const ShardRecords& now);
   void Lead(int shard, const ShardRecords& seen);
   void Serve(int shard, std::shared_ptr<ShardLeadership> leadership);
@@ -99,7 +120,14 @@ class Succession {
   // The thread's, and after it has ended the owner's.
   std::shared_ptr<EtcdLease> lease_;
   std::map<int, Led> led_;
-  int64_t revision_ = 0;  // of etcd's store, when what is reviewed was read
+  struct There {
+    int64_t create_revision = 0;
+    absl::Time since;
+  };
+  std::map<int, There> there_;  // the ps tasks
+  AllShardRecords records_;     // what is reviewed
+  int num_tasks_ = 0;           // that there are to be
+  std::vector<int> homes_;      // by shard
   std::vector<Known> known_;
   std::list<std::shared_ptr<Shard>> dropped_;  // until nobody calls them any more
 
@@ -107,6 +135,7 @@ class Succession {
   CondVar changed_;
   bool closing_ ABSL_GUARDED_BY(mutex_) = false;
   bool over_ ABSL_GUARDED_BY(mutex_) = false;
+  bool surplus_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };
 

@@ -79,6 +79,11 @@ class LossyEtcd final : public EtcdClient {
   // That to the next transaction, which is done.
   void LoseNextAnswer() { loses_ = true; }
   bool has_lost() const { return !loses_; }
+  // That to the next which removes something, likewise.
+  void LoseNextRemoval() { loses_removal_ = true; }
+  bool has_lost_removal() const { return !loses_removal_; }
+  // No transaction arrives.
+  void Refuse(bool all) { refuses_ = all; }
 
   absl::StatusOr<EtcdRange> List(const std::string& prefix) override { return etcd_->List(prefix); }
   absl::StatusOr<EtcdRange> Get(const std::string& key) override { return etcd_->Get(key); }
@@ -88,7 +93,11 @@ class LossyEtcd final : public EtcdClient {
     return etcd_->DeletePrefix(prefix);
   }
   absl::StatusOr<EtcdTransactionResult> Transact(const EtcdTransaction& transaction) override {
+    if (refuses_) return absl::UnavailableError("not reached");
     auto result = etcd_->Transact(transaction);
+    if (!transaction.deletes.empty() && loses_removal_.exchange(false)) {
+      return absl::UnavailableError("the answer was lost");
+    }
     if (loses_.exchange(false)) return absl::UnavailableError("the answer was lost");
     return result;
   }
@@ -108,11 +117,14 @@ class LossyEtcd final : public EtcdClient {
  private:
   const std::unique_ptr<EtcdClient> etcd_;
   std::atomic<bool> loses_{false};
+  std::atomic<bool> loses_removal_{false};
+  std::atomic<bool> refuses_{false};
 };
 
 class Task {
  public:
-  Task(int index, const std::string& etcd, Network* network, absl::Duration patience)
+  Task(int index, const std::string& etcd, Network* network, absl::Duration patience,
+       absl::Duration settling)
       : client_(Connect(etcd)),
         address_(absl::StrCat("task-", index, ":1")),
         network_(network),
@@ -126,7 +138,9 @@ class Task {
     options.self = {index, start_};
     options.address = address_;
     options.num_shards = kTasks;
+    options.num_tasks = kTasks;
     options.patience = patience;
+    options.settling = settling;
     options.channel = [network](const std::string&, const std::string& address) {
       return std::make_shared<Way>(network, address);
     };
@@ -197,33 +211,38 @@ class SuccessionTest : public ::testing::Test {
   }
 
   // A task begins, or begins again, where an earlier start of it may still think that it lives.
-  void Start(int index, absl::Duration patience = kLong) {
+  void Start(int index, absl::Duration patience = kLong,
+             absl::Duration settling = absl::InfiniteDuration()) {
     if (tasks_[index] != nullptr) before_.push_back(std::move(tasks_[index]));
-    tasks_[index] = std::make_unique<Task>(index, etcd_->address(), &network_, patience);
+    tasks_[index] = std::make_unique<Task>(index, etcd_->address(), &network_, patience, settling);
   }
+  // Shards come home to it at once.
+  void StartWithoutSettling(int index) { Start(index, kLong, absl::ZeroDuration()); }
   void End(int index) { tasks_[index] = nullptr; }
 
   // The shard's records, once `is` says so.
   template <typename Is>
-  ShardRecords Await(Is is) {
+  ShardRecords Await(Is is, size_t shard = 0) {
     const absl::Time deadline = Env::Posix()->Now() + kLong;
     for (;;) {
       const AllShardRecords all = ReadShardRecords(client_.get(), "job", kTasks).value();
-      if (is(all.shards[0])) return all.shards[0];
+      if (is(all.shards[shard])) return all.shards[shard];
       if (Env::Posix()->Now() >= deadline) {
         ADD_FAILURE() << "it does not come about";
-        return all.shards[0];
+        return all.shards[shard];
       }
       client_->AwaitChange("/parley/job/shard/", all.revision, absl::Seconds(1))
           .status()
           .IgnoreError();
     }
   }
-  ShardRecords AwaitLeader(int task) {
-    return Await([&](const ShardRecords& now) {
-      return now.leader.has_value() && now.copies->leader == tasks_[task]->start() &&
-             now.leader->who == now.copies->leader;
-    });
+  ShardRecords AwaitLeader(int task, size_t shard = 0) {
+    return Await(
+        [&](const ShardRecords& now) {
+          return now.leader.has_value() && now.copies->leader == tasks_[task]->start() &&
+                 now.leader->who == now.copies->leader;
+        },
+        shard);
   }
   ShardRecords AwaitCopy(int task) {
     return Await([&](const ShardRecords& now) {
@@ -502,6 +521,122 @@ TEST_F(SuccessionTest, AJobThatIsOverStaysOverWhenATaskBeginsAnew) {
     EXPECT_TRUE(is_over());
     absl::SleepFor(absl::Milliseconds(10));  // it looks ten times a second
   }
+}
+
+TEST_F(SuccessionTest, AShardGoesHomeWhenItsTaskIsThereAgain) {
+  const auto expected = Undisturbed(4);
+  for (int i = 0; i < kTasks; ++i) StartWithoutSettling(i);
+  ASSERT_TRUE(Declare().ok());
+  ASSERT_TRUE(Join().ok());
+  EXPECT_EQ(*Push(0), expected[0]);
+  AwaitCopy(1);
+  tasks_[0]->CutOff();
+  EXPECT_EQ(*Push(1), expected[1]);
+  AwaitLeader(1);
+  AwaitCopy(2);
+  StartWithoutSettling(0);
+  const ShardRecords home = AwaitLeader(0);
+  EXPECT_EQ(home.leader->term, 3);
+  EXPECT_EQ(*Push(2), expected[2]);
+  // And what it has is at another task again.
+  Await([](const ShardRecords& now) { return now.copies->copy.has_value(); });
+  EXPECT_EQ(*Push(3), expected[3]);
+}
+
+TEST_F(SuccessionTest, AShardThatIsHandedOverIsItsLastLeadersUntilItIsTaken) {
+  const auto expected = Undisturbed(3);
+  for (int i = 1; i >= 0; --i) StartWithoutSettling(i);
+  ASSERT_TRUE(Declare().ok());
+  ASSERT_TRUE(Join().ok());
+  AwaitCopy(1);
+  tasks_[0]->CutOff();
+  EXPECT_EQ(*Push(0), expected[0]);
+  AwaitLeader(1);
+  StartWithoutSettling(0);
+  tasks_[0]->etcd().Refuse(true);  // so that it cannot take over
+  Await([](const ShardRecords& now) { return !now.leader.has_value(); });
+  EXPECT_EQ(*Push(1), expected[1]);
+  EXPECT_EQ(AwaitLeader(1).leader->term, 2);
+  EXPECT_EQ(*Push(2), expected[2]);
+}
+
+TEST_F(SuccessionTest, WhoHasTheCopyGoesOnWhenTheLeaderDiesHandingItOver) {
+  const auto expected = Undisturbed(2);
+  for (int i = 1; i >= 0; --i) StartWithoutSettling(i);
+  ASSERT_TRUE(Declare().ok());
+  ASSERT_TRUE(Join().ok());
+  AwaitCopy(1);
+  tasks_[0]->CutOff();
+  EXPECT_EQ(*Push(0), expected[0]);
+  AwaitLeader(1);
+  StartWithoutSettling(0);
+  tasks_[0]->etcd().Refuse(true);
+  Await([](const ShardRecords& now) { return !now.leader.has_value(); });
+  End(1);
+  tasks_[0]->etcd().Refuse(false);
+  AwaitLeader(0);
+  EXPECT_EQ(*Push(1), expected[1]);
+}
+
+TEST_F(SuccessionTest, AShardGoesHomeThoughTheAnswerIsLostWhenItIsHandedOver) {
+  const auto expected = Undisturbed(2);
+  for (int i = 1; i >= 0; --i) StartWithoutSettling(i);
+  ASSERT_TRUE(Declare().ok());
+  ASSERT_TRUE(Join().ok());
+  AwaitCopy(1);
+  tasks_[0]->CutOff();
+  EXPECT_EQ(*Push(0), expected[0]);
+  AwaitLeader(1);
+  tasks_[1]->etcd().LoseNextRemoval();
+  StartWithoutSettling(0);
+  AwaitLeader(0);
+  EXPECT_TRUE(tasks_[1]->etcd().has_lost_removal());
+  EXPECT_EQ(*Push(1), expected[1]);
+}
+
+// The last of three tasks goes, with the shard that it leads, and those that it has copies of.
+TEST_F(SuccessionTest, ATaskThatIsToGoIsSurplusWhenOthersHaveAllItHad) {
+  for (int i = 0; i < kTasks; ++i) StartWithoutSettling(i);
+  v1::JobSpec spec = OneShardSpec(1, /*synchronous=*/true);
+  spec.set_num_shards(kTasks);
+  for (int shard = 0; shard < kTasks; ++shard) {
+    v1::DeclareRequest declare;
+    *declare.mutable_spec() = spec;
+    declare.set_shard_index(shard);
+    ASSERT_TRUE(Ask(&ParameterServer::Declare, declare).ok());
+    Await([](const ShardRecords& now) { return now.copies->copy.has_value(); },
+          static_cast<size_t>(shard));
+  }
+  EXPECT_FALSE(tasks_[2]->succession().IsSurplus());
+  ASSERT_TRUE(client_->Put({PsTasksKey("job"), "2", 0}).ok());
+  AwaitLeader(0, 2);
+  const absl::Time deadline = Env::Posix()->Now() + kLong;
+  while (!tasks_[2]->succession().IsSurplus() && Env::Posix()->Now() < deadline) {
+  }
+  EXPECT_TRUE(tasks_[2]->succession().IsSurplus());
+  EXPECT_FALSE(tasks_[0]->succession().IsSurplus());
+  EXPECT_FALSE(tasks_[1]->succession().IsSurplus());
+  for (size_t shard = 0; shard < kTasks; ++shard) {
+    Await(
+        [&](const ShardRecords& now) {
+          return now.copies->leader.task < 2 && now.copies->copy.has_value() &&
+                 now.copies->copy->task < 2;
+        },
+        shard);
+  }
+  // One that is started now waits to be asked for.
+  StartWithoutSettling(2);
+  ASSERT_TRUE(client_->Put({PsTasksKey("job"), "3", 0}).ok());
+  AwaitLeader(2, 2);
+}
+
+TEST_F(SuccessionTest, WhatWasSaidOfAnEarlierRunIsForgotten) {
+  ASSERT_TRUE(client_->Put({PsTasksKey("job"), "1", 0}).ok());
+  for (int i = 0; i < kTasks; ++i) Start(i);
+  for (int i = 0; i < kTasks; ++i) {
+    Await([](const ShardRecords& now) { return now.leader.has_value(); }, static_cast<size_t>(i));
+  }
+  EXPECT_FALSE(ReadShardRecords(client_.get(), "job", kTasks)->ps_tasks.has_value());
 }
 
 }  // namespace

@@ -224,10 +224,11 @@ absl::StatusOr<std::vector<std::shared_ptr<ParameterServer>>> OpenChannels(
   std::vector<std::string> addresses = cluster.ps;
   if (etcd != nullptr) {
     PARLEY_ASSIGN_OR_RETURN(addresses,
-                            FindShards(etcd.get(), FLAGS_job, cluster.num_ps, startup_timeout));
+                            FindShards(etcd.get(), FLAGS_job, cluster.num_shards, startup_timeout,
+                                       kEtcdPatience, /*exactly=*/cluster.shards_told));
   }
   std::vector<std::shared_ptr<ParameterServer>> shards;
-  for (int i = 0; i < cluster.num_ps; ++i) {
+  for (int i = 0; i < static_cast<int>(addresses.size()); ++i) {
     if (etcd != nullptr) {
       options.resolver = [etcd, i, last = addresses[static_cast<size_t>(i)]]() mutable {
         absl::StatusOr<std::string> place = FindShard(etcd.get(), FLAGS_job, i, last, kMoveWait);
@@ -317,7 +318,6 @@ absl::Status Train(const Cluster& cluster, const std::shared_ptr<EtcdClient>& et
   spec.set_name(FLAGS_job);
   spec.set_seed(FLAGS_seed);
   spec.set_num_workers(workers);
-  spec.set_num_shards(cluster.num_ps);
   for (v1::ParameterSpec& parameter : task->Parameters())
     *spec.add_parameters() = std::move(parameter);
   *spec.mutable_optimizer() = std::move(optimizer);
@@ -329,6 +329,7 @@ absl::Status Train(const Cluster& cluster, const std::shared_ptr<EtcdClient>& et
   if (channel.transport != Transport::kGrpc) channel.arena = SharedArena::Create();
   PARLEY_ASSIGN_OR_RETURN(std::vector<std::shared_ptr<ParameterServer>> shards,
                           OpenChannels(cluster, etcd, durations.startup, channel));
+  spec.set_num_shards(static_cast<int>(shards.size()));
   ClientOptions client_options;
   client_options.arena = channel.arena;
   client_options.trace = trace;
@@ -361,7 +362,7 @@ absl::Status Train(const Cluster& cluster, const std::shared_ptr<EtcdClient>& et
   run.policy = FLAGS_policy;
   run.seed = FLAGS_seed;
   run.workers = workers;
-  run.shards = cluster.num_ps;
+  run.shards = client->job().spec().num_shards();
   run.epochs = (options.steps + options.steps_per_epoch - 1) / options.steps_per_epoch;
   const bool terminal = isatty(STDOUT_FILENO) != 0 && !FLAGS_report_progress;
   RunDescription reported = run;
