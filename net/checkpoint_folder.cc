@@ -74,35 +74,58 @@ std::optional<FileName> ParseFileName(absl::string_view name) {
   return result;
 }
 
+// All files that a manifest names, each shard's newest first.
+std::vector<const v1::Manifest::ShardFile*> FilesOf(const v1::Manifest& manifest) {
+  std::vector<const v1::Manifest::ShardFile*> files;
+  for (const v1::Manifest::ShardFile& shard : manifest.shards()) {
+    files.push_back(&shard);
+    for (const v1::Manifest::ShardFile& base : shard.bases()) files.push_back(&base);
+  }
+  return files;
+}
+
 // Whether every file is there with its size. Opening is enough: nothing is read.
 absl::Status CheckSizes(Env* env, const std::string& folder, const v1::Manifest& manifest) {
-  for (const v1::Manifest::ShardFile& shard : manifest.shards()) {
-    const std::string path = JoinPath(folder, shard.file());
+  for (const v1::Manifest::ShardFile* const named : FilesOf(manifest)) {
+    const std::string path = JoinPath(folder, named->file());
     const absl::StatusOr<std::unique_ptr<ReadableFile>> file = env->OpenFile(path);
     if (absl::IsNotFound(file.status())) {
       return absl::DataLossError(absl::StrCat(path, " is missing"));
     }
     PARLEY_RETURN_IF_ERROR(file.status());
-    if ((*file)->size() != shard.bytes()) {
+    if ((*file)->size() != named->bytes()) {
       return absl::DataLossError(
-          absl::StrCat(path, " has ", (*file)->size(), " bytes instead of ", shard.bytes()));
+          absl::StrCat(path, " has ", (*file)->size(), " bytes instead of ", named->bytes()));
     }
   }
   return absl::OkStatus();
 }
 
-// Whether the manifest names its own step's files, all of them, and no other file.
+// Whether the manifest names its own step's files, all of them, and besides them only files of the
+// same shards and earlier steps that these may be based on.
 absl::Status CheckNames(const v1::Manifest& manifest) {
   if (manifest.step() < 0) return absl::DataLossError("its step is negative");
-  if (manifest.shards_size() != manifest.spec().num_shards() || manifest.shards().empty()) {
-    return absl::DataLossError(absl::StrCat("it has ", manifest.shards_size(), " files of ",
-                                            manifest.spec().num_shards(), " shards"));
+  const int shards = manifest.shards_size();
+  if (shards != manifest.spec().num_shards() || shards == 0) {
+    return absl::DataLossError(
+        absl::StrCat("it has ", shards, " files of ", manifest.spec().num_shards(), " shards"));
   }
-  for (int i = 0; i < manifest.shards_size(); ++i) {
-    const std::string expected = ShardFileName(manifest.step(), i, manifest.shards_size());
-    if (manifest.shards(i).file() != expected) {
+  for (int i = 0; i < shards; ++i) {
+    const v1::Manifest::ShardFile& newest = manifest.shards(i);
+    const std::string expected = ShardFileName(manifest.step(), i, shards);
+    if (newest.file() != expected) {
       return absl::DataLossError(
-          absl::StrCat("it names a file '", manifest.shards(i).file(), "' instead of ", expected));
+          absl::StrCat("it names a file '", newest.file(), "' instead of ", expected));
+    }
+    int64_t before = manifest.step();
+    for (const v1::Manifest::ShardFile& base : newest.bases()) {
+      const std::optional<FileName> name = ParseFileName(base.file());
+      if (!name || name->step >= before || base.file() != ShardFileName(name->step, i, shards)) {
+        return absl::DataLossError(absl::StrCat("it names a file '", base.file(),
+                                                "', which cannot be what ", expected,
+                                                " is based on"));
+      }
+      before = name->step;
     }
   }
   return absl::OkStatus();
@@ -131,10 +154,29 @@ absl::StatusOr<v1::Manifest> ParseManifest(const std::string& bytes) {
   return manifest;
 }
 
+absl::Status Verify(Env* env, const std::string& folder, const v1::Manifest& manifest,
+                    VerifiedFiles* verified) {
+  PARLEY_RETURN_IF_ERROR(CheckNames(manifest));
+  PARLEY_RETURN_IF_ERROR(CheckSizes(env, folder, manifest));
+  for (const v1::Manifest::ShardFile* const file : FilesOf(manifest)) {
+    const std::pair<std::string, uint32_t> known = {file->file(), file->crc32c()};
+    if (verified != nullptr && verified->count(known) != 0) continue;
+    const std::string path = JoinPath(folder, file->file());
+    PARLEY_ASSIGN_OR_RETURN(const uint32_t crc, ChecksumFile(env, path));
+    if (crc != file->crc32c()) {
+      return absl::DataLossError(absl::StrCat(path, ": its checksum does not agree"));
+    }
+    if (verified != nullptr) verified->insert(known);
+  }
+  return absl::OkStatus();
+}
+
+// Files in `verified`, unless it is null, are not read again; those that are come there.
 absl::StatusOr<v1::Manifest> ReadVerified(Env* env, const std::string& folder,
-                                          const std::string& manifest_file) {
+                                          const std::string& manifest_file,
+                                          VerifiedFiles* verified = nullptr) {
   PARLEY_ASSIGN_OR_RETURN(v1::Manifest manifest, ReadManifest(env, folder, manifest_file));
-  PARLEY_RETURN_IF_ERROR(VerifyCheckpoint(env, folder, manifest));
+  PARLEY_RETURN_IF_ERROR(Verify(env, folder, manifest, verified));
   return manifest;
 }
 
@@ -197,16 +239,7 @@ absl::StatusOr<v1::Manifest> ReadManifest(Env* env, const std::string& folder,
 }
 
 absl::Status VerifyCheckpoint(Env* env, const std::string& folder, const v1::Manifest& manifest) {
-  PARLEY_RETURN_IF_ERROR(CheckNames(manifest));
-  PARLEY_RETURN_IF_ERROR(CheckSizes(env, folder, manifest));
-  for (const v1::Manifest::ShardFile& shard : manifest.shards()) {
-    const std::string path = JoinPath(folder, shard.file());
-    PARLEY_ASSIGN_OR_RETURN(const uint32_t crc, ChecksumFile(env, path));
-    if (crc != shard.crc32c()) {
-      return absl::DataLossError(absl::StrCat(path, ": its checksum does not agree"));
-    }
-  }
-  return absl::OkStatus();
+  return Verify(env, folder, manifest, nullptr);
 }
 
 absl::StatusOr<Checkpoint> FindNewestValid(Env* env, const std::string& folder) {
@@ -225,13 +258,14 @@ absl::StatusOr<Checkpoint> FindNewestValid(Env* env, const std::string& folder) 
       absl::StrCat("folder ", folder, " has no valid checkpoint: ", absl::StrJoin(faults, "; ")));
 }
 
-absl::Status RemoveOldCheckpoints(Env* env, const std::string& folder, int keep) {
+absl::Status RemoveOldCheckpoints(Env* env, const std::string& folder, int keep,
+                                  VerifiedFiles* verified) {
   keep = std::max(keep, 2);
   PARLEY_ASSIGN_OR_RETURN(const std::vector<std::string> manifests, ListCheckpoints(env, folder));
   std::vector<int64_t> valid;  // steps, newest first
   for (const std::string& file : manifests) {
     if (static_cast<int>(valid.size()) == keep) break;
-    const absl::StatusOr<v1::Manifest> manifest = ReadVerified(env, folder, file);
+    const absl::StatusOr<v1::Manifest> manifest = ReadVerified(env, folder, file, verified);
     if (manifest.ok()) {
       valid.push_back(manifest->step());
     } else {
@@ -243,6 +277,7 @@ absl::Status RemoveOldCheckpoints(Env* env, const std::string& folder, int keep)
   const int64_t oldest_kept = static_cast<int>(valid.size()) == keep ? valid.back() : 0;
 
   std::set<int64_t> with_manifest;
+  std::set<std::string> bases;  // that those which are kept need
   std::vector<std::string> old_manifests;
   for (const std::string& file : manifests) {
     const int64_t step = ParseFileName(file)->step;
@@ -250,6 +285,11 @@ absl::Status RemoveOldCheckpoints(Env* env, const std::string& folder, int keep)
       old_manifests.push_back(file);
     } else {
       with_manifest.insert(step);
+      const absl::StatusOr<v1::Manifest> manifest = ReadManifest(env, folder, file);
+      if (!manifest.ok()) continue;
+      for (const v1::Manifest::ShardFile* const named : FilesOf(*manifest)) {
+        bases.insert(named->file());
+      }
     }
   }
   for (const std::string& file : old_manifests) {
@@ -265,7 +305,11 @@ absl::Status RemoveOldCheckpoints(Env* env, const std::string& folder, int keep)
     const std::optional<FileName> parsed = ParseFileName(name);
     if (!parsed || parsed->step >= valid.front()) continue;
     if (with_manifest.count(parsed->step) != 0 && !parsed->temporary) continue;
+    if (bases.count(name) != 0 && !PARLEY_PLANTED_BUG("base_of_a_kept_checkpoint_removed"))
+      continue;
     PARLEY_RETURN_IF_ERROR(env->RemoveFile(JoinPath(folder, name)));
+    if (verified == nullptr) continue;
+    verified->erase(verified->lower_bound({name, 0}), verified->upper_bound({name, 0xffffffff}));
   }
   return absl::OkStatus();
 }

@@ -2,7 +2,9 @@
 #define PARLEY_NET_CHECKPOINT_FOLDER_H_
 
 #include <cstdint>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -37,22 +39,29 @@ absl::Status WriteManifest(Env* env, const std::string& folder, const v1::Manife
 // Names of manifest files, newest step first, unread. NOT_FOUND when there is no such folder.
 absl::StatusOr<std::vector<std::string>> ListCheckpoints(Env* env, const std::string& folder);
 
-// The manifest in `manifest_file`, a bare name: intact, and naming only the files of its own step.
+// The manifest in `manifest_file`, a bare name: intact, and naming only the files of its own step
+// and of those that it may be based on.
 absl::StatusOr<v1::Manifest> ReadManifest(Env* env, const std::string& folder,
                                           const std::string& manifest_file);
 
-// Whether all shard files are there with their sizes and checksums. Reads all of them.
+// Whether all shard files, and those that they are based on, are there with their sizes and
+// checksums. Reads all of them.
 absl::Status VerifyCheckpoint(Env* env, const std::string& folder, const v1::Manifest& manifest);
 
 // The newest checkpoint that is valid; logs each newer one that is not, and why. NOT_FOUND when the
 // folder has none, DATA_LOSS when all are damaged.
 absl::StatusOr<Checkpoint> FindNewestValid(Env* env, const std::string& folder);
 
-// Keeps the newest `keep` (at least 2) valid checkpoints and whatever is not older than these;
+// Files that were found to have their checksums: name and CRC32C.
+using VerifiedFiles = std::set<std::pair<std::string, uint32_t>>;
+
+// Keeps the newest `keep` (at least 2) valid checkpoints, whatever is not older than these, and
+// the files that any of them is based on;
 // removes older checkpoints, and files without a manifest that are older than the newest valid one.
 // With fewer valid ones, removes no checkpoint. Reads the checkpoints that it keeps, to know that
-// they are valid.
-absl::Status RemoveOldCheckpoints(Env* env, const std::string& folder, int keep);
+// they are valid; where `verified` is given, not the files there, of which it takes note.
+absl::Status RemoveOldCheckpoints(Env* env, const std::string& folder, int keep,
+                                  VerifiedFiles* verified = nullptr);
 
 }  // namespace parley
 

@@ -188,6 +188,72 @@ TEST_F(CheckpointFolderTest, KeepsTheNewest) {
   EXPECT_EQ(List(), FilesOf({4, 5}));
 }
 
+// Steps 1 (whole), 2 on 1, 3 on 2; 4 (whole), 5 on 4.
+TEST_F(CheckpointFolderTest, WhatAKeptCheckpointIsBasedOnStays) {
+  v1::Manifest before;
+  const auto write = [&](int64_t step, bool whole) {
+    v1::Manifest manifest = WriteShards(step);
+    for (int i = 0; i < 2 && !whole; ++i) {
+      v1::Manifest::ShardFile base = before.shards(i);
+      base.clear_bases();
+      *manifest.mutable_shards(i)->add_bases() = base;
+      manifest.mutable_shards(i)->mutable_bases()->MergeFrom(before.shards(i).bases());
+    }
+    const absl::Status status = WriteManifest(env_, path(), manifest);
+    ASSERT_TRUE(status.ok()) << status;
+    before = manifest;
+  };
+  VerifiedFiles verified;
+  for (int64_t step = 1; step <= 3; ++step) {
+    write(step, step == 1);
+    ASSERT_TRUE(RemoveOldCheckpoints(env_, path(), 2, &verified).ok());
+  }
+  std::set<std::string> expected = FilesOf({1, 2, 3});
+  expected.erase(ManifestFileName(1));
+  EXPECT_EQ(List(), expected);
+  // Of the chain only the newest is kept, with all that it needs.
+  write(4, true);
+  ASSERT_TRUE(RemoveOldCheckpoints(env_, path(), 2, &verified).ok());
+  expected = FilesOf({1, 2, 3, 4});
+  expected.erase(ManifestFileName(1));
+  expected.erase(ManifestFileName(2));
+  EXPECT_EQ(List(), expected);
+  // A base that is damaged, or gone, is found.
+  const std::string base = ShardFileName(2, 1, 2);
+  const std::string intact = Read(base);
+  const v1::Manifest third = ReadManifest(env_, path(), ManifestFileName(3)).value();
+  for (size_t bit = 0; bit < intact.size() * 8; bit += 11) {
+    FlipBit(base, bit);
+    ASSERT_TRUE(absl::IsDataLoss(VerifyCheckpoint(env_, path(), third))) << bit;
+    Write(base, intact);
+  }
+  ASSERT_TRUE(VerifyCheckpoint(env_, path(), third).ok());
+  ASSERT_TRUE(env_->RemoveFile(folder_.File(base)).ok());
+  EXPECT_TRUE(absl::IsDataLoss(VerifyCheckpoint(env_, path(), third)));
+  Write(base, intact);
+  // The chain goes when nobody needs it.
+  write(5, false);
+  ASSERT_TRUE(RemoveOldCheckpoints(env_, path(), 2, &verified).ok());
+  EXPECT_EQ(List(), FilesOf({4, 5}));
+  EXPECT_EQ(verified.size(), 4u);
+}
+
+TEST_F(CheckpointFolderTest, ABaseIsOfTheSameShardAndAnEarlierStep) {
+  WriteShards(4);
+  const v1::Manifest intact = WriteShards(5);
+  for (const std::string name :
+       {"../step-000000004.shard-1-of-2", "step-000000004.shard-0-of-2", "", "elsewhere",
+        "step-000000005.shard-1-of-2", "step-000000006.shard-1-of-2", "step-000000004.shard-1-of-3",
+        "step-000000004.manifest"}) {
+    v1::Manifest manifest = intact;
+    v1::Manifest::ShardFile* const base = manifest.mutable_shards(1)->add_bases();
+    *base = intact.shards(1);
+    base->set_file(name);
+    EXPECT_TRUE(absl::IsDataLoss(WriteManifest(env_, path(), manifest))) << name;
+    EXPECT_TRUE(absl::IsDataLoss(VerifyCheckpoint(env_, path(), manifest))) << name;
+  }
+}
+
 TEST_F(CheckpointFolderTest, DamagedCheckpointsDoNotCountAsKept) {
   for (int64_t step = 1; step <= 5; ++step) WriteCheckpoint(step);
   FlipBit(ShardFileName(5, 0, 2), 9);

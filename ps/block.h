@@ -95,6 +95,8 @@ class Block {
   // asked for in this type, else here. Safe from any thread.
   void Encode(const BlockSnapshot& snapshot, v1::DType dtype, Payload* payload) const;
   BlockCut Cut() const;
+  // That the chief pushed last; of the owning thread.
+  float rate_factor() const { return rate_factor_; }
   // Appends a copy of slot `slot`, as elements of `dtype`.
   void EncodeSlot(int slot, v1::DType dtype, Payload* payload) const;
   size_t size() const { return size_; }

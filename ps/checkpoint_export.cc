@@ -14,6 +14,7 @@
 #include "ps/checkpoint_format.h"
 #include "ps/checkpoint_index.h"
 #include "ps/checkpoint_path.h"
+#include "ps/checkpoint_rows.h"
 #include "ps/safetensors_header.h"
 #include "ps/table/table_layout.h"
 
@@ -80,9 +81,12 @@ std::string FileName(const std::string& table) {
   return name;
 }
 
-// Reads the rows of a table from a checkpoint, virtual shard by virtual shard.
+// Reads the rows of a table from a checkpoint, virtual shard by virtual shard: those that have not
+// expired.
 class TableRowsReader {
  public:
+  using Places = std::vector<CheckpointRows::Place>;
+
   static absl::StatusOr<TableRowsReader> Create(const CheckpointIndex& index, int table) {
     const v1::JobSpec& spec = index.job().spec();
     PARLEY_ASSIGN_OR_RETURN(TableLayout layout,
@@ -97,38 +101,29 @@ class TableRowsReader {
   }
 
   const TableLayout& layout() const { return layout_; }
-  const std::vector<CheckpointIndex::TablePiece>& pieces() const {
-    return index_.table_pieces(table_);
-  }
+  const std::vector<uint32_t>& virtual_shards() const { return rows_.virtual_shards(); }
 
-  // Of the piece, as many as the next two give: those that have not expired.
-  absl::StatusOr<int64_t> Count(const CheckpointIndex::TablePiece& piece) const {
-    if (layout_.expire_after == 0) return piece.rows;
-    int64_t count = 0;
-    PARLEY_RETURN_IF_ERROR(ForEachRow(piece, [&](int64_t, const char*) {
-      ++count;
+  absl::StatusOr<Places> Find(uint32_t virtual_shard) const {
+    PARLEY_ASSIGN_OR_RETURN(Places places, rows_.Find(virtual_shard));
+    if (layout_.expire_after == 0) return places;
+    const size_t shard = static_cast<size_t>(rows_.ShardOf(virtual_shard));
+    const int64_t version = index_.table_clocks(table_)[shard].version;
+    Places live;
+    PARLEY_RETURN_IF_ERROR(rows_.Read(places, [&](size_t i, const std::byte* row) {
+      if (!layout_.HasExpired(row, version)) live.push_back(places[i]);
       return absl::OkStatus();
     }));
-    return count;
+    return live;
   }
-  absl::Status AppendKeys(const CheckpointIndex::TablePiece& piece, AtomicFile* file) const {
-    std::vector<uint64_t> keys(static_cast<size_t>(piece.rows));
-    PARLEY_RETURN_IF_ERROR(
-        FileOf(piece).ReadAt(piece.begin, keys.data(), keys.size() * sizeof(uint64_t)));
-    if (layout_.expire_after > 0) {
-      std::vector<uint64_t> live;
-      PARLEY_RETURN_IF_ERROR(ForEachRow(piece, [&](int64_t i, const char*) {
-        live.push_back(keys[static_cast<size_t>(i)]);
-        return absl::OkStatus();
-      }));
-      keys = std::move(live);
-    }
+  static absl::Status AppendKeys(const Places& places, AtomicFile* file) {
+    std::vector<uint64_t> keys;
+    for (const CheckpointRows::Place& place : places) keys.push_back(place.key);
     return file->Append(keys.data(), keys.size() * sizeof(uint64_t));
   }
-  absl::Status AppendRows(const CheckpointIndex::TablePiece& piece, AtomicFile* file) const {
+  absl::Status AppendRows(const Places& places, AtomicFile* file) const {
     std::string values;
-    PARLEY_RETURN_IF_ERROR(ForEachRow(piece, [&](int64_t, const char* row) {
-      values.append(row, layout_.value_bytes);
+    PARLEY_RETURN_IF_ERROR(rows_.Read(places, [&](size_t, const std::byte* row) {
+      values.append(reinterpret_cast<const char*>(row), layout_.value_bytes);
       if (values.size() < kPart) return absl::OkStatus();
       const absl::Status written = file->Append(values.data(), values.size());
       values.clear();
@@ -139,36 +134,12 @@ class TableRowsReader {
 
  private:
   TableRowsReader(const CheckpointIndex& index, int table, TableLayout layout)
-      : index_(index), table_(table), layout_(std::move(layout)) {}
-
-  const ReadableFile& FileOf(const CheckpointIndex::TablePiece& piece) const {
-    return *index_.files()[static_cast<size_t>(piece.file)].file;
-  }
-
-  // Calls take(i, row) for the rows that have not expired.
-  template <typename Take>
-  absl::Status ForEachRow(const CheckpointIndex::TablePiece& piece, Take take) const {
-    const int64_t row_bytes = static_cast<int64_t>(layout_.row_bytes);
-    const int64_t some = std::max<int64_t>(1, static_cast<int64_t>(kPart) / row_bytes);
-    const int64_t begin = piece.begin + PaddedBytes(piece.rows * int64_t{sizeof(uint64_t)});
-    const int64_t version = index_.table_clocks(table_)[static_cast<size_t>(piece.file)].version;
-    std::vector<char> rows(static_cast<size_t>(std::min(some, piece.rows) * row_bytes));
-    for (int64_t first = 0; first < piece.rows; first += some) {
-      const int64_t size = std::min(some, piece.rows - first);
-      PARLEY_RETURN_IF_ERROR(FileOf(piece).ReadAt(begin + first * row_bytes, rows.data(),
-                                                  static_cast<size_t>(size * row_bytes)));
-      for (int64_t i = 0; i < size; ++i) {
-        const char* const row = rows.data() + i * row_bytes;
-        if (layout_.HasExpired(reinterpret_cast<const std::byte*>(row), version)) continue;
-        PARLEY_RETURN_IF_ERROR(take(first + i, row));
-      }
-    }
-    return absl::OkStatus();
-  }
+      : index_(index), table_(table), layout_(std::move(layout)), rows_(&index, table) {}
 
   const CheckpointIndex& index_;
   const int table_;
   TableLayout layout_;
+  CheckpointRows rows_;
 };
 
 absl::Status ExportTable(Env* env, const CheckpointIndex& index, int table,
@@ -176,15 +147,16 @@ absl::Status ExportTable(Env* env, const CheckpointIndex& index, int table,
   PARLEY_ASSIGN_OR_RETURN(const TableRowsReader reader, TableRowsReader::Create(index, table));
   const TableLayout& layout = reader.layout();
   struct Part {
-    std::vector<const CheckpointIndex::TablePiece*> pieces;
+    std::vector<uint32_t> virtual_shards;
     int64_t rows = 0;
   };
   std::vector<Part> parts(1);
-  for (const CheckpointIndex::TablePiece& piece : reader.pieces()) {
-    PARLEY_ASSIGN_OR_RETURN(const int64_t rows, reader.Count(piece));
+  for (const uint32_t number : reader.virtual_shards()) {
+    PARLEY_ASSIGN_OR_RETURN(const TableRowsReader::Places places, reader.Find(number));
+    const int64_t rows = static_cast<int64_t>(places.size());
     if (rows == 0) continue;
     if (parts.back().rows > 0 && parts.back().rows + rows > part_rows) parts.emplace_back();
-    parts.back().pieces.push_back(&piece);
+    parts.back().virtual_shards.push_back(number);
     parts.back().rows += rows;
   }
   for (size_t i = 0; i < parts.size(); ++i) {
@@ -202,11 +174,12 @@ absl::Status ExportTable(Env* env, const CheckpointIndex& index, int table,
         absl::StrFormat("%s-%05d-of-%05d.safetensors", FileName(layout.name), i + 1, parts.size()));
     PARLEY_ASSIGN_OR_RETURN(const std::unique_ptr<AtomicFile> file, AtomicFile::Create(env, path));
     PARLEY_RETURN_IF_ERROR(file->Append(header.data(), header.size()));
-    for (const CheckpointIndex::TablePiece* piece : part.pieces) {
-      PARLEY_RETURN_IF_ERROR(reader.AppendKeys(*piece, file.get()));
-    }
-    for (const CheckpointIndex::TablePiece* piece : part.pieces) {
-      PARLEY_RETURN_IF_ERROR(reader.AppendRows(*piece, file.get()));
+    for (const bool keys : {true, false}) {
+      for (const uint32_t number : part.virtual_shards) {
+        PARLEY_ASSIGN_OR_RETURN(const TableRowsReader::Places places, reader.Find(number));
+        PARLEY_RETURN_IF_ERROR(keys ? reader.AppendKeys(places, file.get())
+                                    : reader.AppendRows(places, file.get()));
+      }
     }
     PARLEY_RETURN_IF_ERROR(file->Commit());
     out << path << ": " << part.rows << " rows of table " << layout.name << "\n";

@@ -15,6 +15,7 @@ namespace {
 constexpr char kMagic[] = "PRLYSHRD";
 constexpr size_t kMagicSize = 8;
 constexpr uint32_t kFormatVersion = 1;
+constexpr uint32_t kIncrementalVersion = 2;      // so that who knows only whole ones refuses it
 constexpr size_t kChecked = kMagicSize + 4 + 4;  // of the prefix, what its checksum covers
 constexpr size_t kPrefixSize = kChecked + 4;
 constexpr size_t kMaxHeaderSize = std::numeric_limits<int32_t>::max();  // protobuf's limit
@@ -44,6 +45,10 @@ absl::Status CheckArrays(const ShardLayout& layout, const std::string& path, int
     if (block.size() <= 0 || block.offset() < 0) return Damaged(path, "a block has no elements");
     if (block.num_slots() < 0 || block.num_slots() > kMaxSlots) {
       return Damaged(path, "a block's number of slots is absurd");
+    }
+    if (block.unchanged()) {
+      if (!layout.header.has_base_step()) return Damaged(path, "it lacks a block");
+      continue;
     }
     const int64_t arrays = 1 + block.num_slots();
     if (block.size() > room || ArrayBytes(block.size()) > room / arrays) {
@@ -81,7 +86,7 @@ absl::StatusOr<std::string> EncodeShardHeader(const v1::ShardHeader& header) {
         absl::StrCat("a shard file's header of ", message.size(), " bytes"));
   }
   std::string bytes(kMagic, kMagicSize);
-  AppendU32(kFormatVersion, &bytes);
+  AppendU32(header.has_base_step() ? kIncrementalVersion : kFormatVersion, &bytes);
   AppendU32(static_cast<uint32_t>(message.size()), &bytes);
   const uint32_t crc = ExtendCrc32c(Crc32c(bytes.data(), kChecked), message.data(), message.size());
   AppendU32(crc, &bytes);
@@ -104,13 +109,17 @@ absl::StatusOr<ShardLayout> ReadShardHeader(const ReadableFile& file, const std:
     return Damaged(path, "its header's checksum does not agree");
   }
   const uint32_t version = LoadU32(prefix + kMagicSize);
-  if (version != kFormatVersion) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(path, ": its format is version ", version, ", known is ", kFormatVersion));
+  if (version != kFormatVersion && version != kIncrementalVersion) {
+    return absl::FailedPreconditionError(absl::StrCat(path, ": its format is version ", version,
+                                                      ", known are ", kFormatVersion, " and ",
+                                                      kIncrementalVersion));
   }
   ShardLayout layout;
   if (!layout.header.ParseFromString(message)) {
     return Damaged(path, "its header cannot be parsed");
+  }
+  if (layout.header.has_base_step() != (version == kIncrementalVersion)) {
+    return Damaged(path, "its header has a base or not, unlike its version");
   }
   const int64_t end = static_cast<int64_t>(kPrefixSize + length);
   constexpr int64_t kAlignment = kArrayAlignment;

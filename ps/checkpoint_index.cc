@@ -4,6 +4,7 @@
 #include <cmath>
 #include <utility>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
 #include "base/status.h"
@@ -15,11 +16,12 @@ namespace parley {
 namespace {
 
 // Whether the header belongs to this shard of this checkpoint.
-absl::Status CheckHeader(const v1::ShardHeader& header, const CheckpointIndex& index, int shard) {
-  if (header.step() != index.step() || header.shard_index() != shard) {
+absl::Status CheckHeader(const v1::ShardHeader& header, const CheckpointIndex& index, int shard,
+                         int64_t step) {
+  if (header.step() != step || header.shard_index() != shard) {
     return absl::DataLossError(absl::StrCat("it is ps:", header.shard_index(), "'s of step ",
                                             header.step(), ", the manifest takes it for ps:", shard,
-                                            "'s of step ", index.step()));
+                                            "'s of step ", step));
   }
   const std::string difference = DescribeDifference(index.job().spec(), header.spec());
   if (!difference.empty()) {
@@ -30,7 +32,7 @@ absl::Status CheckHeader(const v1::ShardHeader& header, const CheckpointIndex& i
 }
 
 // Whether `block` is a piece of `parameter`, which it names.
-absl::Status CheckBlock(const v1::ShardHeader::Block& block, int parameter_index,
+absl::Status CheckBlock(const v1::ShardHeader::Block& block, int parameter_index, int64_t step,
                         const CheckpointIndex& index) {
   const v1::JobSpec& spec = index.job().spec();
   const Job::Parameter& parameter = index.job().parameters()[parameter_index];
@@ -53,9 +55,9 @@ absl::Status CheckBlock(const v1::ShardHeader::Block& block, int parameter_index
     return absl::DataLossError(absl::StrCat(who, " has a wrong version, clocks or rate factor"));
   }
   const int64_t lockstep = index.job().LockstepRounds(parameter_index);
-  if (std::min(block.version(), index.step()) < lockstep && block.version() != index.step()) {
+  if (std::min(block.version(), step) < lockstep && block.version() != step) {
     return absl::DataLossError(absl::StrCat(who, " is at version ", block.version(), " in step ",
-                                            index.step(), " of a synchronous job"));
+                                            step, " of a synchronous job"));
   }
   return absl::OkStatus();
 }
@@ -84,7 +86,7 @@ absl::StatusOr<CheckpointIndex> CheckpointIndex::Open(Env* env, const std::strin
   }
   CheckpointIndex index(*std::move(job), manifest.step(), std::move(num_slots));
   for (int shard = 0; shard < manifest.shards_size(); ++shard) {
-    PARLEY_RETURN_IF_ERROR(index.AddFile(env, folder, manifest, shard));
+    PARLEY_RETURN_IF_ERROR(index.AddShard(env, folder, manifest, shard));
   }
   for (std::vector<Piece>& pieces : index.pieces_) {
     std::sort(pieces.begin(), pieces.end(),
@@ -94,9 +96,30 @@ absl::StatusOr<CheckpointIndex> CheckpointIndex::Open(Env* env, const std::strin
   return index;
 }
 
+absl::Status CheckpointIndex::AddShard(Env* env, const std::string& folder,
+                                       const v1::Manifest& manifest, int shard) {
+  const v1::Manifest::ShardFile& newest = manifest.shards(shard);
+  v1::ShardHeader header;
+  PARLEY_RETURN_IF_ERROR(
+      AddFile(env, folder, newest, shard, manifest.step(), /*newer=*/nullptr, &header));
+  for (const v1::Manifest::ShardFile& base : newest.bases()) {
+    const v1::ShardHeader newer = header;
+    if (!newer.has_base_step()) {
+      return absl::DataLossError(
+          absl::StrCat(JoinPath(folder, newest.file()), " has a base that it does not need"));
+    }
+    PARLEY_RETURN_IF_ERROR(AddFile(env, folder, base, shard, newer.base_step(), &newer, &header));
+  }
+  if (header.has_base_step()) {
+    return absl::DataLossError(absl::StrCat(JoinPath(folder, newest.file()),
+                                            " lacks its base of step ", header.base_step()));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckpointIndex::AddFile(Env* env, const std::string& folder,
-                                      const v1::Manifest& manifest, int shard) {
-  const v1::Manifest::ShardFile& named = manifest.shards(shard);
+                                      const v1::Manifest::ShardFile& named, int shard, int64_t step,
+                                      const v1::ShardHeader* newer, v1::ShardHeader* header) {
   const std::string path = JoinPath(folder, named.file());
   absl::StatusOr<std::unique_ptr<ReadableFile>> file = env->OpenFile(path);
   if (absl::IsNotFound(file.status())) {
@@ -107,31 +130,74 @@ absl::Status CheckpointIndex::AddFile(Env* env, const std::string& folder,
     return absl::DataLossError(
         absl::StrCat(path, " has ", (*file)->size(), " bytes instead of ", named.bytes()));
   }
-  PARLEY_ASSIGN_OR_RETURN(const ShardLayout layout, ReadShardHeader(**file, path));
-  PARLEY_RETURN_IF_ERROR(Annotate(CheckHeader(layout.header, *this, shard), path));
+  PARLEY_ASSIGN_OR_RETURN(ShardLayout layout, ReadShardHeader(**file, path));
+  PARLEY_RETURN_IF_ERROR(Annotate(CheckHeader(layout.header, *this, shard, step), path));
+  const int number = static_cast<int>(files_.size());
   int64_t begin = layout.arrays_begin;
-  for (const v1::ShardHeader::Block& block : layout.header.blocks()) {
+  // A block that a newer file has stands there.
+  absl::flat_hash_map<uint32_t, const v1::ShardHeader::Block*> wanted;
+  for (const v1::ShardHeader::Block& block :
+       newer == nullptr ? layout.header.blocks() : newer->blocks()) {
+    if (newer == nullptr || block.unchanged()) wanted.emplace(block.block(), &block);
+  }
+  for (v1::ShardHeader::Block& block : *layout.header.mutable_blocks()) {
     const absl::StatusOr<int> parameter = job_.FindParameter(block.parameter());
     if (!parameter.ok()) {
       return absl::DataLossError(absl::StrCat(path, ": ", parameter.status().message()));
     }
-    PARLEY_RETURN_IF_ERROR(Annotate(CheckBlock(block, *parameter, *this), path));
+    PARLEY_RETURN_IF_ERROR(Annotate(CheckBlock(block, *parameter, step, *this), path));
     num_slots_[*parameter] = block.num_slots();
-    pieces_[*parameter].push_back({shard,
-                                   begin,
-                                   block.offset(),
-                                   block.size(),
-                                   block.version(),
-                                   {block.clocks().begin(), block.clocks().end()},
-                                   block.has_rate_factor() ? block.rate_factor() : 1});
-    begin += (1 + block.num_slots()) * ArrayBytes(block.size());
+    const int64_t array_begin = begin;
+    if (!block.unchanged()) begin += (1 + block.num_slots()) * ArrayBytes(block.size());
+    const auto found = wanted.find(block.block());
+    if (found == wanted.end()) {
+      // What is newer does not want it: it does not stand further back, either.
+      if (newer == nullptr) return absl::DataLossError(absl::StrCat(path, ": a block comes twice"));
+      block.set_unchanged(false);
+      continue;
+    }
+    const v1::ShardHeader::Block& of = *found->second;
+    if (of.parameter() != block.parameter() || of.offset() != block.offset() ||
+        of.size() != block.size() || of.version() != block.version()) {
+      return absl::DataLossError(absl::StrCat(path, ": block ", block.block(), " of parameter ",
+                                              block.parameter(),
+                                              " is not what a newer file takes it for"));
+    }
+    wanted.erase(found);
+    if (newer == nullptr || !block.unchanged()) {
+      Piece piece = {number,
+                     array_begin,
+                     block.offset(),
+                     block.size(),
+                     block.version(),
+                     {block.clocks().begin(), block.clocks().end()},
+                     block.has_rate_factor() ? block.rate_factor() : 1};
+      std::vector<Piece>& pieces = pieces_[*parameter];
+      if (newer == nullptr) {
+        pieces.push_back(std::move(piece));
+      } else {
+        // Its version and clocks are those of the newest file.
+        for (Piece& there : pieces) {
+          if (there.offset != piece.offset) continue;
+          there.file = piece.file;
+          there.begin = piece.begin;
+        }
+      }
+    }
   }
-  PARLEY_RETURN_IF_ERROR(Annotate(AddTables(layout.header, shard, begin), path));
-  files_.push_back({path, *std::move(file), named.crc32c()});
+  if (!wanted.empty()) {
+    return absl::DataLossError(absl::StrCat(path, ": block ", wanted.begin()->first,
+                                            " is not there, which a newer file takes from it"));
+  }
+  PARLEY_RETURN_IF_ERROR(Annotate(AddTables(layout.header, newer == nullptr, shard, begin), path));
+  files_.push_back({path, *std::move(file), named.crc32c(), shard});
+  *header = std::move(layout.header);
   return absl::OkStatus();
 }
 
-absl::Status CheckpointIndex::AddTables(const v1::ShardHeader& header, int shard, int64_t begin) {
+absl::Status CheckpointIndex::AddTables(const v1::ShardHeader& header, bool newest, int shard,
+                                        int64_t begin) {
+  const int file = static_cast<int>(files_.size());
   if (header.tables_size() != job_.spec().tables_size()) {
     return absl::DataLossError(absl::StrCat("it has ", header.tables_size(), " tables, its job ",
                                             job_.spec().tables_size()));
@@ -152,13 +218,14 @@ absl::Status CheckpointIndex::AddTables(const v1::ShardHeader& header, int shard
       sound = sound && int64_t{number} > before && number < all &&
               ShardOfVirtual(number, all, job_.spec().num_shards()) == shard;
       before = number;
-      table_pieces_[static_cast<size_t>(i)].push_back({shard, begin, number, part.rows()});
+      table_pieces_[static_cast<size_t>(i)].push_back({file, begin, number, part.rows()});
       begin += PaddedBytes(part.rows() * int64_t{sizeof(uint64_t)}) +
                PaddedBytes(part.rows() * table.row_bytes());
     }
     if (!sound) {
       return absl::DataLossError(absl::StrCat("table ", spec.name(), " is not its job's"));
     }
+    if (!newest) continue;
     table_clocks_[static_cast<size_t>(i)].push_back(
         {table.version(), {table.clocks().begin(), table.clocks().end()}});
   }

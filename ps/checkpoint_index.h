@@ -18,7 +18,9 @@ namespace parley {
 // stand. Thread safety: immutable after Open; safe from any thread. Invariants: (1) each file has
 // the size that the manifest says, and an intact header that agrees with the manifest.
 //             (2) the pieces of each parameter cover it, without gap or overlap.
-//             (3) a virtual shard of a table is in at most one file.
+//             (3) a virtual shard of a table is in the files of one shard.
+//             (4) of a shard's files, which follow each other, the newest comes first; each of
+//             the others is the one that those before it are based on.
 // The arrays themselves are not checked: VerifyCheckpoint, or ChecksumFile of what is read, does
 // that.
 class CheckpointIndex {
@@ -35,7 +37,8 @@ class CheckpointIndex {
     float rate_factor;
   };
 
-  // A virtual shard of a table: its keys stand in file `file` from `begin` on, and then its rows.
+  // A virtual shard of a table, or what changed of it: its keys stand in file `file` from `begin`
+  // on, and then its rows.
   struct TablePiece {
     int file;
     int64_t begin;  // in bytes
@@ -52,6 +55,7 @@ class CheckpointIndex {
     std::string path;
     std::unique_ptr<ReadableFile> file;
     uint32_t crc32c;  // that it must have, says the manifest
+    int shard;
   };
 
   // Opens the files of `manifest`, as ReadManifest gave it, and reads their headers. DATA_LOSS
@@ -84,16 +88,22 @@ class CheckpointIndex {
         table_clocks_(table_pieces_.size()),
         row_bytes_(table_pieces_.size(), 0) {}
 
-  absl::Status AddFile(Env* env, const std::string& folder, const v1::Manifest& manifest,
-                       int shard);
+  // A shard's files.
+  absl::Status AddShard(Env* env, const std::string& folder, const v1::Manifest& manifest,
+                        int shard);
+  // One of them, of `step`, of which `newer` is the header of the one before; null: it is the
+  // newest. Its header comes to `header`.
+  absl::Status AddFile(Env* env, const std::string& folder, const v1::Manifest::ShardFile& named,
+                       int shard, int64_t step, const v1::ShardHeader* newer,
+                       v1::ShardHeader* header);
   // The tables of a file, whose arrays begin at `begin`.
-  absl::Status AddTables(const v1::ShardHeader& header, int shard, int64_t begin);
+  absl::Status AddTables(const v1::ShardHeader& header, bool newest, int shard, int64_t begin);
   absl::Status CheckCover() const;
 
   Job job_;
   int64_t step_;
   std::vector<int> num_slots_;  // by parameter; -1 until a file has said it
-  std::vector<File> files_;     // by shard
+  std::vector<File> files_;     // shard by shard
   std::vector<std::vector<Piece>> pieces_;
   std::vector<std::vector<TablePiece>> table_pieces_;   // by table
   std::vector<std::vector<TableClocks>> table_clocks_;  // likewise

@@ -14,6 +14,7 @@
 #include "net/checkpoint_folder.h"
 #include "ps/checkpoint_index.h"
 #include "ps/checkpoint_path.h"
+#include "ps/checkpoint_rows.h"
 #include "ps/spec_text.h"
 
 namespace parley {
@@ -23,8 +24,18 @@ void PrintLines(const std::vector<std::string>& lines, std::ostream& out) {
   for (const std::string& line : lines) out << line << "\n";
 }
 
-void PrintContents(const CheckpointIndex& index, const std::string& manifest_file,
-                   std::ostream& out) {
+absl::StatusOr<int64_t> CountRows(const CheckpointIndex& index, int table) {
+  const CheckpointRows rows(&index, table);
+  size_t count = 0;
+  for (const uint32_t virtual_shard : rows.virtual_shards()) {
+    PARLEY_ASSIGN_OR_RETURN(const auto places, rows.Find(virtual_shard));
+    count += places.size();
+  }
+  return static_cast<int64_t>(count);
+}
+
+absl::Status PrintContents(const CheckpointIndex& index, const v1::Manifest& manifest,
+                           const std::string& manifest_file, std::ostream& out) {
   const v1::JobSpec& spec = index.job().spec();
   out << "checkpoint " << manifest_file << " of job " << spec.name() << "\n\n";
   std::vector<std::vector<std::string>> rows = {{"parameter", "shape", "dtype", "bytes"}};
@@ -50,8 +61,7 @@ void PrintContents(const CheckpointIndex& index, const std::string& manifest_fil
   std::vector<std::vector<std::string>> tables = {{"table", "width", "dtype", "rows", "bytes"}};
   for (int i = 0; i < spec.tables_size(); ++i) {
     const v1::TableSpec& table = spec.tables(i);
-    int64_t count = 0;
-    for (const CheckpointIndex::TablePiece& piece : index.table_pieces(i)) count += piece.rows;
+    PARLEY_ASSIGN_OR_RETURN(const int64_t count, CountRows(index, i));
     tables.push_back({table.name(), absl::StrCat(table.width()), v1::DType_Name(table.dtype()),
                       absl::StrCat(count), absl::StrCat(count * index.row_bytes(i))});
     for (const CheckpointIndex::TableClocks& clocks : index.table_clocks(i)) {
@@ -64,7 +74,13 @@ void PrintContents(const CheckpointIndex& index, const std::string& manifest_fil
       << " bytes; slots: " << slots << ", " << slot_elements * sizeof(float) << " bytes\n"
       << "step: " << index.step() << "; round: " << lowest;
   if (highest != lowest) out << " to " << highest;
+  int bases = 0;
+  for (const v1::Manifest::ShardFile& shard : manifest.shards()) {
+    bases = std::max(bases, shard.bases_size());
+  }
+  if (bases > 0) out << "; incremental, on " << bases << " before it";
   out << "\n" << DescribeJob(spec);
+  return absl::OkStatus();
 }
 
 // Of an index whose files are verified.
@@ -107,7 +123,7 @@ absl::Status InspectCheckpoint(Env* env, const std::string& path, std::ostream& 
   PARLEY_ASSIGN_OR_RETURN(const CheckpointIndex index,
                           CheckpointIndex::Open(env, folder, checkpoint.manifest));
   PARLEY_ASSIGN_OR_RETURN(const uint32_t digest, DigestOf(index));
-  PrintContents(index, checkpoint.manifest_file, out);
+  PARLEY_RETURN_IF_ERROR(PrintContents(index, checkpoint.manifest, checkpoint.manifest_file, out));
   out << absl::StrFormat("digest: crc32c 0x%08x\n", digest);
   return absl::OkStatus();
 }

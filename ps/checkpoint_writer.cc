@@ -34,7 +34,9 @@ absl::StatusOr<v1::ShardHeader> MakeHeader(const Job& job, int shard, int64_t st
     block->set_offset(info.offset);
     block->set_size(info.size);
     block->set_version(version);
-    block->set_num_slots(static_cast<int>(saved.cut.slots.size()));
+    block->set_num_slots(saved.unchanged ? saved.num_slots
+                                         : static_cast<int>(saved.cut.slots.size()));
+    if (saved.unchanged) block->set_unchanged(true);
     if (saved.cut.rate_factor != 1) block->set_rate_factor(saved.cut.rate_factor);
     if (saved.clocks.empty() || PARLEY_PLANTED_BUG("checkpoint_forgets_the_clocks")) {
       for (int i = 0; i < job.spec().num_workers(); ++i) block->add_clocks(version);
@@ -80,9 +82,11 @@ absl::StatusOr<v1::Manifest::ShardFile> WriteShard(Env* env, const std::string& 
                                                    const Job& job, int shard, int64_t step,
                                                    absl::Span<const SavedBlock> blocks,
                                                    ShardLogPlace log,
-                                                   absl::Span<const SavedTable> tables) {
+                                                   absl::Span<const SavedTable> tables,
+                                                   BaseStep base) {
   PARLEY_ASSIGN_OR_RETURN(v1::ShardHeader header, MakeHeader(job, shard, step, blocks));
   PARLEY_RETURN_IF_ERROR(AddTables(job, step, tables, &header));
+  if (base.has_value()) header.set_base_step(*base);
   header.set_log_id(PARLEY_PLANTED_BUG("checkpoint_forgets_its_log") ? 0 : log.log_id);
   header.set_log_segment(log.segment);
   PARLEY_ASSIGN_OR_RETURN(const std::string head, EncodeShardHeader(header));
@@ -93,6 +97,7 @@ absl::StatusOr<v1::Manifest::ShardFile> WriteShard(Env* env, const std::string& 
   PARLEY_RETURN_IF_ERROR(file->Append(head.data(), head.size()));
   PARLEY_RETURN_IF_ERROR(file->PadTo(kArrayAlignment));
   for (const SavedBlock& saved : blocks) {
+    if (saved.unchanged) continue;
     PARLEY_RETURN_IF_ERROR(AppendArray(saved.cut.values.span(), file.get()));
     for (const FloatBuffer& slot : saved.cut.slots) {
       const bool forgets = PARLEY_PLANTED_BUG("checkpoint_without_slots");
@@ -104,7 +109,10 @@ absl::StatusOr<v1::Manifest::ShardFile> WriteShard(Env* env, const std::string& 
     for (const SavedTable::VirtualShard& part : table.virtual_shards) {
       PARLEY_RETURN_IF_ERROR(file->Append(part.keys.data(), part.keys.size() * sizeof(uint64_t)));
       PARLEY_RETURN_IF_ERROR(file->PadTo(kArrayAlignment));
-      PARLEY_RETURN_IF_ERROR(file->Append(part.rows.get(), part.keys.size() * table.row_bytes));
+      const int64_t bytes = static_cast<int64_t>(part.keys.size() * table.row_bytes);
+      PARLEY_RETURN_IF_ERROR(part.spool->Read(
+          part.begin, bytes,
+          [&](const void* data, size_t size) { return file->Append(data, size); }));
       PARLEY_RETURN_IF_ERROR(file->PadTo(kArrayAlignment));
     }
   }

@@ -187,6 +187,13 @@ class Shard final : public ParameterServer {
     absl::Time checked;
   };
 
+  struct LastCut {
+    int64_t number = 0;  // of cuts; 0: there is none
+    int64_t step = 0;
+    v1::CheckpointResponse file;
+    std::vector<int64_t> versions;  // by block
+  };
+
   // What Declare makes. The pointer, and all but `turns`, `norms` and `state`, are constant once
   // published.
   struct Declared {
@@ -216,6 +223,10 @@ class Shard final : public ParameterServer {
     // Of the checkpoints written since this task's start, by step: the segment that has what they
     // have not. Of the background thread.
     std::map<int64_t, uint64_t> log_segments;
+    // The last cut for a checkpoint that was written, and how many were begun; guarded by mutex_.
+    // What the next one is to be based on, it has to be the last of them.
+    LastCut last_cut;
+    int64_t cuts = 0;
     RecordSink* sink = nullptr;            // where changes go; null: nowhere
     std::unique_ptr<LogWriter> log;        // null: none
     std::unique_ptr<ReplicaSink> replica;  // likewise
@@ -431,6 +442,7 @@ class Shard final : public ParameterServer {
   std::vector<SumsWaiter> TakeOverdueSums(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void PostCut(Declared* declared, const std::shared_ptr<CheckpointCut>& cut)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  static void CutBlock(const Declared& declared, size_t i, CheckpointCut* cut);
   void WriteCut(Declared* declared, CheckpointCut* cut);
   void RemoveOldSegments(Declared* declared);
   void RunTimer();

@@ -49,6 +49,11 @@ struct Shard::CheckpointCut {
   }
 
   int64_t step;
+  int64_t number;            // of the job's cuts
+  bool tracks;               // the next one may be based on it
+  BaseStep base;             // it has only what changed since
+  LastCut base_cut;          // that
+  LastCut last;              // what it will be, for the next
   uint64_t log_segment = 0;  // the first that has what the copies have not; 0: there is no log
   Done<v1::CheckpointResponse> done;
   std::vector<SavedBlock> blocks;
@@ -76,6 +81,17 @@ void Shard::Checkpoint(v1::CheckpointRequest request, Done<v1::CheckpointRespons
     if (refused.ok()) {
       auto cut = std::make_shared<CheckpointCut>();
       cut->step = request.step();
+      cut->number = ++declared->cuts;
+      cut->tracks = request.tracks();
+      const LastCut& last = declared->last_cut;
+      if (request.has_base() && last.number > 0 && last.number + 1 == cut->number &&
+          last.step < cut->step && last.file.file() == request.base().file() &&
+          last.file.bytes() == request.base().bytes() &&
+          last.file.crc32c() == request.base().crc32c()) {
+        cut->base = last.step;
+        cut->base_cut = last;
+      }
+      cut->last.versions.resize(declared->blocks.size());
       cut->done = std::move(done);
       cut->blocks.resize(declared->blocks.size());
       cut->tables.resize(declared->tables.size());
@@ -103,7 +119,9 @@ void Shard::PostCut(Declared* declared, const std::shared_ptr<CheckpointCut>& cu
     cut->table_clocks.push_back(declared->state->ClocksOf(cut->blocks.size() + table).clocks);
     for (size_t part = 0; part < declared->part_queues.size(); ++part) {
       declared->part_queues[part]->Post([declared, cut, table, part, write] {
-        cut->tables[table][part] = SavePart(*declared->tables[table], part);
+        ShardTable& of = *declared->tables[table];
+        cut->tables[table][part] = SavePart(&of, part, cut->base.has_value());
+        of.TrackChanges(part, cut->tracks);
         if (cut->missing.fetch_sub(1, std::memory_order_acq_rel) == 1) write();
       });
     }
@@ -114,7 +132,7 @@ void Shard::PostCut(Declared* declared, const std::shared_ptr<CheckpointCut>& cu
     block.clocks = declared->state->ClocksOf(i).clocks;
     declared->QueueOf(i).Post([this, declared, cut, i, write] {
       RunInTurn(declared, i, [declared, cut, i, write] {
-        cut->blocks[i].cut = declared->blocks[i]->Cut();
+        CutBlock(*declared, i, cut.get());
         if (cut->missing.fetch_sub(1, std::memory_order_acq_rel) > 1) return;
         // A checkpoint must not have rounds that the log may yet lose.
         if (declared->sink == nullptr || PARLEY_PLANTED_BUG("checkpoint_has_what_the_log_may_lose"))
@@ -123,6 +141,22 @@ void Shard::PostCut(Declared* declared, const std::shared_ptr<CheckpointCut>& cu
       });
     });
   }
+}
+
+// By the block's queue.
+void Shard::CutBlock(const Declared& declared, size_t i, CheckpointCut* cut) {
+  const Block& block = *declared.blocks[i];
+  SavedBlock& saved = cut->blocks[i];
+  const BlockSnapshot now = block.Snapshot();
+  cut->last.versions[i] = now.version;
+  saved.unchanged = cut->base.has_value() && cut->base_cut.versions[i] == now.version;
+  if (!saved.unchanged) {
+    saved.cut = block.Cut();
+    return;
+  }
+  saved.cut.values.version = now.version;
+  saved.cut.rate_factor = block.rate_factor();
+  saved.num_slots = declared.OptimizerOf(declared.numbers[i]).num_slots();
 }
 
 void Shard::WriteCut(Declared* declared, CheckpointCut* cut) {
@@ -150,7 +184,7 @@ void Shard::WriteCut(Declared* declared, CheckpointCut* cut) {
   }
   const absl::StatusOr<v1::Manifest::ShardFile> file =
       WriteShard(options_.env, options_.checkpoint_folder, declared->job, options_.shard_index,
-                 cut->step, cut->blocks, log, tables);
+                 cut->step, cut->blocks, log, tables, cut->base);
   if (!file.ok()) {
     metrics_.CheckpointFailed();
     cut->Answer(Annotate(file.status(), absl::StrCat(task_, ": checkpoint of step ", cut->step)));
@@ -162,6 +196,14 @@ void Shard::WriteCut(Declared* declared, CheckpointCut* cut) {
   response.set_file(file->file());
   response.set_bytes(file->bytes());
   response.set_crc32c(file->crc32c());
+  response.set_incremental(cut->base.has_value());
+  if (cut->tracks) {
+    cut->last.number = cut->number;
+    cut->last.step = cut->step;
+    cut->last.file = response;
+    MutexLock lock(&mutex_);
+    declared->last_cut = std::move(cut->last);
+  }
   cut->Answer(std::move(response));
 }
 

@@ -76,6 +76,7 @@ absl::StatusOr<std::unique_ptr<ShardTable>> ShardTable::Create(const Job& job, i
         absl::StrCat(who, " has a memory_limit of ", limit,
                      " bytes, which needs a folder for what is beyond it (--spill_dir)"));
   }
+  result->spill_folder_ = spill_folder;
   for (Part& part : result->parts_) {
     auto spill = NewSpillFile(spill_folder, result->layout_.row_bytes, virtual_shards);
     if (!spill.ok()) return Annotate(spill.status(), who);
@@ -212,6 +213,29 @@ int64_t ShardTable::Gather(size_t part, const PartKeys& keys, v1::DType dtype, s
     return absl::OkStatus();
   }).IgnoreError();
   return from.version;
+}
+
+void ShardTable::TrackChanges(size_t part, bool on) {
+  Part& of = parts_[part];
+  const int64_t before = static_cast<int64_t>(of.memory());
+  if (of.spilled != nullptr) {
+    of.spilled->TrackChanges(on);
+  } else {
+    of.rows.TrackChanges(on);
+  }
+  memory_.fetch_add(static_cast<int64_t>(of.memory()) - before, std::memory_order_relaxed);
+}
+
+absl::Status ShardTable::ForEachChangedRow(
+    size_t part, uint32_t virtual_shard,
+    absl::FunctionRef<void(uint64_t key, const std::byte* row)> visit) {
+  PARLEY_RETURN_IF_ERROR(health());
+  Part& from = parts_[part];
+  if (from.spilled != nullptr) return from.spilled->ForEachChanged(virtual_shard, visit);
+  for (const uint64_t key : from.rows.ChangedKeysOf(virtual_shard)) {
+    visit(key, from.rows.FindRow(key));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status ShardTable::ForEachRow(

@@ -97,6 +97,12 @@ class ShardTable {
   // All rows of one of them, their keys ascending.
   absl::Status ForEachRow(size_t part, uint32_t virtual_shard,
                           absl::FunctionRef<void(uint64_t key, const std::byte* row)> visit) const;
+  // Which rows are updated from now on; those, likewise.
+  void TrackChanges(size_t part, bool on);
+  absl::Status ForEachChangedRow(size_t part, uint32_t virtual_shard,
+                                 absl::FunctionRef<void(uint64_t key, const std::byte* row)> visit);
+  // Where rows go that there is no memory for; empty when there is for all.
+  const std::string& spill_folder() const { return spill_folder_; }
 
  private:
   struct Part {
@@ -117,6 +123,7 @@ class ShardTable {
   static constexpr uint16_t kElsewhere = 0xffff;
 
   const TableLayout layout_;
+  std::string spill_folder_;       // constant after construction
   std::vector<uint16_t> part_of_;  // by virtual shard; constant after construction
   std::vector<Part> parts_;
   std::atomic<int64_t> memory_{0};

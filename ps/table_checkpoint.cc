@@ -1,7 +1,6 @@
 #include "ps/table_checkpoint.h"
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -75,17 +74,20 @@ absl::StatusOr<int> MatchTable(const v1::TableSpec& now, const Job& saved) {
   return found;
 }
 
-// The rows of a virtual shard that belong into `table`.
-absl::Status RestorePiece(const CheckpointIndex::TablePiece& piece, size_t row_bytes,
+// The rows of a virtual shard, of so many, that belong into `table` and are not there.
+absl::Status RestorePiece(const CheckpointIndex::TablePiece& piece, uint32_t virtual_shards,
                           const std::string& path, ReadThrough* file, ShardTable* table) {
+  const size_t row_bytes = table->layout().row_bytes;
   constexpr size_t kRows = 4096;  // at a time
   const size_t count = static_cast<size_t>(piece.rows);
   PARLEY_RETURN_IF_ERROR(file->SkipTo(piece.begin));
   std::vector<uint64_t> keys(count);
   PARLEY_RETURN_IF_ERROR(file->Read(keys.data(), count * sizeof(uint64_t)));
-  for (size_t i = 1; i < count; ++i) {
-    if (keys[i - 1] < keys[i]) continue;
-    return absl::DataLossError(absl::StrCat(path, ": the keys of a table do not ascend"));
+  for (size_t i = 0; i < count; ++i) {
+    const bool ascends = i == 0 || keys[i - 1] < keys[i];
+    if (ascends && VirtualShardOf(MixKey(keys[i]), virtual_shards) == piece.virtual_shard) continue;
+    return absl::DataLossError(
+        absl::StrCat(path, ": the keys of a table do not ascend, or stand in the wrong place"));
   }
   PARLEY_RETURN_IF_ERROR(
       file->SkipTo(piece.begin + PaddedBytes(piece.rows * static_cast<int64_t>(sizeof(uint64_t)))));
@@ -96,11 +98,8 @@ absl::Status RestorePiece(const CheckpointIndex::TablePiece& piece, size_t row_b
     for (size_t i = 0; i < size; ++i) {
       const uint64_t key = keys[begin + i];
       if (!table->Owns(key)) continue;
-      // Two virtual shards of a damaged file may have it.
-      PARLEY_ASSIGN_OR_RETURN(const bool added, table->RestoreRow(key, rows.get() + i * row_bytes));
-      if (!added) {
-        return absl::DataLossError(absl::StrCat(path, ": a table has key ", key, " twice"));
-      }
+      // What is there already is of a newer file.
+      PARLEY_RETURN_IF_ERROR(table->RestoreRow(key, rows.get() + i * row_bytes).status());
     }
   }
   return absl::OkStatus();
@@ -137,24 +136,28 @@ absl::Status CheckOneCut(const std::string& name, int64_t step, int64_t version,
 
 }  // namespace
 
-absl::StatusOr<SavedTable> SavePart(const ShardTable& table, size_t part) {
+absl::StatusOr<SavedTable> SavePart(ShardTable* table, size_t part, bool only_changed) {
   SavedTable saved;
-  saved.version = table.version(part);
-  saved.row_bytes = table.layout().row_bytes;
-  for (const uint32_t number : table.virtual_shards(part)) {
-    SavedTable::VirtualShard to;
-    to.number = number;
-    size_t room = 0;  // rows
-    PARLEY_RETURN_IF_ERROR(table.ForEachRow(part, number, [&](uint64_t key, const std::byte* row) {
-      if (to.keys.size() == room) {
-        room = std::max<size_t>(64, room * 3 / 2);
-        AlignedBytes more = NewAlignedBytes(room * saved.row_bytes);
-        std::memcpy(more.get(), to.rows.get(), to.keys.size() * saved.row_bytes);
-        to.rows = std::move(more);
-      }
-      std::memcpy(to.rows.get() + to.keys.size() * saved.row_bytes, row, saved.row_bytes);
+  saved.version = table->version(part);
+  saved.row_bytes = table->layout().row_bytes;
+  if (table->spill_folder().empty()) {
+    saved.spools.push_back(std::make_unique<RowSpool>());
+  } else {
+    PARLEY_ASSIGN_OR_RETURN(std::unique_ptr<RowSpool> spool,
+                            RowSpool::InFile(table->spill_folder()));
+    saved.spools.push_back(std::move(spool));
+  }
+  RowSpool* const spool = saved.spools.back().get();
+  for (const uint32_t number : table->virtual_shards(part)) {
+    SavedTable::VirtualShard to = {number, {}, spool, spool->size()};
+    absl::Status kept;
+    const auto keep = [&](uint64_t key, const std::byte* row) {
       to.keys.push_back(key);
-    }));
+      kept.Update(spool->Append(row, saved.row_bytes));
+    };
+    PARLEY_RETURN_IF_ERROR(only_changed ? table->ForEachChangedRow(part, number, keep)
+                                        : table->ForEachRow(part, number, keep));
+    PARLEY_RETURN_IF_ERROR(kept);
     if (!to.keys.empty()) saved.virtual_shards.push_back(std::move(to));
   }
   return saved;
@@ -168,6 +171,7 @@ SavedTable JoinParts(std::vector<SavedTable> parts) {
     all.version = std::min(all.version, part.version);
     std::move(part.virtual_shards.begin(), part.virtual_shards.end(),
               std::back_inserter(all.virtual_shards));
+    std::move(part.spools.begin(), part.spools.end(), std::back_inserter(all.spools));
   }
   std::sort(all.virtual_shards.begin(), all.virtual_shards.end(),
             [](const SavedTable::VirtualShard& a, const SavedTable::VirtualShard& b) {
@@ -190,6 +194,7 @@ absl::StatusOr<std::vector<RestoredTable>> RestoreTables(Env* env, const std::st
   struct Source {
     const CheckpointIndex::TablePiece* piece;
     size_t table;
+    uint32_t virtual_shards;  // of the saved table
   };
   std::vector<std::vector<Source>> sources(index.files().size());  // by file, in their order there
   for (int i = 0; i < job.spec().tables_size(); ++i) {
@@ -217,10 +222,11 @@ absl::StatusOr<std::vector<RestoredTable>> RestoreTables(Env* env, const std::st
           ShardOfVirtual(piece.virtual_shard, now, job.spec().num_shards()) != shard) {
         continue;
       }
-      sources[static_cast<size_t>(piece.file)].push_back({&piece, static_cast<size_t>(i)});
+      sources[static_cast<size_t>(piece.file)].push_back({&piece, static_cast<size_t>(i), then});
     }
     restored.push_back(std::move(table));
   }
+  // Of a shard's files the newest comes first.
   for (size_t i = 0; i < sources.size(); ++i) {
     if (sources[i].empty()) continue;
     // The tables of the job may stand in another order than in the file.
@@ -229,9 +235,8 @@ absl::StatusOr<std::vector<RestoredTable>> RestoreTables(Env* env, const std::st
     const CheckpointIndex::File& file = index.files()[i];
     ReadThrough reader(file);
     for (const Source& source : sources[i]) {
-      ShardTable& table = *restored[source.table].table;
-      PARLEY_RETURN_IF_ERROR(
-          RestorePiece(*source.piece, table.layout().row_bytes, file.path, &reader, &table));
+      PARLEY_RETURN_IF_ERROR(RestorePiece(*source.piece, source.virtual_shards, file.path, &reader,
+                                          restored[source.table].table.get()));
     }
     PARLEY_RETURN_IF_ERROR(reader.End());
   }

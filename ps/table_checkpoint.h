@@ -17,9 +17,10 @@ namespace parley {
 
 // What a checkpoint has of tables besides its bytes (ps/checkpoint_writer.h).
 
-// A copy of the rows of `part`, by its queue; the clocks are left out. The error is that of the
-// disk where rows were spilled.
-absl::StatusOr<SavedTable> SavePart(const ShardTable& table, size_t part);
+// A copy of the rows of `part`, by its queue, or of those that changed since changes are tracked;
+// the clocks are left out. Of a table whose rows are spilled it is on the same disk. The error is
+// that disk's.
+absl::StatusOr<SavedTable> SavePart(ShardTable* table, size_t part, bool only_changed);
 // Puts together what SavePart gave for the parts of one table.
 SavedTable JoinParts(std::vector<SavedTable> parts);
 

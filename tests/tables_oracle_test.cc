@@ -162,6 +162,7 @@ class Oracle {
     }
     ClientOptions options;
     options.checkpoint = checkpoint;
+    options.checkpoint_full_every = 1 + static_cast<int>(random_() % 4);
     // Of what nobody else pushes the cache shows nothing old. Rows that expire are another matter.
     if (expire_after_ == 0 && random_() % 2 == 0) options.row_cache.bytes = random_() % 30000;
     options.row_cache.staleness = static_cast<int64_t>(random_() % 10);

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "absl/types/optional.h"
 #include "base/mutex.h"
 #include "base/status.h"
 #include "glog/logging.h"
@@ -187,6 +188,10 @@ class ClientImpl final : public Client {
   }
 
  private:
+  // A shard's file that its next one may be based on.
+  absl::optional<v1::CheckpointResponse> BaseOf(size_t shard, int64_t step,
+                                                const std::string& folder) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(checkpoint_mutex_);
   // OK while calls may begin.
   absl::Status Usable() const {
     MutexLock lock(&failure_->mutex);
@@ -212,6 +217,11 @@ class ClientImpl final : public Client {
   std::vector<bool> joined_;  // by shard
   int64_t first_step_ = 0;
   bool left_ = false;
+  // One checkpoint at a time, and the last that was made.
+  Mutex checkpoint_mutex_;
+  v1::Manifest last_checkpoint_ ABSL_GUARDED_BY(checkpoint_mutex_);
+  std::string last_folder_ ABSL_GUARDED_BY(checkpoint_mutex_);
+  VerifiedFiles verified_ ABSL_GUARDED_BY(checkpoint_mutex_);
   std::unique_ptr<Transfers> transfers_;  // null only at the destructor's end
   std::unique_ptr<TableClient> tables_;   // likewise
 };
@@ -387,9 +397,15 @@ absl::StatusOr<std::string> ClientImpl::SaveCheckpoint(int64_t step, const std::
     return absl::InvalidArgumentError(absl::StrCat(
         who, ": only worker:0 makes them, of a step >= 0, and at least 2 are kept, not ", keep));
   }
+  MutexLock lock(&checkpoint_mutex_);
+  std::vector<absl::optional<v1::CheckpointResponse>> bases;
+  for (size_t shard = 0; shard < sessions_.size(); ++shard) {
+    bases.push_back(BaseOf(shard, step, folder));
+  }
   const auto answers = AskAll<v1::CheckpointResponse>(
-      sessions_, [&](size_t, Session& session, Session::Done<v1::CheckpointResponse> done) {
-        session.Checkpoint(step, Timer::After(options_.timeout), std::move(done));
+      sessions_, [&](size_t shard, Session& session, Session::Done<v1::CheckpointResponse> done) {
+        session.Checkpoint(step, bases[shard], options_.checkpoint_full_every > 1,
+                           Timer::After(options_.timeout), std::move(done));
       });
   PARLEY_RETURN_IF_ERROR(FirstError(answers));
 
@@ -401,16 +417,39 @@ absl::StatusOr<std::string> ClientImpl::SaveCheckpoint(int64_t step, const std::
     file->set_file(answer->file());
     file->set_bytes(answer->bytes());
     file->set_crc32c(answer->crc32c());
+    if (!answer->incremental()) continue;
+    const v1::Manifest::ShardFile& base = last_checkpoint_.shards(manifest.shards_size() - 1);
+    v1::Manifest::ShardFile* const newest = file->add_bases();
+    *newest = base;
+    newest->clear_bases();
+    file->mutable_bases()->MergeFrom(base.bases());
   }
   if (const absl::Status written = WriteManifest(options_.env, folder, manifest); !written.ok()) {
     return Annotate(written, who);
   }
-  if (const absl::Status removed = RemoveOldCheckpoints(options_.env, folder, keep);
+  if (const absl::Status removed = RemoveOldCheckpoints(options_.env, folder, keep, &verified_);
       !removed.ok()) {
     // The new one stands; what is left over costs only room.
     LOG(WARNING) << who << ": old checkpoints are not removed: " << removed;
   }
+  last_checkpoint_ = std::move(manifest);
+  last_folder_ = folder;
   return ManifestFileName(step);
+}
+
+absl::optional<v1::CheckpointResponse> ClientImpl::BaseOf(size_t shard, int64_t step,
+                                                          const std::string& folder) const {
+  if (last_checkpoint_.step() >= step || last_folder_ != folder ||
+      static_cast<int>(shard) >= last_checkpoint_.shards_size()) {
+    return absl::nullopt;
+  }
+  const v1::Manifest::ShardFile& last = last_checkpoint_.shards(static_cast<int>(shard));
+  if (last.bases_size() + 2 > options_.checkpoint_full_every) return absl::nullopt;
+  v1::CheckpointResponse base;
+  base.set_file(last.file());
+  base.set_bytes(last.bytes());
+  base.set_crc32c(last.crc32c());
+  return base;
 }
 
 absl::Status ClientImpl::Leave(const absl::Status& reason) {

@@ -32,6 +32,9 @@ struct ClientOptions {
   // Chief only: the manifest, in the shards' checkpoint folder, that the job continues from. Empty:
   // initialise.
   std::string checkpoint;
+  // Chief only: of so many checkpoints that follow each other one is whole; the others have what
+  // changed since the one before. 1: all are whole.
+  int checkpoint_full_every = 1;
   // Requests are cut to about this size, those whose values are viewed to four times this, at most
   // 16 MiB; blocks are never cut.
   size_t request_bytes = size_t{1} << 20;

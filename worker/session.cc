@@ -431,10 +431,13 @@ void Session::Barrier(absl::string_view name, Timer::Time deadline,
                            Sending(&ParameterServer::Barrier, std::move(request)), std::move(done));
 }
 
-void Session::Checkpoint(int64_t step, Timer::Time deadline, Done<v1::CheckpointResponse> done) {
+void Session::Checkpoint(int64_t step, absl::optional<v1::CheckpointResponse> base, bool tracks,
+                         Timer::Time deadline, Done<v1::CheckpointResponse> done) {
   v1::CheckpointRequest request;
   *request.mutable_sender() = Sender();
   request.set_step(step);
+  if (base.has_value()) *request.mutable_base() = *std::move(base);
+  request.set_tracks(tracks);
   Run<v1::CheckpointResponse>(Info(absl::StrCat("step ", step, " Checkpoint"), deadline),
                               Sending(&ParameterServer::Checkpoint, std::move(request)),
                               std::move(done));

@@ -15,6 +15,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "absl/types/optional.h"
 #include "absl/types/span.h"
 #include "base/env.h"
 #include "base/mutex.h"
@@ -82,7 +83,9 @@ class Session : public std::enable_shared_from_this<Session> {
   void Join(v1::JoinRequest request, Timer::Time deadline, Done<v1::JoinResponse> done);
   void DescribeBlocks(Timer::Time deadline, Done<v1::DescribeBlocksResponse> done);
   void Barrier(absl::string_view name, Timer::Time deadline, Done<v1::BarrierResponse> done);
-  void Checkpoint(int64_t step, Timer::Time deadline, Done<v1::CheckpointResponse> done);
+  // `base` and `tracks` as in CheckpointRequest.
+  void Checkpoint(int64_t step, absl::optional<v1::CheckpointResponse> base, bool tracks,
+                  Timer::Time deadline, Done<v1::CheckpointResponse> done);
   void GetNormSums(int64_t round, Timer::Time deadline, Done<v1::GetNormSumsResponse> done);
   void SetNormTotals(int64_t round, const std::vector<double>& totals, Timer::Time deadline,
                      Done<v1::SetNormTotalsResponse> done);

@@ -53,6 +53,10 @@ DEFINE_string(checkpoint_dir, "",
 DEFINE_int64(checkpoint_every, 0,
              "Save every so many steps; 0: only at the end. Needs --checkpoint_dir.");
 DEFINE_int32(keep_checkpoints, 2, "How many checkpoints to keep, at least 2.");
+DEFINE_int32(
+    checkpoint_full_every, 1,
+    "Of so many checkpoints that follow each other one is whole; the others have the rows of "
+    "tables, and the blocks, that changed since the one before. 1: all are whole.");
 DEFINE_bool(resume, false,
             "Continue from the newest valid checkpoint in --checkpoint_dir, if there is one.");
 DEFINE_string(transport, "auto",
@@ -104,8 +108,9 @@ const CommandLine& GetCommandLine() {
     line->groups.push_back({"Training", {"epochs", "steps", "seed", "eval_ema"}});
     line->groups.push_back(PolicyFlagGroup());
     line->groups.push_back(OptimizerFlagGroup());
-    line->groups.push_back(
-        {"Checkpoints", {"checkpoint_dir", "checkpoint_every", "keep_checkpoints", "resume"}});
+    line->groups.push_back({"Checkpoints",
+                            {"checkpoint_dir", "checkpoint_every", "checkpoint_full_every",
+                             "keep_checkpoints", "resume"}});
     line->groups.push_back({"Waiting and reporting",
                             {"timeout", "startup_timeout", "finish_timeout", "drain_timeout",
                              "summary_json", "verdict", "report_progress"}});
@@ -158,7 +163,8 @@ absl::Status CheckFlags(Durations* durations) {
   if (WasGiven("steps") && FLAGS_steps < 1) return Invalid("--steps is not positive");
   if (FLAGS_eval_ema && !WasGiven("ema_decay")) return Invalid("--eval_ema needs --ema_decay");
   if (FLAGS_checkpoint_dir.empty()) {
-    for (const char* flag : {"checkpoint_every", "keep_checkpoints", "resume"}) {
+    for (const char* flag :
+         {"checkpoint_every", "checkpoint_full_every", "keep_checkpoints", "resume"}) {
       if (WasGiven(flag)) return Invalid(absl::StrCat("--", flag, " needs --checkpoint_dir"));
     }
   }
@@ -170,6 +176,7 @@ absl::Status CheckFlags(Durations* durations) {
   if (FLAGS_scalars_every < 1) return Invalid("--scalars_every is not positive");
   if (FLAGS_histograms_every < 0) return Invalid("--histograms_every is negative");
   if (FLAGS_checkpoint_every < 0) return Invalid("--checkpoint_every is negative");
+  if (FLAGS_checkpoint_full_every < 1) return Invalid("--checkpoint_full_every is not positive");
   if (FLAGS_keep_checkpoints < 2) return Invalid("--keep_checkpoints is less than 2");
   for (const auto& [flag, value] : {std::make_pair("push_dtype", FLAGS_push_dtype),
                                     std::make_pair("pull_dtype", FLAGS_pull_dtype)}) {
@@ -336,6 +343,7 @@ absl::Status Train(const Cluster& cluster, const std::shared_ptr<EtcdClient>& et
   PARLEY_ASSIGN_OR_RETURN(client_options.push_dtype, ParseWireDType(FLAGS_push_dtype));
   PARLEY_ASSIGN_OR_RETURN(client_options.pull_dtype, ParseWireDType(FLAGS_pull_dtype));
   client_options.worker = worker;
+  client_options.checkpoint_full_every = FLAGS_checkpoint_full_every;
   client_options.timeout = durations.timeout;
   client_options.startup_timeout = durations.startup;
   if (worker == 0) {

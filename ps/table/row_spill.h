@@ -32,7 +32,8 @@ class RowSpill {
 
   // Their names are distinct.
   virtual absl::Status Put(absl::Span<const Row> rows) = 0;
-  // visit(i, note, row) for each that is there, of names[i]. `visit` may not call this.
+  // visit(i, note, row) for each that is there, of names[i], in their order. `visit` may not call
+  // this.
   virtual absl::Status Get(
       absl::Span<const Name> names,
       absl::FunctionRef<void(size_t i, uint16_t note, const std::byte* row)> visit) const = 0;

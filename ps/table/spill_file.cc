@@ -1,7 +1,5 @@
 #include "ps/table/spill_file.h"
 
-#include <fcntl.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,10 +10,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/aligned_buffer.h"
-#include "base/env.h"
 #include "base/file.h"
 #include "base/mapped_file.h"
 #include "base/status.h"
+#include "base/unnamed_file.h"
 #include "net/table_placement.h"
 #include "ps/table/place_index.h"
 
@@ -298,16 +296,8 @@ class SpillFile final : public RowSpill {
 
 absl::StatusOr<std::unique_ptr<RowSpill>> NewSpillFile(const std::string& folder, size_t row_bytes,
                                                        uint32_t virtual_shards) {
-  PARLEY_RETURN_IF_ERROR(Env::Posix()->CreateFolders(folder));
-  std::string path = JoinPath(folder, "parley-spill-XXXXXX");
-  const int file = mkostemp(path.data(), O_CLOEXEC);
-  if (file < 0 || unlink(path.c_str()) != 0) {
-    const int error = errno;
-    if (file >= 0) close(file);
-    return absl::UnavailableError(
-        absl::StrCat(folder, ": cannot make a file for rows: ", strerror(error)));
-  }
-  return std::make_unique<SpillFile>(file, std::move(path), row_bytes, virtual_shards);
+  PARLEY_ASSIGN_OR_RETURN(const int file, OpenUnnamedFile(folder));
+  return std::make_unique<SpillFile>(file, JoinPath(folder, "rows"), row_bytes, virtual_shards);
 }
 
 }  // namespace parley

@@ -1,6 +1,7 @@
 #include "ps/table/spilled_rows.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/status.h"
 #include "net/table_placement.h"
@@ -11,6 +12,10 @@ namespace {
 constexpr size_t kWritten = 1024;  // rows that are written together
 // Counts are halved when rows were used so often on average.
 constexpr uint64_t kUsesARow = 32;
+
+bool InOrder(const RowSpill::Name& a, const RowSpill::Name& b) {
+  return a.virtual_shard != b.virtual_shard ? a.virtual_shard < b.virtual_shard : a.key < b.key;
+}
 
 }  // namespace
 
@@ -139,9 +144,11 @@ absl::Status SpilledRows::LetGo() {
         written_.push_back({NameOf(key), row, NoteOf(state), (state & kSpilled) != 0});
       }
       leaving_.push_back(key);
+      if (part_->HasChanged(static_cast<uint32_t>(slot))) changed_.push_back(NameOf(key));
       taken -= std::min(taken, layout_->row_bytes);
       Forget(&state);
     }
+    if (changed_.size() > 2 * sorted_ + kWritten) SortChanged();
     if (!written_.empty()) PARLEY_RETURN_IF_ERROR(spill_->Put(written_));
     part_->RemoveRows(leaving_);
     if (leaving_.empty()) break;  // indices and the like alone take more than there is
@@ -183,6 +190,57 @@ absl::Status SpilledRows::ForEach(
     if (next == here.size() || here[next] != key) visit(key, row);
   }));
   for (; next < here.size(); ++next) visit(here[next], part_->FindRow(here[next]));
+  return absl::OkStatus();
+}
+
+void SpilledRows::TrackChanges(bool on) {
+  part_->TrackChanges(on);
+  changed_.clear();
+  changed_.shrink_to_fit();
+  sorted_ = 0;
+}
+
+void SpilledRows::SortChanged() {
+  std::sort(changed_.begin(), changed_.end(), InOrder);
+  const auto same = [](const RowSpill::Name& a, const RowSpill::Name& b) { return a.key == b.key; };
+  changed_.erase(std::unique(changed_.begin(), changed_.end(), same), changed_.end());
+  sorted_ = changed_.size();
+}
+
+absl::Status SpilledRows::ForEachChanged(
+    uint32_t virtual_shard, absl::FunctionRef<void(uint64_t key, const std::byte* row)> visit) {
+  if (sorted_ < changed_.size()) SortChanged();
+  // Of those that went: who is in memory again, changed or not, and who is in the spill.
+  std::vector<uint64_t> here = part_->ChangedKeysOf(virtual_shard);
+  names_.clear();
+  const size_t still = here.size();
+  for (auto gone = std::lower_bound(changed_.begin(), changed_.end(),
+                                    RowSpill::Name{virtual_shard, 0}, InOrder);
+       gone != changed_.end() && gone->virtual_shard == virtual_shard; ++gone) {
+    if (std::binary_search(here.begin(), here.begin() + static_cast<std::ptrdiff_t>(still),
+                           gone->key)) {
+      continue;
+    }
+    if (part_->FindRow(gone->key) != nullptr) {
+      here.push_back(gone->key);
+    } else {
+      names_.push_back(*gone);
+    }
+  }
+  std::sort(here.begin(), here.end());
+  std::vector<std::byte> rows(names_.size() * layout_->row_bytes);
+  std::vector<uint64_t> there;  // those that have not expired and been erased since
+  PARLEY_RETURN_IF_ERROR(spill_->Get(names_, [&](size_t i, uint16_t, const std::byte* row) {
+    std::memcpy(rows.data() + there.size() * layout_->row_bytes, row, layout_->row_bytes);
+    there.push_back(names_[i].key);
+  }));
+  size_t next = 0;
+  for (size_t i = 0; i <= there.size(); ++i) {
+    for (; next < here.size() && (i == there.size() || here[next] < there[i]); ++next) {
+      visit(here[next], part_->FindRow(here[next]));
+    }
+    if (i < there.size()) visit(there[i], rows.data() + i * layout_->row_bytes);
+  }
   return absl::OkStatus();
 }
 

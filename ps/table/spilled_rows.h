@@ -44,6 +44,10 @@ class SpilledRows {
   // Every row of a virtual shard, in memory or not, with ascending keys.
   absl::Status ForEach(uint32_t virtual_shard,
                        absl::FunctionRef<void(uint64_t key, const std::byte* row)> visit) const;
+  // From now on, as TablePart::TrackChanges; and those that were changed, likewise.
+  void TrackChanges(bool on);
+  absl::Status ForEachChanged(uint32_t virtual_shard,
+                              absl::FunctionRef<void(uint64_t key, const std::byte* row)> visit);
   // Puts a row that is nowhere into memory.
   void Restore(uint64_t key, const std::byte* row);
 
@@ -51,7 +55,8 @@ class SpilledRows {
   int64_t fetched() const { return fetched_; }
   // Bytes that this takes besides the part.
   size_t memory() const {
-    return keys_.capacity() * (sizeof(keys_[0]) + sizeof(states_[0])) + spill_->memory();
+    return keys_.capacity() * (sizeof(keys_[0]) + sizeof(states_[0])) +
+           changed_.capacity() * sizeof(changed_[0]) + spill_->memory();
   }
 
  private:
@@ -70,6 +75,7 @@ class SpilledRows {
   uint16_t NoteOf(uint16_t state) const;
   uint16_t UsesOf(uint16_t note) const;
   RowSpill::Name NameOf(uint64_t key) const;
+  void SortChanged();
   void Keep(uint32_t slot, uint64_t key, uint16_t state);
   size_t Taken() const { return part_->memory() + memory(); }
 
@@ -84,6 +90,10 @@ class SpilledRows {
   uint64_t uses_ = 0;                                // since they were halved last
   uint8_t halvings_ = 0;
   int64_t fetched_ = 0;
+  // Of rows that were changed since changes are tracked and then went; the first sorted_ are in
+  // order, each once.
+  std::vector<RowSpill::Name> changed_;
+  size_t sorted_ = 0;
   // Kept, so that they need not be made each time.
   std::vector<uint32_t> slots_;
   std::vector<uint64_t> leaving_;

@@ -56,6 +56,7 @@ void TablePart::FindAll(absl::Span<const uint64_t> keys, size_t bytes, Use use) 
     uint64_t mixed[kBatch];
     const RowIndex* indices[kBatch];
     std::byte* rows[kBatch];
+    uint32_t slots[kBatch];
   };
   Batch batches[2];
   const size_t count = (keys.size() + kBatch - 1) / kBatch;
@@ -75,11 +76,12 @@ void TablePart::FindAll(absl::Span<const uint64_t> keys, size_t bytes, Use use) 
       const absl::Span<const uint64_t> some = keys.subspan((step - 1) * kBatch, kBatch);
       for (size_t i = 0; i < some.size(); ++i) {
         const uint32_t slot = batch.indices[i]->Find(batch.mixed[i], some[i]);
+        batch.slots[i] = slot;
         batch.rows[i] = slot == RowIndex::kNone ? nullptr : slab_.RowAt(slot);
         if (batch.rows[i] != nullptr) PrefetchRow<kWrite>(batch.rows[i], bytes);
       }
     }
-    if (step >= 2) use((step - 2) * kBatch, batches[step % 2].rows);
+    if (step >= 2) use((step - 2) * kBatch, batches[step % 2].rows, batches[step % 2].slots);
   }
 }
 
@@ -144,19 +146,20 @@ void TablePart::Gather(int64_t round, absl::Span<const uint64_t> keys,
                        absl::Span<const uint32_t> places, v1::DType dtype, std::byte* out) const {
   const size_t out_bytes = RowWireBytes(dtype, static_cast<size_t>(layout_->width));
   const bool as_is = dtype == layout_->dtype;
-  FindAll<0>(keys, layout_->value_bytes, [&](size_t begin, std::byte* const* rows) {
-    const size_t end = std::min(begin + kBatch, keys.size());
-    for (size_t i = begin; i < end; ++i) {
-      const std::byte* row = rows[i - begin];
-      if (row != nullptr && layout_->HasExpired(row, round)) row = nullptr;
-      std::byte* const to = out + (places.empty() ? i : places[i]) * out_bytes;
-      if (as_is && row != nullptr) {
-        CopyRow(row, out_bytes, to);
-      } else {
-        Read(row, keys[i], dtype, to);
-      }
-    }
-  });
+  FindAll<0>(keys, layout_->value_bytes,
+             [&](size_t begin, std::byte* const* rows, const uint32_t*) {
+               const size_t end = std::min(begin + kBatch, keys.size());
+               for (size_t i = begin; i < end; ++i) {
+                 const std::byte* row = rows[i - begin];
+                 if (row != nullptr && layout_->HasExpired(row, round)) row = nullptr;
+                 std::byte* const to = out + (places.empty() ? i : places[i]) * out_bytes;
+                 if (as_is && row != nullptr) {
+                   CopyRow(row, out_bytes, to);
+                 } else {
+                   Read(row, keys[i], dtype, to);
+                 }
+               }
+             });
 }
 
 uint32_t TablePart::AddRow(uint64_t key) {
@@ -174,14 +177,18 @@ void TablePart::UpdateRows(int64_t round, absl::Span<const uint64_t> keys,
   RowOptimizer::Row updates[kBatch];
   std::vector<float> wide(narrow ? kBatch * width : 0);
   const uint32_t stamp = static_cast<uint32_t>(round);
-  FindAll<1>(keys, layout_->row_bytes, [&](size_t begin, std::byte** rows) {
+  FindAll<1>(keys, layout_->row_bytes, [&](size_t begin, std::byte** rows, uint32_t* slots) {
     const size_t end = std::min(begin + kBatch, keys.size());
     size_t size = 0;  // rows that are updated
     for (size_t i = begin; i < end; ++i) {
       std::byte* row = rows[i - begin];
       const bool fresh = row == nullptr || layout_->HasExpired(row, round - 1);
       if (fresh && !Admit(keys[i])) continue;
-      if (row == nullptr) row = slab_.RowAt(AddRow(keys[i]));
+      if (row == nullptr) {
+        slots[i - begin] = AddRow(keys[i]);
+        row = slab_.RowAt(slots[i - begin]);
+      }
+      if (tracks_) SetChanged(slots[i - begin]);
       if (fresh) {
         std::memset(row, 0, layout_->row_bytes);
         Read(nullptr, keys[i], layout_->dtype, row);
@@ -212,6 +219,27 @@ std::vector<uint64_t> TablePart::KeysOf(uint32_t virtual_shard) const {
   return keys;
 }
 
+void TablePart::TrackChanges(bool on) {
+  tracks_ = on;
+  changed_.clear();
+  if (!on) changed_.shrink_to_fit();
+}
+
+void TablePart::SetChanged(uint32_t slot) {
+  if (slot / 64 >= changed_.size()) changed_.resize(slot / 64 + 1, 0);
+  changed_[slot / 64] |= uint64_t{1} << slot % 64;
+}
+
+std::vector<uint64_t> TablePart::ChangedKeysOf(uint32_t virtual_shard) const {
+  std::vector<uint64_t> keys;
+  if (changed_.empty()) return keys;
+  indices_[index_of_[virtual_shard]].ForEach([&](uint64_t key, uint32_t slot) {
+    if (HasChanged(slot)) keys.push_back(key);
+  });
+  std::sort(keys.begin(), keys.end());
+  return keys;
+}
+
 const std::byte* TablePart::FindRow(uint64_t key) const {
   const uint64_t mixed = MixKey(key);
   const uint32_t slot = IndexOf(mixed).Find(mixed, key);
@@ -221,6 +249,7 @@ const std::byte* TablePart::FindRow(uint64_t key) const {
 uint32_t TablePart::RestoreRow(uint64_t key, const std::byte* row) {
   const uint32_t slot = AddRow(key);
   std::memcpy(slab_.RowAt(slot), row, layout_->row_bytes);
+  if (slot / 64 < changed_.size()) changed_[slot / 64] &= ~(uint64_t{1} << slot % 64);
   return slot;
 }
 

@@ -67,9 +67,21 @@ class TablePart {
   void FindSlots(absl::Span<const uint64_t> keys, uint32_t* slots) const;
   const std::byte* RowAt(uint32_t slot) const { return slab_.RowAt(slot); }
 
+  // From now on, which rows are updated; what was known of that is forgotten. Nothing is at first.
+  void TrackChanges(bool on);
+  // Whether a row was updated since then; false where nothing is tracked.
+  bool HasChanged(uint32_t slot) const {
+    return slot / 64 < changed_.size() && (changed_[slot / 64] >> slot % 64 & 1) != 0;
+  }
+  // The keys of those, ascending.
+  std::vector<uint64_t> ChangedKeysOf(uint32_t virtual_shard) const;
+
   size_t num_rows() const { return num_rows_; }
   // Bytes that the rows take, and all that belongs to them.
-  size_t memory() const { return slab_.bytes() + pool_.used() + index_of_.capacity() * 2; }
+  size_t memory() const {
+    return slab_.bytes() + pool_.used() + index_of_.capacity() * 2 +
+           changed_.capacity() * sizeof(changed_[0]);
+  }
 
  private:
   RowIndex& IndexOf(uint64_t mixed) { return indices_[LocalOf(mixed)]; }
@@ -77,12 +89,13 @@ class TablePart {
   uint16_t LocalOf(uint64_t mixed) const {
     return index_of_[VirtualShardOf(mixed, layout_->virtual_shards)];
   }
-  // Calls use(begin, places) for one batch of keys after another, the first being keys[begin], with
-  // the places of their rows, null where there is none; `bytes` of each have been asked for.
-  // kWrite: they will be written.
+  // Calls use(begin, places, slots) for one batch of keys after another, the first being
+  // keys[begin], with the places of their rows, null where there is none, and their slots; `bytes`
+  // of each have been asked for. kWrite: they will be written.
   template <int kWrite, typename Use>
   void FindAll(absl::Span<const uint64_t> keys, size_t bytes, Use use) const;
   uint32_t AddRow(uint64_t key);
+  void SetChanged(uint32_t slot);
   // Whether `key`, which has no row, gets one now that another round has named it.
   bool Admit(uint64_t key);
   void Read(const std::byte* row, uint64_t key, v1::DType dtype, std::byte* out) const;
@@ -97,6 +110,8 @@ class TablePart {
   RowSlab slab_;
   PagePool pool_;
   size_t num_rows_ = 0;
+  bool tracks_ = false;
+  std::vector<uint64_t> changed_;  // a bit for each slot, as far as any was set
 };
 
 }  // namespace parley

@@ -141,22 +141,14 @@ class OneShard {
     return values;
   }
   absl::Status Checkpoint(int64_t step, uint64_t incarnation = 1) {
-    v1::CheckpointRequest request;
-    *request.mutable_sender() = Sender(0, incarnation);
-    request.set_step(step);
-    const auto file = Begin<v1::CheckpointResponse>([&](auto done) {
-                        shard_->Checkpoint(request, std::move(done));
-                      }).get();
-    if (!file.ok()) return file.status();
-    v1::Manifest manifest;
-    *manifest.mutable_spec() = spec_;
-    manifest.set_step(step);
-    v1::Manifest::ShardFile* const shard = manifest.add_shards();
-    shard->set_file(file->file());
-    shard->set_bytes(file->bytes());
-    shard->set_crc32c(file->crc32c());
-    return WriteManifest(env_, checkpoints(), manifest);
+    return Save(step, /*incremental=*/false, incarnation);
   }
+  // One that is based on the last one of these, if the shard can do that.
+  absl::Status CheckpointOnTheLast(int64_t step, uint64_t incarnation = 1) {
+    return Save(step, /*incremental=*/true, incarnation);
+  }
+  // Of the last checkpoint.
+  const v1::Manifest::ShardFile& last() const { return last_; }
 
   Shard& shard() { return *shard_; }
   void Stop() { shard_ = nullptr; }
@@ -176,6 +168,38 @@ class OneShard {
     return sender;
   }
 
+  absl::Status Save(int64_t step, bool incremental, uint64_t incarnation) {
+    v1::CheckpointRequest request;
+    *request.mutable_sender() = Sender(0, incarnation);
+    request.set_step(step);
+    request.set_tracks(incremental);
+    if (incremental && !last_.file().empty()) {
+      request.mutable_base()->set_file(last_.file());
+      request.mutable_base()->set_bytes(last_.bytes());
+      request.mutable_base()->set_crc32c(last_.crc32c());
+    }
+    const auto file = Begin<v1::CheckpointResponse>([&](auto done) {
+                        shard_->Checkpoint(request, std::move(done));
+                      }).get();
+    if (!file.ok()) return file.status();
+    v1::Manifest manifest;
+    *manifest.mutable_spec() = spec_;
+    manifest.set_step(step);
+    v1::Manifest::ShardFile* const shard = manifest.add_shards();
+    shard->set_file(file->file());
+    shard->set_bytes(file->bytes());
+    shard->set_crc32c(file->crc32c());
+    if (file->incremental()) {
+      v1::Manifest::ShardFile base = last_;
+      base.clear_bases();
+      *shard->add_bases() = base;
+      shard->mutable_bases()->MergeFrom(last_.bases());
+    }
+    last_ = *shard;
+    return WriteManifest(env_, checkpoints(), manifest);
+  }
+
+  v1::Manifest::ShardFile last_;
   TempFolder folder_;
   const v1::JobSpec spec_;
   Env* const env_;
