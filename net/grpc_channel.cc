@@ -11,7 +11,6 @@
 #include <algorithm>
 #include <atomic>
 #include <memory>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -21,6 +20,7 @@
 #include "base/mutex.h"
 #include "base/status.h"
 #include "base/tsan.h"
+#include "net/grpc_answers.h"
 #include "net/grpc_metadata.h"
 #include "net/grpc_status.h"
 #include "net/grpc_wire.h"
@@ -50,7 +50,7 @@ struct Request {
 };
 
 // One call on its way. Held by its GrpcChannel until it is over.
-class Call {
+class Call final : public GrpcAnswers::Taker {
  public:
   using OnAnswer = absl::AnyInvocable<void(Call* call, const grpc::Status& status)>;
 
@@ -65,11 +65,11 @@ class Call {
         &context_, absl::StrCat("/parley.v1.ParameterServer/", request_.method), message_, queue);
     TsanRelease(this);
     reader_->StartCall();
-    reader_->Finish(&response_, &status_, this);
+    reader_->Finish(&response_, &status_, static_cast<GrpcAnswers::Taker*>(this));
   }
   void Cancel() { context_.TryCancel(); }
 
-  void Over() {
+  void Over() override {
     TsanAcquire(this);
     // Moved out, since the call may be gone before its function is.
     OnAnswer on_answer = std::move(on_answer_);
@@ -89,45 +89,6 @@ class Call {
   grpc::Status status_;
   std::unique_ptr<grpc::GenericClientAsyncResponseReader> reader_;
   OnAnswer on_answer_;
-};
-
-// Waits for the answers to calls of several channels, on one thread. More than a few would be in
-// each other's way: of the threads that wait in gRPC one polls, and wakes another to take its place
-// before it works on what has come.
-class Answers {
- public:
-  // One of the process's few, in turn. It ends with its last holder, who must not be a call.
-  static std::shared_ptr<Answers> Next() {
-    static Mutex* const mutex = new Mutex();
-    static auto* const all = new std::vector<std::weak_ptr<Answers>>(
-        std::clamp<size_t>(std::thread::hardware_concurrency() / 4, 1, 8));
-    static size_t turn = 0;
-    MutexLock lock(mutex);
-    std::weak_ptr<Answers>& next = (*all)[turn++ % all->size()];
-    std::shared_ptr<Answers> answers = next.lock();
-    if (answers == nullptr) next = answers = std::make_shared<Answers>();
-    return answers;
-  }
-
-  Answers() : thread_([this] { Run(); }) {}
-  ~Answers() {
-    queue_.Shutdown();
-    thread_.join();
-  }
-  Answers(const Answers&) = delete;
-  Answers& operator=(const Answers&) = delete;
-
-  grpc::CompletionQueue* queue() { return &queue_; }
-
- private:
-  void Run() {
-    void* call;
-    bool ok;
-    while (queue_.Next(&call, &ok)) static_cast<Call*>(call)->Over();
-  }
-
-  grpc::CompletionQueue queue_;
-  std::thread thread_;  // last: it uses the queue
 };
 
 class GrpcChannel : public ParameterServer {
@@ -192,6 +153,7 @@ class GrpcChannel : public ParameterServer {
             done(std::move(reply));
           });
   }
+  std::unique_ptr<Attendance> Attend() override { return GrpcAnswers::Attend(answers_); }
   void Leave(v1::LeaveRequest request, Done<v1::LeaveResponse> done) override {
     Send(Control("Leave"), request, std::move(done));
   }
@@ -312,6 +274,7 @@ class GrpcChannel : public ParameterServer {
       calls_.emplace(call.get(), call);
       ++outstanding_;
     }
+    answers_->Expect();
     call->Start(answers_->queue());
     // The destructor may have looked before this call was there to be cancelled.
     if (closing) call->Cancel();
@@ -366,7 +329,7 @@ class GrpcChannel : public ParameterServer {
 
   const std::string who_;  // "ps:1 at localhost:1234"
   const GrpcChannelOptions options_;
-  const std::shared_ptr<Answers> answers_ = Answers::Next();
+  const std::shared_ptr<GrpcAnswers> answers_ = GrpcAnswers::Next();
   std::vector<std::unique_ptr<Connection>> connections_;  // [0] for control, then those for data
   std::atomic<size_t> next_data_{0};
 

@@ -44,7 +44,7 @@ grpc::Slice ToGrpcSlice(const Payload::Slice& slice) {
 }
 
 // Slices for gRPC, one after another: what is small is copied, many pieces into one slice, since
-// gRPC's work for a slice costs as much as copying some KiB.
+// gRPC's work for a slice costs as much as copying a KiB or two.
 class SliceWriter {
  public:
   explicit SliceWriter(size_t pieces) { slices_.reserve(pieces); }
@@ -66,7 +66,7 @@ class SliceWriter {
   }
 
  private:
-  static constexpr size_t kSmall = 16 << 10;
+  static constexpr size_t kSmall = 4 << 10;
   static constexpr size_t kGathered = 64 << 10;  // of one slice, unless a piece is larger
 
   void Flush() {

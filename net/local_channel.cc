@@ -434,6 +434,10 @@ class LocalChannel final : public ForwardingParameterServer {
     if (links != nullptr && links->PushPull(&request, payload, &done)) return;
     remote_->PushPull(std::move(request), std::move(payload), std::move(done));
   }
+  // What goes through shared memory is answered by the links' own threads.
+  std::unique_ptr<Attendance> Attend() override {
+    return CurrentLinks() == nullptr ? remote_->Attend() : nullptr;
+  }
   void Abandon() override {
     const std::shared_ptr<Links> links = CurrentLinks();
     if (links != nullptr) links->Abandon();

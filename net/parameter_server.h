@@ -1,8 +1,11 @@
 #ifndef PARLEY_NET_PARAMETER_SERVER_H_
 #define PARLEY_NET_PARAMETER_SERVER_H_
 
+#include <memory>
+
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
+#include "net/attendance.h"
 #include "net/payload.h"
 #include "proto/parameter_server.pb.h"
 
@@ -62,6 +65,10 @@ class ParameterServer {
   // this one makes of it does not matter. So memory that was lent with requests need not be kept
   // for it when the channel is destroyed.
   virtual void Abandon() {}
+
+  // For a thread that will only wait for the answers to what it sends from now on. Null where such
+  // a thread is of no use: what answers has its own threads, or somebody else attends.
+  virtual std::unique_ptr<Attendance> Attend() { return nullptr; }
 
   // Between ps tasks; one that keeps no copies of others has neither.
   virtual void Replicate(v1::ReplicateRequest, Payload, Done<v1::ReplicateResponse> done) {

@@ -60,6 +60,12 @@ class ResolvingChannel final : public ParameterServer {
                             Listening(place.get(), std::move(done)));
     Leave(place.get());
   }
+  std::unique_ptr<Attendance> Attend() override {
+    const std::shared_ptr<Place> place = Enter();
+    std::unique_ptr<Attendance> attendance = place->server->Attend();
+    Leave(place.get());
+    return attendance;
+  }
   void Leave(v1::LeaveRequest request, Done<v1::LeaveResponse> done) override {
     Send(&ParameterServer::Leave, std::move(request), std::move(done));
   }

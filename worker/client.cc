@@ -106,6 +106,19 @@ class ClientImpl final : public Client {
     return transfers_->Copy(Usable(), {absl::StrCat("step ", step), step, step + 1}, gradients,
                             targets);
   }
+  absl::Status Pull(int64_t step, std::vector<Target> targets) override {
+    return transfers_->CopyAndWait(Usable(), {absl::StrCat("pull of step ", step), step, step}, {},
+                                   targets);
+  }
+  absl::Status Push(int64_t step, std::vector<Gradient> gradients) override {
+    return transfers_->CopyAndWait(Usable(), {absl::StrCat("step ", step), step, step}, gradients,
+                                   {});
+  }
+  absl::Status PushPull(int64_t step, std::vector<Gradient> gradients,
+                        std::vector<Target> targets) override {
+    return transfers_->CopyAndWait(Usable(), {absl::StrCat("step ", step), step, step + 1},
+                                   gradients, targets);
+  }
   std::future<absl::Status> SkipAsync(int64_t step, std::vector<Target> targets) override {
     return transfers_->Copy(Usable(), {absl::StrCat("step ", step), step, step + 1, /*skip=*/true},
                             {}, targets);

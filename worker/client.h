@@ -174,14 +174,15 @@ class Client {
   // another worker, job or number.
   virtual absl::Status SetRateFactor(float factor) = 0;
 
-  absl::Status Pull(int64_t step, std::vector<Target> targets) {
+  // The calling thread takes answers itself while it waits, where the transport lets it.
+  virtual absl::Status Pull(int64_t step, std::vector<Target> targets) {
     return PullAsync(step, std::move(targets)).get();
   }
-  absl::Status Push(int64_t step, std::vector<Gradient> gradients) {
+  virtual absl::Status Push(int64_t step, std::vector<Gradient> gradients) {
     return PushAsync(step, std::move(gradients)).get();
   }
-  absl::Status PushPull(int64_t step, std::vector<Gradient> gradients,
-                        std::vector<Target> targets) {
+  virtual absl::Status PushPull(int64_t step, std::vector<Gradient> gradients,
+                                std::vector<Target> targets) {
     return PushPullAsync(step, std::move(gradients), std::move(targets)).get();
   }
 

@@ -385,6 +385,11 @@ int64_t Session::in_flight() const {
   return push_lane_.in_flight + pull_lane_.in_flight + fused_lane_.in_flight;
 }
 
+std::unique_ptr<Attendance> Session::Attend() {
+  MutexLock lock(&mutex_);
+  return server_ == nullptr ? nullptr : server_->Attend();
+}
+
 void Session::Close() {
   {
     MutexLock lock(&mutex_);

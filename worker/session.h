@@ -20,6 +20,7 @@
 #include "base/env.h"
 #include "base/mutex.h"
 #include "base/trace.h"
+#include "net/attendance.h"
 #include "net/parameter_server.h"
 #include "net/payload.h"
 #include "worker/push_pull_time.h"
@@ -116,6 +117,9 @@ class Session : public std::enable_shared_from_this<Session> {
   // each that is answered ABORTED: this worker has no place in the job any more. Others that fail
   // are not reported: the next may not.
   void StartHeartbeats(absl::Duration interval, absl::AnyInvocable<void(absl::Status)> superseded);
+
+  // See ParameterServer::Attend.
+  std::unique_ptr<Attendance> Attend();
 
   // Ends all calls with CANCELLED and lets go of the ParameterServer. Later calls end at once.
   void Close();

@@ -107,9 +107,10 @@ absl::Status Transfers::CheckPart(int parameter, int64_t size, bool given) const
   return absl::OkStatus();
 }
 
-std::future<absl::Status> Transfers::Copy(const absl::Status& usable, const Call& call,
-                                          const std::vector<ParameterGradient>& gradients,
-                                          const std::vector<ParameterTarget>& targets) {
+void Transfers::Copy(const absl::Status& usable, const Call& call,
+                     const std::vector<ParameterGradient>& gradients,
+                     const std::vector<ParameterTarget>& targets,
+                     absl::AnyInvocable<void(absl::Status)> done) {
   std::vector<PullPart> pulls(job_.parameters().size());
   const absl::Status legal = [&] {
     for (const ParameterTarget& target : targets) {
@@ -122,11 +123,38 @@ std::future<absl::Status> Transfers::Copy(const absl::Status& usable, const Call
     }
     return absl::OkStatus();
   }();
-  auto promise = std::make_shared<std::promise<absl::Status>>();
-  std::future<absl::Status> future = promise->get_future();
-  Transfer(usable, call, legal, gradients, pulls, nullptr,
-           [promise](absl::Status status) { promise->set_value(std::move(status)); });
+  Transfer(usable, call, legal, gradients, pulls, nullptr, std::move(done));
+}
+
+std::future<absl::Status> Transfers::Copy(const absl::Status& usable, const Call& call,
+                                          const std::vector<ParameterGradient>& gradients,
+                                          const std::vector<ParameterTarget>& targets) {
+  std::promise<absl::Status> promise;
+  std::future<absl::Status> future = promise.get_future();
+  Copy(usable, call, gradients, targets,
+       [promise = std::move(promise)](absl::Status status) mutable {
+         promise.set_value(std::move(status));
+       });
   return future;
+}
+
+absl::Status Transfers::CopyAndWait(const absl::Status& usable, const Call& call,
+                                    const std::vector<ParameterGradient>& gradients,
+                                    const std::vector<ParameterTarget>& targets) {
+  std::unique_ptr<Attendance> attendance;
+  for (const std::shared_ptr<Session>& session : sessions_) {
+    attendance = session->Attend();
+    if (attendance != nullptr) break;
+  }
+  if (attendance == nullptr) return Copy(usable, call, gradients, targets).get();
+  absl::Status result;
+  Copy(usable, call, gradients, targets,
+       [&result, attendance = attendance.get()](absl::Status status) {
+         result = std::move(status);
+         attendance->End();
+       });
+  attendance->Wait();
+  return result;
 }
 
 std::future<Transfers::Views> Transfers::View(const absl::Status& usable, const Call& call,

@@ -67,6 +67,10 @@ class Transfers {
   std::future<absl::Status> Copy(const absl::Status& usable, const Call& call,
                                  const std::vector<ParameterGradient>& gradients,
                                  const std::vector<ParameterTarget>& targets);
+  // Copy, and waits for it. This thread takes the answers meanwhile, where it can.
+  absl::Status CopyAndWait(const absl::Status& usable, const Call& call,
+                           const std::vector<ParameterGradient>& gradients,
+                           const std::vector<ParameterTarget>& targets);
   // The same with views of `parameters`, in this order.
   std::future<Views> View(const absl::Status& usable, const Call& call,
                           const std::vector<ParameterGradient>& gradients,
@@ -83,6 +87,10 @@ class Transfers {
   struct Uncopied;
   struct Sending;
 
+  void Copy(const absl::Status& usable, const Call& call,
+            const std::vector<ParameterGradient>& gradients,
+            const std::vector<ParameterTarget>& targets,
+            absl::AnyInvocable<void(absl::Status)> done);
   // INVALID_ARGUMENT names what is wrong with the parameter of a call, of `size` elements where it
   // is not negative, `given` before.
   absl::Status CheckPart(int parameter, int64_t size, bool given) const;
