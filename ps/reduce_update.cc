@@ -82,10 +82,29 @@ class Mean final : public GradientTiles {
                    contributions[0].dtype == v1::FLOAT32),
         tile_(is_direct_ && copy.dtype == v1::DTYPE_UNSPECIFIED ? kDirectTile : kTile),
         parts_(contributions.begin(), contributions.end()),
-        is_simple_(parts_.size() <= kGroup &&
-                   std::all_of(parts_.begin(), parts_.end(), [this](const Contribution& part) {
-                     return part.dtype() == parts_[0].dtype();
-                   })) {}
+        is_simple_(parts_.size() <= kGroup && std::all_of(parts_.begin(), parts_.end(),
+                                                          [this](const Contribution& part) {
+                                                            return part.dtype() ==
+                                                                   parts_[0].dtype();
+                                                          })),
+        has_parts_(is_simple_ && parts_.size() > 1 && parts_[0].dtype() == v1::FLOAT32 &&
+                   copy.dtype == v1::DTYPE_UNSPECIFIED) {}
+
+  absl::optional<Parts> NextParts() override {
+    if (!has_parts_) return absl::nullopt;
+    if (used_ == together_) LookAhead();
+    const size_t size = std::min(together_ - used_, new_values_.size() - end_);
+    if (size < kTile) return absl::nullopt;
+    for (size_t i = 0; i < parts_.size(); ++i) {
+      const std::byte* const data = in_[i] + used_ * sizeof(float);
+      if (reinterpret_cast<uintptr_t>(data) % alignof(float) != 0) return absl::nullopt;
+      floats_[i] = reinterpret_cast<const float*>(data);
+    }
+    used_ += size;
+    begin_ = end_;
+    end_ += size;
+    return Parts{{floats_, parts_.size()}, factor_, size};
+  }
 
   absl::Span<const float> Next() override {
     if (copy_.dtype != v1::DTYPE_UNSPECIFIED) Narrow();
@@ -158,11 +177,13 @@ class Mean final : public GradientTiles {
   const size_t tile_;
   absl::InlinedVector<Contribution, kGroup> parts_;
   const bool is_simple_;  // all in one group
+  const bool has_parts_;  // NextParts may have some
   size_t begin_ = 0;      // of the tile that is in use
   size_t end_ = 0;
   const std::byte* in_[kGroup] = {};  // see LookAhead
   size_t together_ = 0;
-  size_t used_ = 0;  // of these
+  size_t used_ = 0;                   // of these
+  const float* floats_[kGroup] = {};  // what NextParts gave
   alignas(kBufferAlignment) float sum_[kDirectTile];
   alignas(kBufferAlignment) float scratch_[std::max(kDirectTile, kGroup* kTile)];
 };

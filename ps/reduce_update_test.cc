@@ -198,6 +198,43 @@ TEST_F(ReduceUpdateTest, AnySlicingGivesTheBitsOfThePlainLoop) {
   }
 }
 
+// Also where it adds up by itself (GradientTiles::NextParts).
+TEST_F(ReduceUpdateTest, AnySlicingGivesAdamTheBitsOfTheMean) {
+  SCOPED_TRACE(testing::Message() << "seed " << seed_);
+  v1::Optimizer spec;
+  spec.set_learning_rate(0.1f);
+  spec.mutable_adam();
+  const auto adam = NewOptimizer(spec).value();
+  for (const size_t size : {1, 127, 128, 1025, 10000}) {
+    for (const int count : {2, 3, 8, 9}) {
+      std::vector<std::vector<float>> gradients;
+      for (int i = 0; i < count; ++i) gradients.push_back(Values(size));
+      const std::vector<float> values = Values(size);
+      std::vector<float> mean = gradients[0];
+      const float factor = 1.0f / static_cast<float>(count);
+      for (size_t i = 0; i < size; ++i) {
+        for (int j = 1; j < count; ++j) mean[i] += gradients[j][i];
+        mean[i] *= factor;
+      }
+      const std::vector<float> slot(size, 0.25f);
+      std::vector<float> expected(size), m = slot, v = slot;
+      float* const expected_slots[] = {m.data(), v.data()};
+      adam->Update({7}, mean, values, absl::MakeSpan(expected), expected_slots);
+      for (const size_t largest : {size_t{3}, size_t{500}, size_t{5000}, size_t{1} << 20}) {
+        std::vector<Gradient> contributions;
+        for (const auto& gradient : gradients) contributions.push_back(Cut(gradient, largest));
+        std::vector<float> next(size, -1), next_m = slot, next_v = slot;
+        float* const slots[] = {next_m.data(), next_v.data()};
+        ReduceAndUpdate(*adam, {7}, contributions, count, values, absl::MakeSpan(next), slots);
+        ASSERT_EQ(std::memcmp(next.data(), expected.data(), size * sizeof(float)), 0)
+            << size << " elements, " << count << " contributions, slices up to " << largest;
+        ASSERT_EQ(next_m, m);
+        ASSERT_EQ(next_v, v);
+      }
+    }
+  }
+}
+
 TEST_F(ReduceUpdateTest, CompensatesForWhatHasChangedSinceTheBase) {
   SCOPED_TRACE(testing::Message() << "seed " << seed_);
   constexpr size_t kSize = 5003;

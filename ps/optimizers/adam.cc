@@ -30,12 +30,21 @@ class Adam final : public Optimizer {
                    absl::Span<const float> values, absl::Span<float> new_values,
                    absl::Span<float* const> slots) const override {
     const AdamCoefficients coefficients = CoefficientsOf(context);
-    size_t i = 0;
-    for (absl::Span<const float> g = tiles.Next(); !g.empty(); g = tiles.Next()) {
-      loop_.update(coefficients,
-                   {g.data(), values.data() + i, new_values.data() + i, slots[0] + i, slots[1] + i,
-                    config_.amsgrad ? slots[2] + i : nullptr},
-                   g.size());
+    for (size_t i = 0;;) {
+      AdamArrays arrays = {
+          nullptr,      values.data() + i, new_values.data() + i,
+          slots[0] + i, slots[1] + i,      config_.amsgrad ? slots[2] + i : nullptr};
+      absl::optional<GradientTiles::Parts> parts;
+      if (!config_.amsgrad) parts = tiles.NextParts();
+      if (parts.has_value()) {
+        loop_.reduce(coefficients, arrays, parts->arrays, parts->factor, parts->size);
+        i += parts->size;
+        continue;
+      }
+      const absl::Span<const float> g = tiles.Next();
+      if (g.empty()) return;
+      arrays.gradient = g.data();
+      loop_.update(coefficients, arrays, g.size());
       i += g.size();
     }
   }

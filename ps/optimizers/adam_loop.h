@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <vector>
 
+#include "absl/types/span.h"
+
 namespace parley {
 
 // Adam's inner loop (ps/optimizers/adam.h has the formulas), compiled for more than one width of
@@ -33,6 +35,11 @@ struct AdamArrays {
 struct AdamLoop {
   const char* name;  // of the vectors: "avx2"
   void (*update)(const AdamCoefficients& coefficients, const AdamArrays& arrays, size_t size);
+  // The same without amsgrad, of a gradient that is the sum of two to eight arrays, in their order,
+  // times `factor`; arrays.gradient does not count. All arrays are read side by side, which keeps
+  // memory busier than sums first and updates then.
+  void (*reduce)(const AdamCoefficients& coefficients, const AdamArrays& arrays,
+                 absl::Span<const float* const> gradients, float factor, size_t size);
 };
 
 // Those that this processor can run, the fastest last. Pure; safe from any thread.
