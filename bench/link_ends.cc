@@ -51,6 +51,8 @@ DEFINE_string(optimizer, "sgd", "sgd, momentum or adam.");
 DEFINE_string(transport, "grpc", "grpc or shm.");
 DEFINE_int32(tensors, 16, "How many tensors the model has.");
 DEFINE_int64(bytes, 4 << 20, "The size of each in float32.");
+DEFINE_int64(block_bytes, 0,
+             "Of a worker: the size of a block, and of a request, in float32; 0: the defaults.");
 DEFINE_int32(steps, 10, "How many steps are measured, after two that are not.");
 
 namespace parley::bench {
@@ -175,6 +177,7 @@ int RunWorker() {
   spec.set_num_workers(FLAGS_workers);
   const std::vector<std::string> peers = absl::StrSplit(FLAGS_peer, ',');
   spec.set_num_shards(static_cast<int>(peers.size()));
+  spec.set_block_elements(FLAGS_block_bytes / static_cast<int64_t>(sizeof(float)));
   const size_t size = static_cast<size_t>(FLAGS_bytes) / sizeof(float);
   std::vector<std::vector<float>> memory;
   std::vector<Client::Gradient> gradients;
@@ -205,6 +208,7 @@ int RunWorker() {
   channel.transport = *transport;
   ClientOptions options;
   options.worker = FLAGS_index;
+  if (FLAGS_block_bytes > 0) options.request_bytes = static_cast<size_t>(FLAGS_block_bytes);
   std::vector<std::shared_ptr<ParameterServer>> shards;
   for (size_t i = 0; i < peers.size(); ++i) {
     shards.push_back(NewChannel(absl::StrCat("ps:", i), peers[i], channel));

@@ -80,13 +80,14 @@ def main():
     parser.add_argument("--mtu", type=int, default=1500, help="bytes of a packet; 9000 for jumbo frames")
     parser.add_argument("--tensors", type=int, default=16)
     parser.add_argument("--bytes", type=int, default=4 << 20, help="of each tensor")
+    parser.add_argument("--block_bytes", type=int, default=0, help="of a block and a request; 0: the defaults, 1 MiB")
     parser.add_argument("--steps", type=int, default=10)
     options = parser.parse_args()
     try:
         with RatedLink(options.mbit, mtu=options.mtu) as link:
             runs = [run_pair(link, options.program, "tcp_server", "tcp_client")]
             worker = run_pair(link, options.program, "ps", "worker", f"--tensors={options.tensors}",
-                              f"--bytes={options.bytes}", f"--steps={options.steps}")
+                              f"--bytes={options.bytes}", f"--steps={options.steps}", f"--block_bytes={options.block_bytes}")
             runs.append(run_pair(link, options.program, "tcp_server", "tcp_client"))
     except Unavailable as error:
         sys.exit(f"rated_link: {error}")
