@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <future>
 #include <memory>
+#include <sstream>
 #include <utility>
 #include <vector>
 
@@ -15,6 +16,7 @@
 #include "base/testing/faulty_env.h"
 #include "base/testing/memory_env.h"
 #include "base/testing/simulation.h"
+#include "deploy/scale_ps.h"
 #include "glog/logging.h"
 #include "net/discovery.h"
 #include "net/resolving_channel.h"
@@ -68,6 +70,8 @@ class Cluster {
     bool failed = false;   // its program has ended with an error
     bool forgets = false;  // the job is done, and it keeps nothing of it any more
     bool over = false;     // its program has ended in good order
+    bool wanted = true;    // whoever starts tasks starts it again
+    bool gone = false;     // its program has ended, since the job goes on without it
     std::unique_ptr<FaultyEnv> disk;
   };
   struct WorkerTask {
@@ -101,6 +105,9 @@ class Cluster {
 
   void StartPs(PsTask* task);
   void Serve(PsTask* task);
+  void Stop(PsTask* task, std::unique_ptr<ShardRegistration> registration,
+            std::unique_ptr<Server> server);
+  void Scale();
   void Fail(PsTask* task, std::unique_ptr<Server>* server);
   void EndPs(PsTask* task, bool says_so);
   void StartWorker(WorkerTask* task);
@@ -117,6 +124,7 @@ class Cluster {
   void AwaitEnd();
   void Disturb();
   bool MayKill(const PsTask& task);
+  bool IsAlive(const TaskStart& who) const;
   void PowerFails();
   void CutSomewhere();
   bool AllTrained() const;
@@ -132,6 +140,8 @@ class Cluster {
   std::vector<Values> reference_;  // of a synchronous job, by version
   // When the last step of those began that all shards have acknowledged, and had not before.
   absl::Duration fresh_step_ = absl::ZeroDuration();
+  int num_tasks_ = 0;                               // that there are to be
+  std::vector<TaskStart> leaders_;                  // by shard, the last ones
   std::vector<absl::Duration> leaderless_since_;    // by shard
   bool given_up_ = false;                           // one of them
   absl::Duration done_ = absl::InfiniteDuration();  // when the first ps task took the job for done
@@ -215,7 +225,8 @@ void Cluster::Serve(PsTask* task) {
     options.etcd = etcd;
     options.job = kJob;
     options.num_shards = scenario_.shards;
-    options.num_tasks = scenario_.shards;
+    options.num_tasks = scenario_.tasks;
+    options.settling = scenario_.settling;
   }
   if (has_log()) {
     options.shard.env = task->disk.get();
@@ -253,6 +264,12 @@ void Cluster::Serve(PsTask* task) {
     if (registration != nullptr && !registration->status().ok()) {
       return Fail(task, &*started);
     }
+    if (task->server->IsSurplus()) {
+      Count("ps tasks that the job went on without");
+      Stop(task, std::move(registration), *std::move(started));
+      task->gone = true;
+      return;
+    }
     const bool standby_done = task->server->IsStandbyDone();
     const bool done = task->server->WaitUntilDone(absl::Milliseconds(100));
     if (!task->server->durability_status().ok()) {
@@ -268,12 +285,17 @@ void Cluster::Serve(PsTask* task) {
   done_ = std::min(done_, Simulation::Elapsed());
   task->server->RemoveLog();
   absl::SleepFor(absl::Seconds(1));  // the last farewell is being answered
-  task->server->Stop(absl::Seconds(2));
+  Stop(task, std::move(registration), *std::move(started));
+  task->over = true;
+}
+
+void Cluster::Stop(PsTask* task, std::unique_ptr<ShardRegistration> registration,
+                   std::unique_ptr<Server> server) {
+  server->Stop(absl::Seconds(2));
   network_.Close(task->address);
   task->server = nullptr;
   registration.reset();
-  started->reset();
-  task->over = true;
+  server.reset();
 }
 
 // As a program that ends: nothing is destroyed.
@@ -504,6 +526,11 @@ void Cluster::Check(const WorkerTask& task, int64_t version, const Values& value
   }
 }
 
+bool Cluster::IsAlive(const TaskStart& who) const {
+  const PsTask& task = ps_[static_cast<size_t>(who.task)];
+  return task.process != nullptr && !task.failed && !task.gone && task.start == who.start;
+}
+
 // Whether what this task has is at another one too, or on its disk.
 bool Cluster::MayKill(const PsTask& task) {
   switch (scenario_.keeping) {
@@ -532,18 +559,14 @@ bool Cluster::MayKill(const PsTask& task) {
     case SimulatedKeeping::kTakeover:
       break;
   }
-  const auto is_alive = [&](const TaskStart& who) {
-    const PsTask& other = ps_[static_cast<size_t>(who.task)];
-    return other.process != nullptr && !other.failed && other.start == who.start;
-  };
   for (int shard = 0; shard < scenario_.shards; ++shard) {
     const EtcdRange range = etcd_.Look(CopiesKey(kJob, shard));
     if (range.entries.empty()) return false;
     const absl::StatusOr<ShardCopies> copies = ParseCopies(range.entries[0].value);
     const bool leads = copies->leader.task == task.index;
     const bool has_copy = copies->copy.has_value() && copies->copy->task == task.index;
-    if (leads && (!copies->copy.has_value() || !is_alive(*copies->copy))) return false;
-    if (has_copy && !is_alive(copies->leader)) return false;
+    if (leads && (!copies->copy.has_value() || !IsAlive(*copies->copy))) return false;
+    if (has_copy && !IsAlive(copies->leader)) return false;
   }
   return true;
 }
@@ -588,7 +611,8 @@ void Cluster::CutSomewhere() {
 
 void Cluster::Disturb() {
   SimulatedRandom& random = Simulation::random();
-  PsTask& ps = ps_[static_cast<size_t>(random.Below(scenario_.shards))];
+  if (scenario_.scales && random.OneIn(4)) return Scale();
+  PsTask& ps = ps_[static_cast<size_t>(random.Below(static_cast<int64_t>(ps_.size())))];
   WorkerTask& worker = workers_[static_cast<size_t>(random.Below(scenario_.workers))];
   switch (random.Below(10)) {
     case 0:
@@ -647,11 +671,39 @@ void Cluster::Disturb() {
   }
 }
 
+// As an operator with `parley scale`, who starts tasks before that or afterwards, and none again
+// that is to go.
+void Cluster::Scale() {
+  SimulatedRandom& random = Simulation::random();
+  const int tasks = 2 + static_cast<int>(random.Below(static_cast<int64_t>(ps_.size()) - 1));
+  const bool start_before = random.OneIn(2);
+  const auto start = [&] {
+    num_tasks_ = tasks;
+    for (PsTask& task : ps_) task.wanted = task.index < tasks;
+    Restart();
+  };
+  if (start_before) {
+    for (PsTask& task : ps_) task.wanted = task.wanted || task.index < tasks;
+    Supervise(random.UpTo(absl::Seconds(1)));
+  }
+  std::ostringstream said;
+  const std::unique_ptr<EtcdClient> etcd = etcd_.NewClient("operator");
+  const absl::Status scaled = ScalePsTasks(etcd.get(), kJob, tasks, absl::ZeroDuration(), &said);
+  const bool knows = scaled.ok() || absl::StrContains(scaled.message(), "goes on all the same");
+  Count(knows ? "changes of the number of ps tasks" : "changes of it that were refused, or lost");
+  start();
+}
+
 // Starts tasks that have ended, sooner or later.
 void Cluster::Restart() {
   SimulatedRandom& random = Simulation::random();
   for (PsTask& task : ps_) {
-    if (task.over) continue;
+    if (task.gone) {
+      EndPs(&task, true);
+      task.gone = false;
+      task.wanted = task.index < num_tasks_;
+    }
+    if (task.over || (task.process == nullptr && !task.wanted)) continue;
     if (task.failed) EndPs(&task, true);
     if (task.process != nullptr || (!faults_over_ && !random.OneIn(8))) continue;
     if (has_log()) task.disk->FailAt(-1, FaultyEnv::After::kRecovers, absl::OkStatus());
@@ -670,11 +722,19 @@ void Cluster::Restart() {
 // A shard that nobody has spoken for, as etcd has it, for the tasks' patience begins anew, and the
 // job is over.
 void Cluster::LookForLeaders() {
-  if (!takeover() || faults_over_) return;
+  if (!takeover()) return;
   const absl::Duration now = Simulation::Elapsed();
   for (int shard = 0; shard < scenario_.shards; ++shard) {
+    const EtcdRange range = etcd_.Look(LeaderKey(kJob, shard));
+    if (!range.entries.empty()) {
+      const TaskStart who = ParseLeader(range.entries[0].value)->who;
+      TaskStart& last = leaders_[static_cast<size_t>(shard)];
+      if (last.task >= 0 && last != who && IsAlive(last)) Count("shards that moved");
+      last = who;
+    }
+    if (faults_over_) continue;
     absl::Duration& since = leaderless_since_[static_cast<size_t>(shard)];
-    if (!etcd_.Look(LeaderKey(kJob, shard)).entries.empty()) since = now;
+    if (!range.entries.empty()) since = now;
     if (now - since > kStandbyPatience * 0.9) given_up_ = true;
   }
 }
@@ -698,14 +758,17 @@ void Cluster::Run() {
   SimulatedRandom& random = Simulation::random();
   files_.CreateFolders("/log").IgnoreError();
   files_.CreateFolders("/checkpoints").IgnoreError();
-  ps_.resize(static_cast<size_t>(scenario_.shards));
+  num_tasks_ = scenario_.tasks;
+  ps_.resize(static_cast<size_t>(scenario_.scales ? scenario_.tasks + 2 : scenario_.tasks));
+  leaders_.resize(static_cast<size_t>(scenario_.shards));
   leaderless_since_.resize(static_cast<size_t>(scenario_.shards));
   workers_.resize(static_cast<size_t>(scenario_.workers));
-  for (int i = 0; i < scenario_.shards; ++i) {
+  for (int i = 0; i < static_cast<int>(ps_.size()); ++i) {
     ps_[i].index = i;
     ps_[i].host = absl::StrCat("ps", i);
     if (has_log()) ps_[i].disk = std::make_unique<FaultyEnv>(&files_);
-    StartPs(&ps_[i]);
+    ps_[i].wanted = i < num_tasks_;
+    if (ps_[i].wanted) StartPs(&ps_[i]);
   }
   for (int i = 0; i < scenario_.workers; ++i) {
     workers_[i].index = i;
@@ -744,10 +807,12 @@ void Cluster::AwaitEnd() {
   const auto is_late = [&](const PsTask& task) {
     return !has_log() && (task.process == nullptr || task.ready > done_ - absl::Seconds(10));
   };
-  const bool any_late = std::any_of(ps_.begin(), ps_.end(), is_late);
+  const bool any_late = std::any_of(ps_.begin(), ps_.end(), [&](const PsTask& task) {
+    return (task.wanted || task.process != nullptr) && !task.gone && is_late(task);
+  });
   const auto ended = [&] {
     return std::all_of(ps_.begin(), ps_.end(),
-                       [&](const PsTask& task) { return task.over || is_late(task); });
+                       [&](const PsTask& task) { return task.over || task.gone || is_late(task); });
   };
   while (!violated() && !ended() && Simulation::Elapsed() < left + absl::Minutes(1)) {
     if (has_log()) Restart();
@@ -780,12 +845,23 @@ SimulatedScenario::SimulatedScenario(uint64_t of_seed) : seed(of_seed) {
   disturb_workers = random.OneIn(2);
   break_one_in = random.OneIn(3) ? 0 : 20 + random.Below(200);
   switch_one_in = random.OneIn(3) ? 0 : 2 + random.Below(30);
+  tasks = shards;
+  if (keeping == SimulatedKeeping::kTakeover) {
+    settling = random.UpTo(absl::Seconds(1));
+    if (random.OneIn(2)) shards += static_cast<int>(random.Below(4));
+    scales = random.OneIn(2);
+    if (scales) {
+      steps *= 3;
+      faults += 4;
+    }
+  }
 }
 
 std::string SimulatedScenario::Describe() const {
   constexpr const char* kNames[] = {"nothing is kept", "log", "replica", "takeover"};
   return absl::StrCat("seed ", seed, ": ", kNames[static_cast<int>(keeping)], ", ", shards,
-                      " shards, ", workers, " workers, ",
+                      " shards", tasks == shards ? "" : absl::StrCat(" on ", tasks, " tasks"),
+                      scales ? ", tasks come and go" : "", ", ", workers, " workers, ",
                       synchronous     ? "synchronous"
                       : staleness < 0 ? "asynchronous"
                                       : absl::StrCat("staleness up to ", staleness),

@@ -28,6 +28,9 @@ struct SimulatedScenario {
   int staleness = -1;  // of bounded staleness; -1: asynchronous, or synchronous
   int workers;
   int shards;
+  int tasks;                // of ps, at first
+  bool scales = false;      // tasks are added and go while the job runs
+  absl::Duration settling;  // as ServerOptions
   int64_t steps;
   int faults;            // on purpose, one after another
   bool disturb_workers;  // too

@@ -35,7 +35,7 @@ def records(etcd):
     for shard in range(SHARDS):
         leader = keys.get(f"/parley/bench/shard/{shard}/leader", "").split()
         copies = keys.get(f"/parley/bench/shard/{shard}/copies", "").split()
-        whole = len(leader) == 4 and len(copies) == 5
+        whole = len(leader) >= 4 and len(copies) >= 5
         found.append(((int(leader[2]), leader[3]), (int(copies[3]), copies[4])) if whole else None)
     return found
 

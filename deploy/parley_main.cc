@@ -30,13 +30,14 @@
 #include "deploy/launcher.h"
 #include "deploy/operator_commands.h"
 #include "deploy/remote_command.h"
+#include "deploy/scale.h"
 #include "deploy/trace_merge.h"
 #include "gflags/gflags.h"
 #include "glog/logging.h"
 #include "ps/checkpoint_export.h"
 #include "ps/checkpoint_inspect.h"
 
-DEFINE_int32(ps, 2, "How many ps tasks to start.");
+DEFINE_int32(ps, 2, "How many ps tasks to start; of scale, how many there are to be.");
 DEFINE_int32(workers, 2, "How many worker tasks to start.");
 DEFINE_string(hosts, "",
               "A file with the hosts to start tasks on, over ssh, as mpirun takes it: `name "
@@ -61,6 +62,7 @@ constexpr char kUsage[] =
     "       parley top --ps_hosts=a:1,b:2\n"
     "       parley checkpoint --ps_hosts=a:1,b:2\n"
     "       parley stop --ps_hosts=a:1,b:2\n"
+    "       parley scale --etcd=e:2379 --ps=3\n"
     "       parley inspect CHECKPOINT\n"
     "       parley export CHECKPOINT FOLDER\n"
     "       parley trace FOLDER\n"
@@ -72,6 +74,7 @@ constexpr char kUsage[] =
     "top         the same again and again, with rates\n"
     "checkpoint  has a running job make a checkpoint\n"
     "stop        ends a running job in order\n"
+    "scale       adds ps tasks to a running job, or has some of them go\n"
     "inspect     lists what a checkpoint holds, with a digest by which two runs are compared, or\n"
     "            what a running job holds\n"
     "export      writes a checkpoint's parameters and tables as safetensors files\n"
@@ -318,6 +321,7 @@ int Main(const Arguments& arguments) {
   if (command == "top") return TopCommand(rest);
   if (command == "checkpoint") return CheckpointCommand(rest);
   if (command == "stop") return StopCommand(rest);
+  if (command == "scale") return ScaleCommand(rest);
   if (command == "inspect") return Inspect(rest);
   if (command == "export") return Export(rest);
   if (command == "trace") return MergeTrace(rest);

@@ -20,6 +20,7 @@ absl::StatusOr<std::shared_ptr<ShardLeadership>> ShardLeadership::Take(
   ShardCopies copies;
   copies.term = seen.copies.has_value() ? seen.copies->term + 1 : 1;
   copies.leader = options.self;
+  if (seen.copies.has_value() && seen.copies->leader_keeps) copies.copy = seen.copies->leader;
   const std::string leader_key = LeaderKey(options.job, options.shard);
   const std::string copies_key = CopiesKey(options.job, options.shard);
   std::shared_ptr<ShardLeadership> taken(new ShardLeadership(std::move(options), copies));
@@ -63,7 +64,7 @@ ShardLeader ShardLeadership::Leader() const {
 bool ShardLeadership::MaySpeak() const {
   MutexLock lock(&mutex_);
   if (PARLEY_PLANTED_BUG("leadership_never_ends")) return true;
-  return !ended_ && !hands_over_ && lease_ != nullptr && lease_->IsHeld();
+  return !ended_ && !silent_ && lease_ != nullptr && lease_->IsHeld();
 }
 
 absl::optional<TaskStart> ShardLeadership::copy() const {
@@ -107,40 +108,73 @@ absl::Status ShardLeadership::Hold(std::shared_ptr<EtcdLease> lease) {
   const std::string copies_key = CopiesKey(options_.job, options_.shard);
   for (int attempt = 0;; ++attempt) {
     if (!known_ || attempt > 0) PARLEY_RETURN_IF_ERROR(Refresh());
-    EtcdTransaction hold;
+    ShardCopies next;
     {
       MutexLock lock(&mutex_);
-      hold.conditions = {IsAt(copies_key, copies_.mod_revision)};
+      next = copies_;
     }
+    EtcdTransaction hold;
+    hold.conditions = {IsAt(copies_key, next.mod_revision)};
     hold.puts = {{LeaderKey(options_.job, options_.shard), FormatLeader(Leader()), lease->id()}};
-    PARLEY_ASSIGN_OR_RETURN(const EtcdTransactionResult result, options_.etcd->Transact(hold));
-    if (result.done) break;
+    if (next.leader_keeps) {
+      // What it acknowledges from now on it need not keep itself.
+      next.leader_keeps = false;
+      hold.puts.push_back({copies_key, FormatCopies(next), 0});
+      const absl::Status held = Write(hold, std::move(next));
+      if (held.ok()) break;
+      if (absl::IsAborted(held) || !known_) return held;
+    } else {
+      PARLEY_ASSIGN_OR_RETURN(const EtcdTransactionResult result, options_.etcd->Transact(hold));
+      if (result.done) break;
+    }
     if (attempt == 2) return absl::UnavailableError("etcd's records change all the time");
   }
   MutexLock lock(&mutex_);
   lease_ = std::move(lease);
-  hands_over_ = false;
+  silent_ = false;
   return absl::OkStatus();
+}
+
+void ShardLeadership::FallSilent() {
+  MutexLock lock(&mutex_);
+  silent_ = true;
 }
 
 absl::Status ShardLeadership::HandOver(int to) {
   MutexLock etcd_lock(&etcd_mutex_);
+  const std::string copies_key = CopiesKey(options_.job, options_.shard);
   if (!known_) PARLEY_RETURN_IF_ERROR(Refresh());
-  EtcdTransaction leave;
-  leave.deletes = {LeaderKey(options_.job, options_.shard)};
+  ShardCopies next;
   {
     MutexLock lock(&mutex_);
-    if (!copies_.copy.has_value() || copies_.copy->task != to) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("ps:", to, " has no copy of ps:", options_.shard, " that is in sync"));
-    }
-    leave.conditions = {IsAt(CopiesKey(options_.job, options_.shard), copies_.mod_revision)};
-    hands_over_ = true;
+    next = copies_;
   }
-  PARLEY_ASSIGN_OR_RETURN(const EtcdTransactionResult result, options_.etcd->Transact(leave));
-  if (result.done) return absl::OkStatus();
-  PARLEY_RETURN_IF_ERROR(Refresh());
-  return absl::UnavailableError("etcd's records have changed");
+  if (!next.copy.has_value() || next.copy->task != to) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("ps:", to, " has no copy of ps:", options_.shard, " that is in sync"));
+  }
+  next.leader_keeps = true;
+  EtcdTransaction leave;
+  leave.conditions = {IsAt(copies_key, next.mod_revision)};
+  leave.puts = {{copies_key, FormatCopies(next), 0}};
+  leave.deletes = {LeaderKey(options_.job, options_.shard)};
+  return Write(leave, std::move(next));
+}
+
+// Does `write`, which makes the copies `next`.
+absl::Status ShardLeadership::Write(const EtcdTransaction& write, ShardCopies next) {
+  known_ = false;
+  const absl::StatusOr<EtcdTransactionResult> result = options_.etcd->Transact(write);
+  if (!result.ok()) return result.status();
+  if (!result->done) {
+    PARLEY_RETURN_IF_ERROR(Refresh());
+    return absl::UnavailableError("etcd's records have changed");
+  }
+  known_ = true;
+  MutexLock lock(&mutex_);
+  next.mod_revision = result->revision;
+  copies_ = std::move(next);
+  return absl::OkStatus();
 }
 
 absl::Status ShardLeadership::SetCopy(const absl::optional<TaskStart>& copy) {
@@ -157,21 +191,11 @@ absl::Status ShardLeadership::SetCopy(const absl::optional<TaskStart>& copy) {
   }
   if (was_known && next.copy == copy) return absl::OkStatus();
   next.copy = copy;
+  next.leader_keeps = false;
   EtcdTransaction set;
   set.conditions = {IsAt(copies_key, next.mod_revision)};
   set.puts = {{copies_key, FormatCopies(next), 0}};
-  known_ = false;
-  const absl::StatusOr<EtcdTransactionResult> result = options_.etcd->Transact(set);
-  if (!result.ok()) return result.status();
-  if (!result->done) {
-    PARLEY_RETURN_IF_ERROR(Refresh());
-    return absl::UnavailableError("etcd's records have changed");
-  }
-  known_ = true;
-  MutexLock lock(&mutex_);
-  next.mod_revision = result->revision;
-  copies_ = next;
-  return absl::OkStatus();
+  return Write(set, std::move(next));
 }
 
 absl::Status ShardLeadership::Remove() {

@@ -35,8 +35,9 @@ class ShardLeadership {
   };
 
   // Makes this task the shard's leader, if the shard's records are as `seen`, of a higher term, and
-  // with no copy. FAILED_PRECONDITION: they are not, and nothing was written. UNAVAILABLE and
-  // DEADLINE_EXCEEDED: it may have been written, or still be; records that are read later tell.
+  // with no copy but that of one who hands it over. FAILED_PRECONDITION: they are not, and nothing
+  // was written. UNAVAILABLE and DEADLINE_EXCEEDED: it may have been written, or still be; records
+  // that are read later tell.
   static absl::StatusOr<std::shared_ptr<ShardLeadership>> Take(Options options,
                                                                const ShardRecords& seen,
                                                                std::shared_ptr<EtcdLease> lease);
@@ -57,10 +58,12 @@ class ShardLeadership {
   // ABORTED: another task is the leader. Others: etcd may say so or not; try again.
   absl::Status SetCopy(const absl::optional<TaskStart>& copy);
 
-  // From now on this task does not speak for the shard, and says so in etcd: whose copy is in sync,
-  // task `to`, may take over. Until that has happened Hold takes it back. FAILED_PRECONDITION: it
-  // is another task's copy that is in sync. ABORTED: another task is the leader. Others: etcd may
-  // say so or not.
+  // From now on, until Hold, this task does not speak for the shard.
+  void FallSilent();
+  // After that, with a copy of its own that has all that was acknowledged: has etcd say that whose
+  // copy is in sync, task `to`, may take over, and has this task's then for a copy. Until it has
+  // Hold takes it back. FAILED_PRECONDITION: it is another task's copy that is in sync. ABORTED:
+  // another task is the leader. Others: etcd may say so or not.
   absl::Status HandOver(int to);
 
   // Of etcd's store, when it last wrote ShardCopies: what was read before is of the past.
@@ -77,6 +80,8 @@ class ShardLeadership {
  private:
   ShardLeadership(Options options, ShardCopies copies);
   absl::Status Superseded(const ShardCopies& by) const;
+  absl::Status Write(const EtcdTransaction& write, ShardCopies next)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(etcd_mutex_);
   // Reads copies_ again, after a transaction of which it is not known whether it was done.
   absl::Status Refresh() ABSL_EXCLUSIVE_LOCKS_REQUIRED(etcd_mutex_);
   ShardLeader Leader() const;
@@ -92,7 +97,7 @@ class ShardLeadership {
   std::shared_ptr<EtcdLease> lease_
       ABSL_GUARDED_BY(mutex_);  // of the leader key; null: it has none
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
-  bool hands_over_ ABSL_GUARDED_BY(mutex_) = false;
+  bool silent_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace parley

@@ -14,6 +14,7 @@ namespace {
 
 constexpr absl::string_view kLeader = "leader";
 constexpr absl::string_view kCopies = "copies";
+constexpr absl::string_view kKept = "kept";
 
 bool ParseStart(absl::string_view task, absl::string_view start, TaskStart* result) {
   return absl::SimpleAtoi(task, &result->task) && result->task >= 0 &&
@@ -90,6 +91,7 @@ std::string FormatCopies(const ShardCopies& copies) {
   std::string text = absl::StrCat(copies.term);
   AppendStart(copies.leader, &text);
   if (copies.copy.has_value()) AppendStart(*copies.copy, &text);
+  if (copies.leader_keeps) absl::StrAppend(&text, " ", kKept);
   return text;
 }
 
@@ -111,11 +113,13 @@ absl::StatusOr<ShardLeader> ParseLeader(absl::string_view text) {
 absl::StatusOr<ShardCopies> ParseCopies(absl::string_view text) {
   const std::vector<absl::string_view> words = absl::StrSplit(text, ' ');
   ShardCopies copies;
-  if ((words.size() != 3 && words.size() != 5) || !absl::SimpleAtoi(words[0], &copies.term) ||
+  copies.leader_keeps = words.size() == 6 && words[5] == kKept;
+  if ((words.size() != 3 && words.size() != 5 && !copies.leader_keeps) ||
+      !absl::SimpleAtoi(words[0], &copies.term) ||
       !ParseStart(words[1], words[2], &copies.leader)) {
     return NoRecord(text);
   }
-  if (words.size() == 5) {
+  if (words.size() >= 5) {
     copies.copy.emplace();
     if (!ParseStart(words[3], words[4], &*copies.copy)) return NoRecord(text);
   }

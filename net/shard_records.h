@@ -56,7 +56,10 @@ struct ShardCopies {
   uint64_t term = 0;  // one higher for each leader
   TaskStart leader;
   absl::optional<TaskStart> copy;  // that is in sync
-  int64_t mod_revision = 0;        // of the key: the fence
+  // The leader hands the shard over, and has a copy of its own that is in sync: until who takes
+  // over has another, it is that one's copy.
+  bool leader_keeps = false;
+  int64_t mod_revision = 0;  // of the key: the fence
 };
 
 struct ShardRecords {
@@ -89,7 +92,7 @@ std::string PsTasksKey(const std::string& job);
 
 // The keys' values: words with a space between.
 std::string FormatLeader(const ShardLeader& leader);  // host:port term task start [shards tasks]
-std::string FormatCopies(const ShardCopies& copies);  // term task start [task start]
+std::string FormatCopies(const ShardCopies& copies);  // term task start [task start [kept]]
 // DATA_LOSS for what is none; the message has the text.
 absl::StatusOr<ShardLeader> ParseLeader(absl::string_view text);
 absl::StatusOr<ShardCopies> ParseCopies(absl::string_view text);

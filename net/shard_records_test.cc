@@ -31,6 +31,11 @@ TEST(ShardRecordsTest, WhatIsWrittenIsRead) {
   EXPECT_EQ(FormatCopies(copies), "8 0 1 1 ab");
   EXPECT_EQ(ParseCopies("8 0 1 1 ab")->copy, copies.copy);
   EXPECT_EQ(ParseCopies("8 0 1 1 ab")->leader, copies.leader);
+  EXPECT_FALSE(ParseCopies("8 0 1 1 ab")->leader_keeps);
+  copies.leader_keeps = true;
+  EXPECT_EQ(FormatCopies(copies), "8 0 1 1 ab kept");
+  EXPECT_TRUE(ParseCopies("8 0 1 1 ab kept")->leader_keeps);
+  EXPECT_EQ(ParseCopies("8 0 1 1 ab kept")->copy, copies.copy);
 }
 
 TEST(ShardRecordsTest, AnythingElseIsDamage) {
@@ -39,7 +44,8 @@ TEST(ShardRecordsTest, AnythingElseIsDamage) {
         "a:1 1 0 1 6", "a:1 1 0 1 0 2", "a:1 1 0 1 6 x"}) {
     EXPECT_EQ(ParseLeader(text).status().code(), absl::StatusCode::kDataLoss) << text;
   }
-  for (const char* text : {"", "1", "1 0", "x 0 1", "1 0 1 1", "1 0 1 -1 1", "1 0 1 1 1 1"}) {
+  for (const char* text :
+       {"", "1", "1 0", "x 0 1", "1 0 1 1", "1 0 1 -1 1", "1 0 1 1 1 1", "1 0 1 kept"}) {
     EXPECT_EQ(ParseCopies(text).status().code(), absl::StatusCode::kDataLoss) << text;
   }
   EXPECT_THAT(std::string(ParseCopies("rubbish").status().message()),

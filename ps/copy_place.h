@@ -2,6 +2,7 @@
 #define PARLEY_PS_COPY_PLACE_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <utility>
 
@@ -36,6 +37,17 @@ class CopyPlace {
   }
   // From now on the copy is the one of that task.
   virtual void EndMove() {}
+
+  // Whether the job knows of a copy from the beginning.
+  virtual bool IsKnown() const { return false; }
+  // Whether the task that Choose said has what the shard began with, having handed it over.
+  virtual bool MayAdopt() const { return false; }
+  // Where the shard's own task keeps a copy, which it needs to hand the shard over; null: it needs
+  // none. From any thread, at once.
+  virtual std::shared_ptr<ParameterServer> OwnPlace() const { return nullptr; }
+  // Says of that copy whether it has everything that is kept by the time of the call; empty: there
+  // is none. May be called from any thread.
+  virtual void SetOwn(std::function<bool()>) {}
   // Makes it known that the copy there is in sync, so that its task, of start `keeper`, may take
   // over; or with 0 that none is. OK: it is known. ABORTED: another task speaks for the shard.
   // Others: it may be known or not; try again.

@@ -43,6 +43,7 @@ void CopyStream::End() {
 absl::Status CopyStream::Ask(v1::ReplicateRequest request, Payload payload) {
   const TraceScope scope(options_.trace.get(), "replicate");
   request.set_shard(options_.shard);
+  request.set_adopts(options_.adopts && next_ == 0);
   request.set_term(options_.term);
   request.set_stream(stream_);
   std::promise<absl::StatusOr<v1::ReplicateResponse>> promise;

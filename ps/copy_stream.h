@@ -23,6 +23,7 @@ class CopyStream {
     int shard = 0;
     uint64_t term = 0;             // of who speaks for the shard
     std::shared_ptr<Trace> trace;  // null: nobody asked
+    bool adopts = false;           // the standby may have such a copy already
   };
 
   // Begins a copy of a shard with these books, its job's identity among them. Errors: the

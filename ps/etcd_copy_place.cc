@@ -17,7 +17,9 @@ using Tasks = std::map<int, std::string>;
 
 EtcdCopyPlace::EtcdCopyPlace(Options options, const Plan& plan,
                              std::shared_ptr<ShardLeadership> leadership)
-    : options_(std::move(options)), leadership_(std::move(leadership)) {
+    : options_(std::move(options)),
+      leadership_(std::move(leadership)),
+      predecessor_(leadership_->copy().has_value() ? leadership_->copy()->task : -1) {
   SetPlan(plan);
 }
 
@@ -29,7 +31,9 @@ void EtcdCopyPlace::SetPlan(const Plan& plan) {
 
 absl::StatusOr<std::shared_ptr<ParameterServer>> EtcdCopyPlace::Choose() {
   PARLEY_ASSIGN_OR_RETURN(const Tasks tasks, ListTasks(options_.etcd.get(), options_.job));
-  std::vector<int> candidates = {wanted_};
+  std::vector<int> candidates;
+  if (at_ < 0) candidates.push_back(predecessor_);
+  candidates.push_back(wanted_);
   if (const auto copy = leadership_->copy(); copy.has_value()) candidates.push_back(copy->task);
   candidates.push_back(home_);
   for (auto next = tasks.upper_bound(options_.task); next != tasks.end(); ++next) {
@@ -46,7 +50,8 @@ absl::StatusOr<std::shared_ptr<ParameterServer>> EtcdCopyPlace::ChooseFrom(
     const std::vector<int>& candidates, const Tasks& tasks, Chosen* chosen) const {
   for (const int task : candidates) {
     const auto found = tasks.find(task);
-    if (task == options_.task || task >= num_tasks_ || found == tasks.end()) continue;
+    if (task == options_.task || found == tasks.end()) continue;
+    if (task >= num_tasks_ && task != predecessor_) continue;
     if (options_.is_refused(found->second)) continue;
     *chosen = {task, found->second};
     return options_.channel(absl::StrCat("ps:", task), found->second);
@@ -76,6 +81,20 @@ absl::StatusOr<std::shared_ptr<ParameterServer>> EtcdCopyPlace::BeginMove() {
 void EtcdCopyPlace::EndMove() {
   chosen_ = next_;
   at_ = chosen_.task;
+}
+
+std::shared_ptr<ParameterServer> EtcdCopyPlace::OwnPlace() const {
+  return wanted_ >= 0 && wanted_ == home_ && home_ != options_.task ? options_.own : nullptr;
+}
+
+void EtcdCopyPlace::SetOwn(std::function<bool()> has_all) {
+  MutexLock lock(&mutex_);
+  own_has_all_ = std::move(has_all);
+}
+
+bool EtcdCopyPlace::OwnHasAll() const {
+  MutexLock lock(&mutex_);
+  return own_has_all_ != nullptr && own_has_all_();
 }
 
 absl::Status EtcdCopyPlace::SetInSync(uint64_t keeper) {

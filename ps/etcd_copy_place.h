@@ -9,16 +9,17 @@
 #include <string>
 #include <vector>
 
+#include "base/mutex.h"
 #include "net/etcd_client.h"
 #include "net/shard_leadership.h"
 #include "ps/copy_place.h"
 
 namespace parley {
 
-// An EtcdCopyPlace finds a task for a shard's copy among those that are in etcd: the one that is
-// wanted, else the one that has it, else the shard's home, else the next after the leader's that is
-// there; and says in etcd when the copy is in sync. Thread safety: as CopyPlace; SetPlan from any
-// thread.
+// An EtcdCopyPlace finds a task for a shard's copy among those that are in etcd: the one that has
+// handed the shard over, else the one that is wanted, else the one that has it, else the shard's
+// home, else the next after the leader's that is there; and says in etcd when the copy is in sync.
+// Thread safety: as CopyPlace; SetPlan from any thread.
 class EtcdCopyPlace final : public CopyPlace {
  public:
   // What the job's ps tasks are to be.
@@ -37,6 +38,8 @@ class EtcdCopyPlace final : public CopyPlace {
     std::function<std::shared_ptr<ParameterServer>(const std::string& task,
                                                    const std::string& address)>
         channel;
+    // This task, where it keeps a copy of its own before it hands the shard over.
+    std::shared_ptr<ParameterServer> own;
     // Whether nobody listens there (net/probe_address.h).
     std::function<bool(const std::string& address)> is_refused;
   };
@@ -52,11 +55,21 @@ class EtcdCopyPlace final : public CopyPlace {
   bool IsToMove() const override;
   absl::StatusOr<std::shared_ptr<ParameterServer>> BeginMove() override;
   void EndMove() override;
+  bool IsKnown() const override { return predecessor_ >= 0; }
+  bool MayAdopt() const override { return predecessor_ >= 0 && chosen_.task == predecessor_; }
+  std::shared_ptr<ParameterServer> OwnPlace() const override;
+  void SetOwn(std::function<bool()> has_all) override;
+
+  // Whether this task has a copy of its own with all that is kept by now. Any thread.
+  bool OwnHasAll() const;
   absl::Status SetInSync(uint64_t keeper) override;
 
  private:
   const Options options_;
   const std::shared_ptr<ShardLeadership> leadership_;
+  const int predecessor_;  // who handed the shard over, and has a copy; -1: nobody
+  mutable Mutex mutex_;
+  std::function<bool()> own_has_all_ ABSL_GUARDED_BY(mutex_);
   // Of the plan.
   std::atomic<int> num_tasks_;
   std::atomic<int> home_;

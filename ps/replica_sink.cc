@@ -33,6 +33,7 @@ ReplicaSink::ReplicaSink(Options options, v1::Books identity, ShardBooks books)
       term_(options_.place->term()),
       last_good_(options_.env->Now()) {
   if (options_.place->TookOver()) HurryOn();
+  may_be_known_ = options_.place->IsKnown();
 }
 
 void ReplicaSink::Start() {
@@ -48,7 +49,9 @@ void ReplicaSink::Close() {
   }
   changed_.NotifyAll();
   if (thread_.joinable()) thread_.join();
-  move_ = nullptr;  // whose thread calls back
+  options_.place->SetOwn(nullptr);
+  move_ = nullptr;  // whose thread calls back, as that of the next
+  own_ = nullptr;
   ending_.clear();
 }
 
@@ -111,7 +114,8 @@ void ReplicaSink::Run() {
       // Nothing may come that a shard in a hurry waits with.
       const bool hurries = waits_ && !whole_ && hurries_from_ != absl::InfiniteFuture();
       const bool looks = hurries || move_ != nullptr;
-      if (items.empty()) items = TakeItems(looks ? kTryAgainAfter : absl::Seconds(1));
+      const bool adopted = whole_ && !in_sync_;
+      if (items.empty() && !adopted) items = TakeItems(looks ? kTryAgainAfter : absl::Seconds(1));
       if (items.empty() && stopping()) return;
       if (!items.empty()) status = Send(items);
     }
@@ -120,8 +124,9 @@ void ReplicaSink::Run() {
       Take(&items);
       items.clear();
       if (whole_) {
-        status = Move();
-        if (status.ok()) status = BecomeInSync();
+        Move();
+        status = BecomeInSync();
+        if (status.ok()) FollowOwn();
       } else if (waits_ && hurries_from_ != absl::InfiniteFuture() && IsOverdue()) {
         status = StopWaiting(absl::UnavailableError("its next copy takes a while"));
       }
@@ -187,25 +192,26 @@ absl::Status ReplicaSink::BecomeInSync() {
   return absl::OkStatus();
 }
 
-absl::Status ReplicaSink::Move() {
-  ending_.erase(
-      std::remove_if(ending_.begin(), ending_.end(),
-                     [](const std::unique_ptr<CopyMove>& move) { return move->has_ended(); }),
-      ending_.end());
-  if (!in_sync_) return absl::OkStatus();
+std::unique_ptr<CopyMove> ReplicaSink::BeginCopy(std::shared_ptr<ParameterServer> standby) {
+  CopyMove::Options options;
+  options.stream = StreamAt(std::move(standby));
+  options.env = options_.env;
+  options.changed = [this] { changed_.NotifyAll(); };
+  auto copy = std::make_unique<CopyMove>(std::move(options), Books());
+  options_.fill();
+  return copy;
+}
+
+void ReplicaSink::Move() {
+  Reap();
+  if (!in_sync_) return;
   const absl::Time now = options_.env->Now();
   if (move_ == nullptr) {
-    if (now < next_move_ || !options_.place->IsToMove()) return absl::OkStatus();
-    absl::StatusOr<std::shared_ptr<ParameterServer>> standby = options_.place->BeginMove();
+    if (now < next_move_ || !options_.place->IsToMove()) return;
     next_move_ = now + kBeginAgainAfter;
-    if (!standby.ok()) return absl::OkStatus();
-    CopyMove::Options options;
-    options.stream = StreamAt(*std::move(standby));
-    options.env = options_.env;
-    options.changed = [this] { changed_.NotifyAll(); };
-    move_ = std::make_unique<CopyMove>(std::move(options), Books());
-    options_.fill();
-    return absl::OkStatus();
+    absl::StatusOr<std::shared_ptr<ParameterServer>> standby = options_.place->BeginMove();
+    if (standby.ok()) move_ = BeginCopy(*std::move(standby));
+    return;
   }
   if (const absl::Status status = move_->status(); !status.ok()) {
     LOG(WARNING) << options_.task << ": its copy stays where it is: " << status.message();
@@ -220,13 +226,44 @@ absl::Status ReplicaSink::Move() {
     options_.place->EndMove();
     in_sync_ = false;  // until the job knows
   }
-  return absl::OkStatus();
+}
+
+void ReplicaSink::FollowOwn() {
+  const std::shared_ptr<ParameterServer> place = options_.place->OwnPlace();
+  if (own_ != nullptr) {
+    const absl::Status status = own_->status();
+    if (status.ok() && place != nullptr) return;
+    LOG_IF(WARNING, !status.ok()) << options_.task << ": no copy of its own: " << status.message();
+    EndOwn();
+    next_own_ = options_.env->Now() + kMoveAgainAfter;
+  } else if (place != nullptr && !options_.place->IsToMove() && options_.env->Now() >= next_own_) {
+    own_ = BeginCopy(place);
+    options_.place->SetOwn([own = own_] { return own->IsReady(); });
+  }
 }
 
 void ReplicaSink::EndMove() {
   if (move_ == nullptr) return;
   move_->Stop();
   ending_.push_back(std::move(move_));
+}
+
+void ReplicaSink::EndOwn() {
+  options_.place->SetOwn(nullptr);
+  own_->Stop();
+  ending_.push_back(std::move(own_));
+}
+
+void ReplicaSink::Reap() {
+  for (auto move = ending_.begin(); move != ending_.end();) {
+    if (!(*move)->has_ended()) {
+      ++move;
+      continue;
+    }
+    const std::unique_ptr<CopyStream> stream = (*move)->Finish();
+    if (stream != nullptr) stream->End();
+    move = ending_.erase(move);
+  }
 }
 
 absl::Status ReplicaSink::StopWaiting(const absl::Status& because) {
@@ -278,9 +315,12 @@ absl::Status ReplicaSink::Begin() {
     }
     term_ = fetched->response.term();
   }
-  PARLEY_ASSIGN_OR_RETURN(stream_, CopyStream::Begin(StreamAt(std::move(standby)), Books()));
+  CopyStream::Options stream = StreamAt(std::move(standby));
+  stream.adopts = options_.place->MayAdopt();
+  PARLEY_ASSIGN_OR_RETURN(stream_, CopyStream::Begin(std::move(stream), Books()));
   alone_ = false;
-  options_.fill();
+  whole_ = stream_->whole();
+  if (!whole_) options_.fill();
   return absl::OkStatus();
 }
 
@@ -310,6 +350,7 @@ absl::Status ReplicaSink::Send(const std::vector<Item>& items) {
 void ReplicaSink::Take(std::vector<Item>* items) {
   for (Item& item : *items) {
     if (move_ != nullptr) move_->Append(item.records);
+    if (own_ != nullptr) own_->Append(item.records);
     for (const ShardRecord& record : item.records) {
       if (record.record.has_block_state()) continue;
       const absl::Status taken = books_.Take(record.record);

@@ -39,6 +39,9 @@ namespace parley {
 // another task, which is filled beside it (ps/copy_move.h); changes wait only while the job gets to
 // know that it is that one now.
 //
+// Before the shard is handed over its own task keeps a copy too (CopyPlace::OwnPlace), in the same
+// way; who takes over has that one for a copy at once.
+//
 // Invariant: from before the job may know of the copy until it is known that it does not, nothing
 // is kept that the copy does not have.
 //
@@ -91,9 +94,15 @@ class ReplicaSink final : public RecordSink {
   absl::Status Send(const std::vector<Item>& items);
   v1::Books Books() const;
   CopyStream::Options StreamAt(std::shared_ptr<ParameterServer> standby) const;
-  // Begins, follows or ends the move of a copy that is in sync.
-  absl::Status Move();
+  // Of a copy that is in sync: begins, follows or ends its move, and likewise the copy that is kept
+  // in the shard's own task.
+  void Move();
+  void FollowOwn();
+  std::unique_ptr<CopyMove> BeginCopy(std::shared_ptr<ParameterServer> standby);
   void EndMove();
+  void EndOwn();
+  // Forgets those that have ended.
+  void Reap();
   // Into the books, whether or not the copy has them.
   void Take(std::vector<Item>* items);
   void RunHeld();
@@ -117,8 +126,10 @@ class ReplicaSink final : public RecordSink {
   std::unique_ptr<CopyStream> stream_;  // null: none is begun
   std::unique_ptr<CopyMove> move_;      // null: the copy stays where it is
   std::unique_ptr<CopyStream> left_;    // of the copy before, until the job knows of the next
-  std::vector<std::unique_ptr<CopyMove>> ending_;
+  std::shared_ptr<CopyMove> own_;       // of the shard's own task; null: none is needed
+  std::vector<std::shared_ptr<CopyMove>> ending_;
   absl::Time next_move_ = absl::InfinitePast();
+  absl::Time next_own_ = absl::InfinitePast();
   std::atomic<bool> whole_{false};  // the copy has every block; others read it
   bool alone_ = false;              // it is done without, for now
   bool waits_ = true;  // for the copy to be whole: not where it was done without since it last was

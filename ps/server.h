@@ -42,7 +42,7 @@ struct ServerOptions {
   int num_shards = 0;
   int num_tasks = 0;  // that the job began with
   absl::Duration leader_lease = absl::Seconds(2);
-  absl::Duration settling = absl::Seconds(3);  // as Succession::Options
+  absl::Duration settling = absl::Seconds(1);  // as Succession::Options
   // The way to another ps task ("ps:1") at an address, and whether nobody listens there. Empty:
   // gRPC, and net/probe_address.h.
   std::function<std::shared_ptr<ParameterServer>(const std::string& task,

@@ -83,7 +83,8 @@ bool Standby::Freeze(int shard, uint64_t term) {
   bool frozen = false;
   RunOnThread([&] {
     Kept& kept = kept_[shard];
-    if (kept.whole == nullptr || kept.whole->term != term) return;
+    if (kept.whole == nullptr) return;
+    if (kept.whole->term != term && kept.whole->term + 1 != term) return;
     kept.frozen = true;
     frozen = true;
   });
@@ -108,6 +109,16 @@ absl::optional<ShardCopy> Standby::Release(int shard, uint64_t term) {
     }
   });
   return taken;
+}
+
+void Standby::Discard(int shard, uint64_t term) {
+  RunOnThread([&] {
+    Kept& kept = kept_[shard];
+    for (std::unique_ptr<Copy>* const copy : {&kept.whole, &kept.filling}) {
+      if (*copy != nullptr && (*copy)->term <= term) *copy = nullptr;
+    }
+    if (kept.whole == nullptr && kept.filling == nullptr) Forget(shard);
+  });
 }
 
 void Standby::Forget(int shard) {
@@ -144,7 +155,7 @@ absl::StatusOr<v1::ReplicateResponse> Standby::Take(const v1::ReplicateRequest& 
   const auto of_stream = [&](const std::unique_ptr<Copy>& copy) {
     return copy != nullptr && copy->stream == request.stream();
   };
-  if (begins && !of_stream(kept.whole) && !of_stream(kept.filling)) {
+  if (begins && !of_stream(kept.whole) && !of_stream(kept.filling) && !Adopt(request, &kept)) {
     absl::StatusOr<std::unique_ptr<Copy>> begun = BeginCopy(request);
     if (!begun.ok()) return Annotate(begun.status(), who);
     kept.filling = *std::move(begun);
@@ -170,6 +181,22 @@ absl::StatusOr<v1::ReplicateResponse> Standby::Take(const v1::ReplicateRequest& 
   MutexLock lock(&mutex_);
   seen_[request.shard()] = seen;
   return response;
+}
+
+bool Standby::Adopt(const v1::ReplicateRequest& request, Kept* kept) const {
+  if (!request.adopts() || kept->whole == nullptr || kept->whole->term + 1 != request.term()) {
+    return false;
+  }
+  v1::Books books = kept->whole->books.ToProto();
+  books.MergeFrom(kept->whole->identity);
+  if (books.SerializeAsString() != request.records(0).begin().books().SerializeAsString()) {
+    return false;
+  }
+  kept->whole->term = request.term();
+  kept->whole->stream = request.stream();
+  kept->whole->next = 1;
+  kept->filling = nullptr;
+  return true;
 }
 
 v1::ReplicateResponse Standby::Drop(const v1::ReplicateRequest& request, Kept* kept) {

@@ -50,13 +50,15 @@ class Standby {
                     ParameterServer::Done<ParameterServer::FetchReplicaReply> done);
 
   // From now on no record of `shard` is taken, until Thaw or Release. False, and no change: there
-  // is no whole copy of `term`.
+  // is no whole copy of `term`, nor of the one before, which one who handed the shard over has.
   bool Freeze(int shard, uint64_t term);
   void Thaw(int shard);
   // Gives the copy away, if there is a whole one; nobody with a term below `term` is heard any
   // more. The shard needs this task until Forget, of which the caller says when.
   absl::optional<ShardCopy> Release(int shard, uint64_t term);
   void Forget(int shard);
+  // Drops what it has of a term up to `term`.
+  void Discard(int shard, uint64_t term);
 
   // Whether no shard needs it any more: of each whose copy it has, every worker has left, or
   // nothing was heard for `silence`.
@@ -79,6 +81,8 @@ class Standby {
                                              const Payload& payload);
   absl::Status TakeRecords(const v1::ReplicateRequest& request, const Payload& payload,
                            Copy* copy) const;
+  // Whether there is a copy already that begins as the request says; then it is the request's.
+  bool Adopt(const v1::ReplicateRequest& request, Kept* kept) const;
   // Of the request's stream.
   v1::ReplicateResponse Drop(const v1::ReplicateRequest& request, Kept* kept);
   absl::StatusOr<std::unique_ptr<Copy>> BeginCopy(const v1::ReplicateRequest& request) const;

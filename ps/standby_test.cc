@@ -153,7 +153,7 @@ TEST_F(StandbyTest, NothingIsTakenWhileTheTaskIsAboutToTakeOver) {
   for (const Message& message : messages_) ASSERT_TRUE(Send(message).ok());
   Message more = Find([](const v1::LogRecord& record) { return record.has_member(); });
   more.request.set_first(messages_.size());
-  EXPECT_FALSE(standby_->Freeze(0, term_ + 1));
+  EXPECT_FALSE(standby_->Freeze(0, term_ + 2));
   ASSERT_TRUE(standby_->Freeze(0, term_));
   EXPECT_TRUE(absl::IsUnavailable(Send(more).status()));
   standby_->Thaw(0);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "base/env.h"
 #include "base/planted_bug.h"
 #include "glog/logging.h"
@@ -17,6 +18,8 @@ namespace {
 constexpr absl::Duration kTick = absl::Milliseconds(100);
 // How long a shard that was handed over may be without a leader, before its last one goes on.
 constexpr absl::Duration kHandOver = absl::Seconds(1);
+// How long its own copy may take to have all, while nobody speaks for the shard.
+constexpr absl::Duration kOwnCopy = absl::Milliseconds(200);
 constexpr absl::Duration kHandOverAgain = absl::Seconds(10);
 
 absl::Time Now() { return Env::Posix()->Now(); }
@@ -197,6 +200,11 @@ void Succession::Review(int shard, const ShardRecords& now) {
     LOG(WARNING) << task_ << ": " << leadership.status().message();
     return;
   }
+  if (known.kept_term > 0 && now.copies.has_value() && now.copies->term > known.kept_term &&
+      now.copies->copy != options_.self) {
+    standby_->Discard(shard, known.kept_term);  // who took over has another
+    known.kept_term = 0;
+  }
   if (ShouldTakeOver(now)) {
     if (!standby_->Freeze(shard, now.copies->term)) return;
     known.frozen = true;
@@ -226,7 +234,7 @@ bool Succession::ShouldHandOver(int shard, const ShardRecords& now) const {
   const Led& led = led_.at(shard);
   const int home = homes_[static_cast<size_t>(shard)];
   return home != options_.self.task && Now() >= led.may_hand_over && IsSettled(home) &&
-         now.copies->copy.has_value() && now.copies->copy->task == home &&
+         now.copies->copy.has_value() && now.copies->copy->task == home && led.place->OwnHasAll() &&
          led.leadership->MaySpeak() && !options_.is_refused(records_.tasks.at(home).address);
 }
 
@@ -243,7 +251,20 @@ bool Succession::HandsOver(int shard, const ShardRecords& now) {
     return false;
   }
   if (!ShouldHandOver(shard, now)) return false;
+  led.leadership->FallSilent();
+  // What it has acknowledged by now is to be in its own copy.
+  const absl::Time deadline = Now() + kOwnCopy;
+  bool has_all;
+  while (!(has_all = led.place->OwnHasAll() || PARLEY_PLANTED_BUG("handed_over_without_a_copy")) &&
+         Now() < deadline) {
+    absl::SleepFor(absl::Milliseconds(1));
+  }
+  if (!has_all) {
+    led.may_hand_over = Now() + kHandOverAgain;
+    return false;
+  }
   led.handed_over = Now();
+  known_[static_cast<size_t>(shard)].kept_term = led.leadership->term();
   const absl::Status status = led.leadership->HandOver(home);
   if (status.ok()) {
     LOG(INFO) << task_ << ": it hands ps:" << shard << " over to ps:" << home;
@@ -263,8 +284,8 @@ void Succession::ReviewLed(int shard, const ShardRecords& now) {
   if (const absl::Status status = led.shard->durability_status(); !status.ok()) {
     return Drop(shard, std::string(status.message()));
   }
-  led.place->SetPlan(PlanOf(shard));
   if (HandsOver(shard, now)) return;
+  led.place->SetPlan(PlanOf(shard));
   // Etcd may have what a Hold wrote whose answer was lost; then this start does not know of it.
   const bool is_there = now.leader.has_value() && now.leader->who == options_.self &&
                         now.leader->lease == lease_->id();
@@ -336,6 +357,7 @@ void Succession::Serve(int shard, std::shared_ptr<ShardLeadership> leadership) {
   place.task = options_.self.task;
   place.took_over = copy.has_value();
   place.channel = options_.channel;
+  place.own = std::shared_ptr<ParameterServer>(std::shared_ptr<void>(), host_);
   place.is_refused = options_.is_refused;
   Led led;
   led.place = std::make_shared<EtcdCopyPlace>(std::move(place), PlanOf(shard), leadership);

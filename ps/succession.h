@@ -44,7 +44,7 @@ class Succession {
     // After this, at most and about, others know that a task whose host is gone is dead.
     absl::Duration lease = absl::Seconds(2);
     // For how long a task is to be there before shards come home to it.
-    absl::Duration settling = absl::Seconds(3);
+    absl::Duration settling = absl::Seconds(1);
     // How long a shard's task waits for somebody who has its state.
     absl::Duration patience = absl::Seconds(10);
     // As EtcdCopyPlace::Options.
@@ -87,6 +87,7 @@ class Succession {
     absl::Time leaderless_since = absl::InfiniteFuture();
     bool frozen = false;      // the copy here
     bool takes_copy = false;  // the last attempt to lead it was made with the copy
+    uint64_t kept_term = 0;   // of the copy that it kept when it handed the shard over; 0: none
   };
 
   void Run();
