@@ -47,8 +47,7 @@ void CopyMove::Append(const std::vector<ShardRecord>& records) {
 bool CopyMove::IsReady() const {
   MutexLock lock(&mutex_);
   const bool whole = whole_ || PARLEY_PLANTED_BUG("copy_moved_before_it_is_whole");
-  const bool has_all = records_.empty() || PARLEY_PLANTED_BUG("copy_moved_before_it_has_all");
-  return status_.ok() && whole && has_all && !sending_;
+  return status_.ok() && whole && records_.empty() && !sending_;
 }
 
 absl::Status CopyMove::status() const {

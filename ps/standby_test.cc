@@ -2,6 +2,7 @@
 
 #include "ps/standby.h"
 
+#include <future>
 #include <memory>
 #include <string>
 #include <utility>
@@ -168,6 +169,56 @@ TEST_F(StandbyTest, WhoLedBeforeCanFillNoCopyAfterTheTakeover) {
   EXPECT_TRUE(absl::IsAborted(Send(begin).status()));
   begin.request.set_term(term_ + 1);
   EXPECT_TRUE(Send(begin).ok());
+}
+
+// Who takes over from a task that has a copy of its own, of the same moment.
+TEST_F(StandbyTest, ACopyThatBeginsAsTheOneThatIsThereIsAdopted) {
+  for (const Message& message : messages_) ASSERT_TRUE(Send(message).ok());
+  // What another copy of it says of itself.
+  std::promise<absl::StatusOr<ParameterServer::FetchReplicaReply>> fetched;
+  v1::FetchReplicaRequest fetch;
+  standby_->FetchReplica(fetch, [&](auto reply) { fetched.set_value(std::move(reply)); });
+  const auto copy = fetched.get_future().get();
+  ASSERT_TRUE(copy.ok()) << copy.status();
+  Message begin = messages_[0];
+  begin.payload = Payload();
+  *begin.request.mutable_records(0)->mutable_begin()->mutable_books() = copy->response.books();
+  begin.request.set_stream(begin.request.stream() + 1);
+  begin.request.set_term(term_ + 1);
+  const auto unasked = Send(begin);
+  ASSERT_TRUE(unasked.ok()) << unasked.status();
+  EXPECT_FALSE(unasked->complete());
+  begin.request.set_stream(begin.request.stream() + 1);
+  begin.request.set_adopts(true);
+  const auto adopted = Send(begin);
+  ASSERT_TRUE(adopted.ok()) << adopted.status();
+  EXPECT_TRUE(adopted->complete());
+  term_ += 1;
+  EXPECT_EQ(Values(), values_);
+}
+
+TEST_F(StandbyTest, ACopyOfAnotherMomentIsNotAdopted) {
+  for (const Message& message : messages_) ASSERT_TRUE(Send(message).ok());
+  Message begin = messages_[0];  // with the books of before
+  begin.request.set_stream(begin.request.stream() + 1);
+  begin.request.set_term(term_ + 1);
+  begin.request.set_adopts(true);
+  const auto begun = Send(begin);
+  ASSERT_TRUE(begun.ok()) << begun.status();
+  EXPECT_FALSE(begun->complete());
+}
+
+TEST_F(StandbyTest, ACopyThatIsNeededNoLongerIsDropped) {
+  for (const Message& message : messages_) ASSERT_TRUE(Send(message).ok());
+  EXPECT_FALSE(standby_->IsDone(absl::Hours(1)));
+  Message end;
+  end.request.set_shard(0);
+  end.request.set_term(term_);
+  end.request.set_stream(messages_[0].request.stream());
+  end.request.set_ends(true);
+  EXPECT_TRUE(Send(end).ok());
+  EXPECT_FALSE(standby_->Freeze(0, term_));
+  EXPECT_TRUE(standby_->IsDone(absl::Hours(1)));
 }
 
 }  // namespace

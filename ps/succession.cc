@@ -254,9 +254,8 @@ bool Succession::HandsOver(int shard, const ShardRecords& now) {
   led.leadership->FallSilent();
   // What it has acknowledged by now is to be in its own copy.
   const absl::Time deadline = Now() + kOwnCopy;
-  bool has_all;
-  while (!(has_all = led.place->OwnHasAll() || PARLEY_PLANTED_BUG("handed_over_without_a_copy")) &&
-         Now() < deadline) {
+  bool has_all = led.place->OwnHasAll();
+  for (; !has_all && Now() < deadline; has_all = led.place->OwnHasAll()) {
     absl::SleepFor(absl::Milliseconds(1));
   }
   if (!has_all) {
