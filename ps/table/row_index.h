@@ -26,8 +26,10 @@ class RowIndex {
   static constexpr uint32_t kNone = 0xffffffff;  // no slot
 
   // Asks for the line where a look-up begins.
-  void Prefetch(uint64_t mixed) const {
-    if (buckets_ != nullptr) __builtin_prefetch(buckets_ + HomeOf(mixed));
+  void Prefetch(uint64_t mixed) const { __builtin_prefetch(Line(mixed)); }
+  // Where that is; null as long as nothing was inserted.
+  const void* Line(uint64_t mixed) const {
+    return buckets_ == nullptr ? nullptr : buckets_ + HomeOf(mixed);
   }
 
   // kNone when it is not there.

@@ -49,7 +49,9 @@ TablePart::TablePart(const TableLayout* layout, std::vector<uint32_t> virtual_sh
 }
 
 // Three batches are under way at a time: of one the lines of the index are asked for, of the one
-// before the rows, and the one before that is used. So memory always has something to do.
+// before the rows, and the one before that is used. So memory always has something to do. Where a
+// row is one line, lines are asked for in loops apart, of nothing else: a processor that waits to
+// ask for one looks ahead over some hundreds of instructions only.
 template <int kWrite, typename Use>
 void TablePart::FindAll(absl::Span<const uint64_t> keys, size_t bytes, Use use) const {
   struct Batch {
@@ -59,6 +61,8 @@ void TablePart::FindAll(absl::Span<const uint64_t> keys, size_t bytes, Use use) 
     uint32_t slots[kBatch];
   };
   Batch batches[2];
+  const void* lines[kBatch];
+  const bool apart = bytes <= kLine && layout_->row_bytes % kLine == 0;
   const size_t count = (keys.size() + kBatch - 1) / kBatch;
   const uint32_t virtual_shards = layout_->virtual_shards;
   for (size_t step = 0; step < count + 2; ++step) {
@@ -68,8 +72,10 @@ void TablePart::FindAll(absl::Span<const uint64_t> keys, size_t bytes, Use use) 
       for (size_t i = 0; i < some.size(); ++i) {
         batch.mixed[i] = MixKey(some[i]);
         batch.indices[i] = &indices_[index_of_[VirtualShardOf(batch.mixed[i], virtual_shards)]];
-        batch.indices[i]->Prefetch(batch.mixed[i]);
+        lines[i] = batch.indices[i]->Line(batch.mixed[i]);
+        if (!apart) __builtin_prefetch(lines[i]);
       }
+      for (size_t i = 0; apart && i < some.size(); ++i) __builtin_prefetch(lines[i]);
     }
     if (step >= 1 && step <= count) {
       Batch& batch = batches[(step - 1) % 2];
@@ -78,8 +84,10 @@ void TablePart::FindAll(absl::Span<const uint64_t> keys, size_t bytes, Use use) 
         const uint32_t slot = batch.indices[i]->Find(batch.mixed[i], some[i]);
         batch.slots[i] = slot;
         batch.rows[i] = slot == RowIndex::kNone ? nullptr : slab_.RowAt(slot);
-        if (batch.rows[i] != nullptr) PrefetchRow<kWrite>(batch.rows[i], bytes);
+        if (!apart && batch.rows[i] != nullptr) PrefetchRow<kWrite>(batch.rows[i], bytes);
+        lines[i] = batch.rows[i] != nullptr ? static_cast<const void*>(batch.rows[i]) : &batch;
       }
+      for (size_t i = 0; apart && i < some.size(); ++i) __builtin_prefetch(lines[i], kWrite);
     }
     if (step >= 2) use((step - 2) * kBatch, batches[step % 2].rows, batches[step % 2].slots);
   }
