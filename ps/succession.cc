@@ -16,6 +16,8 @@ namespace {
 // How often it looks whether a leader whose copy is here is there, and whether a shard is dropped
 // by all.
 constexpr absl::Duration kTick = absl::Milliseconds(100);
+// Likewise while it has handed a shard over, whose calls wait until the other has taken it.
+constexpr absl::Duration kShortTick = absl::Milliseconds(5);
 // How long a shard that was handed over may be without a leader, before its last one goes on.
 constexpr absl::Duration kHandOver = absl::Seconds(1);
 // How long its own copy may take to have all, while nobody speaks for the shard.
@@ -99,9 +101,13 @@ void Succession::Run() {
     }
     dropped_.remove_if([](const std::shared_ptr<Shard>& shard) { return shard.use_count() == 1; });
     if (records.ok()) {
+      const bool hands_over = std::any_of(led_.begin(), led_.end(), [](const auto& led) {
+        return led.second.handed_over != absl::InfiniteFuture();
+      });
+      const absl::Duration tick = hands_over ? kShortTick : kTick;
       // Read anew all the same: of what happened before it began to watch, etcd tells later.
       const absl::Status watched =
-          options_.etcd->AwaitChange(JobFolder(options_.job), records_.revision, kTick).status();
+          options_.etcd->AwaitChange(JobFolder(options_.job), records_.revision, tick).status();
       if (watched.ok() || absl::IsDeadlineExceeded(watched)) continue;
     }
     LOG_IF_EVERY_N(WARNING, !records.ok(), 20) << task_ << ": " << records.status().message();
