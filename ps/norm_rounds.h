@@ -6,6 +6,7 @@
 #include <map>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "net/norm_plan.h"
 
 namespace parley {
@@ -37,6 +38,19 @@ class NormRounds {
   const std::vector<double>& SumsOf(int64_t round) const { return rounds_.at(round).sums; }
   // Takes the totals of a summed round, which is finished now.
   void Finish(int64_t round);
+  // What block `block` has brought to rounds up to `version` that are remembered, ascending.
+  struct BlockSums {
+    int64_t round;
+    std::vector<double> sums;
+  };
+  std::vector<BlockSums> SumsOfBlock(size_t block, int64_t version) const;
+  // What SumsOfBlock said, elsewhere: where these are the last of a round, all of its blocks are
+  // applied, and it is finished. INVALID_ARGUMENT, and no change: they do not fit the plan, or
+  // there are some of such a round already.
+  absl::Status Take(size_t block, const std::vector<BlockSums>& sums);
+  // All blocks are at `version` or beyond: earlier rounds of which not all sums are here are
+  // forgotten, and those before them.
+  void ForgetUnknown(int64_t version);
   // Of an open round, the number of a block whose sums are missing.
   uint32_t MissingBlock(int64_t round) const;
 

@@ -79,5 +79,64 @@ TEST(NormRounds, AreForgottenAfterAWhile) {
   EXPECT_EQ(rounds.SumsOf(42), (std::vector<double>{1, 1, 1}));
 }
 
+// What a copy of a shard hears, block by block, among the rounds.
+TEST(NormRounds, ACopyHasTheSumsOfRoundsThatAllItsBlocksBrought) {
+  const Job job = MakeJob(/*lamb=*/false);
+  const NormPlan plan(&job);
+  NormRounds shard(&job, &plan, {0, 1, 2, 3}, 0);
+  NormRounds copy(&job, &plan, {0, 1, 2, 3}, 0);
+  const auto add = [&](size_t block, int64_t round) {
+    if (shard.AddSums(block, round, {static_cast<double>(10 * round) + static_cast<double>(block)}))
+      shard.Finish(round);
+  };
+  for (int64_t round = 1; round <= 20; ++round) {
+    for (const size_t block : {1, 2, 3}) add(block, round);
+  }
+  EXPECT_TRUE(copy.Take(1, shard.SumsOfBlock(1, 20)).ok());
+  for (int64_t round = 21; round <= 25; ++round) {
+    for (const size_t block : {1, 2, 3}) add(block, round);
+    EXPECT_TRUE(copy.Take(1, {{round, {static_cast<double>(10 * round + 1)}}}).ok());
+  }
+  add(1, 26);
+  EXPECT_TRUE(copy.Take(1, {{26, {261}}}).ok());
+  for (const size_t block : {2, 3}) {
+    EXPECT_EQ(shard.SumsOfBlock(block, 25).size(), NormRounds::kRemembered);
+    EXPECT_TRUE(copy.Take(block, shard.SumsOfBlock(block, 25)).ok());
+  }
+  EXPECT_TRUE(copy.Take(0, shard.SumsOfBlock(0, 25)).ok());  // which has no part in them
+  copy.ForgetUnknown(25);
+  for (int64_t round = 1; round <= 26; ++round) {
+    ASSERT_EQ(copy.StateOf(round), shard.StateOf(round)) << round;
+    if (copy.StateOf(round) == State::kFinished) {
+      EXPECT_EQ(copy.SumsOf(round), shard.SumsOf(round));
+    }
+  }
+  EXPECT_EQ(copy.StateOf(26), State::kOpen);
+  EXPECT_EQ(copy.MissingBlock(26), 2u);
+}
+
+TEST(NormRounds, OfRoundsThatNobodyRemembersNoneIsOpen) {
+  const Job job = MakeJob(/*lamb=*/false);
+  const NormPlan plan(&job);
+  NormRounds copy(&job, &plan, {0, 1, 2, 3}, 0);
+  copy.ForgetUnknown(7);
+  EXPECT_EQ(copy.StateOf(7), State::kForgotten);
+  EXPECT_EQ(copy.StateOf(8), State::kOpen);
+}
+
+TEST(NormRounds, SumsThatDoNotFitAreRefusedAndChangeNothing) {
+  const Job job = MakeJob(/*lamb=*/false);
+  const NormPlan plan(&job);
+  NormRounds copy(&job, &plan, {0, 1, 2, 3}, 0);
+  EXPECT_TRUE(absl::IsInvalidArgument(copy.Take(1, {{1, {5, 6}}})));
+  EXPECT_TRUE(absl::IsInvalidArgument(copy.Take(1, {{1, {}}})));
+  EXPECT_TRUE(absl::IsInvalidArgument(copy.Take(0, {{1, {5}}})));
+  EXPECT_TRUE(absl::IsInvalidArgument(copy.Take(1, {{0, {5}}})));
+  EXPECT_TRUE(absl::IsInvalidArgument(copy.Take(1, {{2, {5}}, {1, {5}}})));
+  EXPECT_TRUE(copy.Take(1, {{2, {5}}}).ok());
+  EXPECT_TRUE(absl::IsInvalidArgument(copy.Take(1, {{2, {5}}})));
+  EXPECT_EQ(copy.SumsOfBlock(1, 2).size(), 1u);
+}
+
 }  // namespace
 }  // namespace parley

@@ -16,7 +16,7 @@ absl::Status ReplayRound(const Optimizer& optimizer, const v1::LogRecord::Round&
     return absl::DataLossError(absl::StrCat("round ", round.version(), " of block ", round.block(),
                                             " does not fit what is at version ", version));
   }
-  if (round.norms_size() != round.sums_size()) {
+  if (!round.skipped() && round.norms_size() != round.sums_size()) {
     return absl::DataLossError(absl::StrCat("round ", round.version(), " of block ", round.block(),
                                             " has ", round.sums_size(), " sums and ",
                                             round.norms_size(), " norms"));
@@ -94,6 +94,22 @@ absl::StatusOr<std::unique_ptr<Block>> BlockOf(const Job& job, const Optimizer& 
                                        state.has_rate_factor() ? state.rate_factor() : 1.0f);
   block->SetPrevious(std::move(previous), state.skipped());
   return block;
+}
+
+std::vector<NormRounds::BlockSums> NormSumsOf(const v1::LogRecord::BlockState& state) {
+  std::vector<NormRounds::BlockSums> result;
+  for (const v1::LogRecord::BlockState::NormSums& each : state.norm_sums()) {
+    result.push_back({each.round(), {each.sums().begin(), each.sums().end()}});
+  }
+  return result;
+}
+
+void SetNormSums(const std::vector<NormRounds::BlockSums>& sums, v1::LogRecord::BlockState* state) {
+  for (const NormRounds::BlockSums& each : sums) {
+    v1::LogRecord::BlockState::NormSums* const to = state->add_norm_sums();
+    to->set_round(each.round);
+    to->mutable_sums()->Add(each.sums.begin(), each.sums.end());
+  }
 }
 
 }  // namespace parley

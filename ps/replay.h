@@ -10,6 +10,7 @@
 #include "net/shared_arena.h"
 #include "proto/log.pb.h"
 #include "ps/block.h"
+#include "ps/norm_rounds.h"
 #include "ps/optimizer.h"
 
 namespace parley {
@@ -33,6 +34,10 @@ absl::StatusOr<std::unique_ptr<Block>> BlockOf(const Job& job, const Optimizer& 
                                                const v1::LogRecord::BlockState& state,
                                                const Payload& payload,
                                                std::shared_ptr<SharedArena> arena = nullptr);
+
+// What `state` says of norms, and the same said in `state`.
+std::vector<NormRounds::BlockSums> NormSumsOf(const v1::LogRecord::BlockState& state);
+void SetNormSums(const std::vector<NormRounds::BlockSums>& sums, v1::LogRecord::BlockState* state);
 
 }  // namespace parley
 

@@ -90,6 +90,16 @@ TEST_F(ReplayTest, ARoundWithoutTheNormsOfItsSumsIsRefused) {
   EXPECT_EQ(ReplayRound(*optimizer_, round, Gradient(0.5f), &block), absl::OkStatus());
 }
 
+// Each block of a step that was skipped brought sums of zero, and no norms came of them.
+TEST_F(ReplayTest, ASkippedRoundNeedsNoNorms) {
+  Block block = NewBlock();
+  v1::LogRecord::Round round = Round(1);
+  round.set_skipped(true);
+  round.add_sums(0);
+  EXPECT_EQ(ReplayRound(*optimizer_, round, Payload(), &block), absl::OkStatus());
+  EXPECT_EQ(block.Snapshot().version, 1);
+}
+
 // Two gradients may lead to the same values and not to the same slots.
 TEST_F(ReplayTest, SlotsCountToo) {
   Block shards = NewBlock();

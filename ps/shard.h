@@ -277,6 +277,7 @@ class Shard final : public ParameterServer {
     Done<v1::JoinResponse> done;
   };
   struct CheckpointCut;
+  struct BegunCheckpoint;
   // What a request pulls of one table.
   struct PulledRows {
     uint32_t table;
@@ -322,7 +323,8 @@ class Shard final : public ParameterServer {
     uint64_t segment;  // to begin with
     ShardBooks books;
     std::vector<std::unique_ptr<Block>> blocks;
-    int64_t last_bytes = 0;  // of the last segment: what counts
+    std::vector<std::vector<NormRounds::BlockSums>> norm_sums;  // of a copy, by block
+    int64_t last_bytes = 0;                                     // of the last segment: what counts
   };
   // `recovery` is null for a new job.
   absl::StatusOr<std::unique_ptr<Declared>> MakeDeclared(const v1::JobSpec& spec,
@@ -330,6 +332,8 @@ class Shard final : public ParameterServer {
                                                          Recovery* recovery) const;
   // The rounds of the log since `declared`'s blocks.
   absl::Status Replay(Declared* declared, Recovery* recovery) const;
+  // The round that all blocks have which take part in norms.
+  static int64_t NormVersion(const Declared& declared);
   // Of block `index` of the shard.
   absl::Status TakeState(Declared* declared, size_t index, const v1::LogRecord::BlockState& state,
                          const Payload& payload) const;
@@ -369,6 +373,8 @@ class Shard final : public ParameterServer {
   void KeepWhatIsPosted(Declared* declared, absl::AnyInvocable<void(const absl::Status&)> then);
   void KeepMember(Declared* declared, const v1::Sender& sender, v1::Books::Presence presence,
                   absl::AnyInvocable<void(const absl::Status&)> then);
+  // What block `block` of the shard holds; called by its owner.
+  ShardRecord StateRecordOf(const Declared& declared, size_t block) const;
   // What is written down of a round, but for its norms and, where it has to be computed, the mean
   // gradient, which belongs where `mean` then points.
   ShardRecord RecordOf(const Declared& declared, const ShardState::Round& round, int64_t version,
@@ -465,6 +471,7 @@ class Shard final : public ParameterServer {
   int closer_ ABSL_GUARDED_BY(mutex_) = -1;  // who brings the gradient that is being handled
   absl::Time next_tick_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  std::shared_ptr<BegunCheckpoint> begun_ ABSL_GUARDED_BY(mutex_);  // the last; null: none
   absl::Status durability_status_ ABSL_GUARDED_BY(mutex_);
   bool recovering_ ABSL_GUARDED_BY(mutex_) = false;
 

@@ -62,6 +62,37 @@ struct Shard::CheckpointCut {
   std::atomic<size_t> missing;  // blocks, and parts of tables, that are not copied yet
 };
 
+// A checkpoint whose chief trains on while it is written.
+struct Shard::BegunCheckpoint {
+  void Finish(const absl::StatusOr<v1::CheckpointResponse>& response) {
+    std::vector<Done<v1::CheckpointResponse>> waiting;
+    {
+      MutexLock lock(&mutex);
+      result = response;
+      waiting.swap(waiters);
+    }
+    for (Done<v1::CheckpointResponse>& waiter : waiting) waiter(response);
+  }
+  void Await(Done<v1::CheckpointResponse> done) {
+    absl::optional<absl::StatusOr<v1::CheckpointResponse>> known;
+    {
+      MutexLock lock(&mutex);
+      if (result.has_value()) {
+        known = result;
+      } else {
+        waiters.push_back(std::move(done));
+      }
+    }
+    if (known.has_value()) done(*std::move(known));
+  }
+
+  int64_t step;
+  uint64_t incarnation;  // of the chief
+  Mutex mutex;
+  absl::optional<absl::StatusOr<v1::CheckpointResponse>> result ABSL_GUARDED_BY(mutex);
+  std::vector<Done<v1::CheckpointResponse>> waiters ABSL_GUARDED_BY(mutex);
+};
+
 void Shard::Checkpoint(v1::CheckpointRequest request, Done<v1::CheckpointResponse> done) {
   const absl::StatusOr<Declared*> found = Find(request.sender().job());
   absl::Status refused = found.status();
@@ -72,13 +103,22 @@ void Shard::Checkpoint(v1::CheckpointRequest request, Done<v1::CheckpointRespons
   if (refused.ok() && request.step() < 0) {
     refused = absl::InvalidArgumentError(absl::StrCat(task_, ": checkpoint of a negative step"));
   }
+  std::shared_ptr<BegunCheckpoint> begun;
   if (refused.ok()) {
     Declared* const declared = *found;
     MutexLock lock(&mutex_);
     refused = stopping_ ? absl::UnavailableError(absl::StrCat(task_, " is stopping"))
                         : declared->state->CheckSender(request.sender().worker(),
                                                        request.sender().incarnation(), Now());
-    if (refused.ok()) {
+    const bool is_begun = begun_ != nullptr && begun_->step == request.step() &&
+                          begun_->incarnation == request.sender().incarnation();
+    if (refused.ok() && request.finish() && !is_begun) {
+      // Another one would be of later rounds.
+      refused = absl::NotFoundError(
+          absl::StrCat(task_, ": no checkpoint of step ", request.step(), " was begun here"));
+    }
+    if (refused.ok() && is_begun && (request.begin() || request.finish())) begun = begun_;
+    if (refused.ok() && begun == nullptr) {
       auto cut = std::make_shared<CheckpointCut>();
       cut->step = request.step();
       cut->number = ++declared->cuts;
@@ -92,7 +132,16 @@ void Shard::Checkpoint(v1::CheckpointRequest request, Done<v1::CheckpointRespons
         cut->base_cut = last;
       }
       cut->last.versions.resize(declared->blocks.size());
-      cut->done = std::move(done);
+      if (request.begin()) {
+        begun_ = begun = std::make_shared<BegunCheckpoint>();
+        begun->step = request.step();
+        begun->incarnation = request.sender().incarnation();
+        cut->done = [begun](absl::StatusOr<v1::CheckpointResponse> response) {
+          begun->Finish(response);
+        };
+      } else {
+        cut->done = std::move(done);
+      }
       cut->blocks.resize(declared->blocks.size());
       cut->tables.resize(declared->tables.size());
       for (std::vector<absl::StatusOr<SavedTable>>& parts : cut->tables) {
@@ -101,10 +150,12 @@ void Shard::Checkpoint(v1::CheckpointRequest request, Done<v1::CheckpointRespons
       cut->missing =
           declared->blocks.size() + declared->tables.size() * declared->part_queues.size();
       PostCut(declared, cut);
-      return;
+      if (!request.begin()) return;
     }
   }
-  done(refused);
+  if (!refused.ok()) return done(refused);
+  if (request.finish()) return begun->Await(std::move(done));
+  done(v1::CheckpointResponse());
 }
 
 // A block's copy stands behind the rounds scheduled by now, so the clocks read here are those of

@@ -6,6 +6,7 @@
 
 #include "proto/log.pb.h"
 #include "ps/block.h"
+#include "ps/norm_rounds.h"
 #include "ps/shard_books.h"
 
 namespace parley {
@@ -15,7 +16,8 @@ namespace parley {
 struct ShardCopy {
   v1::Books identity;  // spec, checkpoint and log_id
   ShardBooks books;
-  std::vector<std::unique_ptr<Block>> blocks;  // by index in books.numbers()
+  std::vector<std::unique_ptr<Block>> blocks;                 // by index in books.numbers()
+  std::vector<std::vector<NormRounds::BlockSums>> norm_sums;  // likewise
 };
 
 }  // namespace parley

@@ -66,6 +66,17 @@ void Shard::JoinEarly() {
   }
 }
 
+int64_t Shard::NormVersion(const Declared& declared) {
+  int64_t version = -1;
+  for (size_t i = 0; i < declared.blocks.size(); ++i) {
+    const int parameter = declared.job.blocks()[declared.numbers[i]].parameter;
+    if (!declared.norm_plan.TakesPart(parameter)) continue;
+    const int64_t of_block = declared.blocks[i]->Snapshot().version;
+    version = version < 0 ? of_block : std::min(version, of_block);
+  }
+  return std::max<int64_t>(version, 0);
+}
+
 absl::StatusOr<v1::DeclareResponse> Shard::PublishDeclared(const v1::DeclareRequest& request) {
   if (request.shard_index() != options_.shard_index) {
     return absl::FailedPreconditionError(
@@ -185,6 +196,12 @@ absl::StatusOr<std::unique_ptr<Shard::Declared>> Shard::MakeDeclared(const v1::J
   }
   declared->norms =
       std::make_unique<NormRounds>(&kept, &declared->norm_plan, declared->numbers, version);
+  if (recovery != nullptr && recovery->log == nullptr) {
+    for (size_t i = 0; i < recovery->norm_sums.size(); ++i) {
+      PARLEY_RETURN_IF_ERROR(declared->norms->Take(i, recovery->norm_sums[i]));
+    }
+    declared->norms->ForgetUnknown(NormVersion(*declared));
+  }
   declared->pulled =
       std::make_unique<PulledValues>(kept.spec().num_workers(), declared->blocks.size());
   if (recovery != nullptr) {

@@ -60,12 +60,6 @@ absl::Status Shard::BeginSinks(Declared* declared, const std::string& checkpoint
 
 absl::Status Shard::StartSinks(Declared* declared, v1::Books identity, ShardBooks books,
                                SinkStart start) {
-  if (options_.log_folder.empty() && !declared->norm_plan.empty()) {
-    return absl::FailedPreconditionError(
-        "optimizers that need norms over whole parameters need a log (--durability=disk): a "
-        "replica "
-        "does not have what is on its way between shards");
-  }
   if (!options_.log_folder.empty()) {
     LogWriter::Options options;
     options.env = options_.env;
@@ -140,14 +134,22 @@ void Shard::FillReplica(Declared* declared) {
   if (stopping_) return;  // an owner may be gone
   for (size_t i = 0; i < declared->blocks.size(); ++i) {
     declared->QueueOf(i).Post([this, declared, i] {
-      RunInTurn(declared, i, [declared, i] {
-        std::vector<ShardRecord> records(1);
-        *records[0].record.mutable_block_state() =
-            StateOf(declared->numbers[i], *declared->blocks[i], &records[0].payload);
+      RunInTurn(declared, i, [this, declared, i] {
+        std::vector<ShardRecord> records;
+        records.push_back(StateRecordOf(*declared, i));
         declared->replica->Append(std::move(records), nullptr);
       });
     });
   }
+}
+
+ShardRecord Shard::StateRecordOf(const Declared& declared, size_t block) const {
+  ShardRecord record;
+  v1::LogRecord::BlockState* const state = record.record.mutable_block_state();
+  *state = StateOf(declared.numbers[block], *declared.blocks[block], &record.payload);
+  MutexLock lock(&mutex_);
+  SetNormSums(declared.norms->SumsOfBlock(block, state->version()), state);
+  return record;
 }
 
 ShardRecord Shard::RecordOf(const Declared& declared, const ShardState::Round& round,

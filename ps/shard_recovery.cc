@@ -65,7 +65,7 @@ absl::StatusOr<bool> Shard::Recover() {
     absl::StatusOr<ShardBooks> books =
         ShardBooks::FromProto(job, options_.shard_index, log->BeginOf(segment).books());
     if (!books.ok()) return Annotate(books.status(), task_);
-    Recovery recovery{&*log, segment, *std::move(books), {}};
+    Recovery recovery{&*log, segment, *std::move(books), {}, {}};
     absl::StatusOr<std::unique_ptr<Declared>> made =
         MakeDeclared(last.spec(), checkpoint, &recovery);
     if (!made.ok()) {
@@ -150,7 +150,7 @@ absl::StatusOr<std::unique_ptr<Shard::Declared>> Shard::FetchFromStandby() {
   PARLEY_ASSIGN_OR_RETURN(const Job job, Job::Create(books.spec()));
   PARLEY_ASSIGN_OR_RETURN(ShardBooks made_books,
                           ShardBooks::FromProto(job, options_.shard_index, books));
-  Recovery recovery{nullptr, 0, std::move(made_books), {}};
+  Recovery recovery{nullptr, 0, std::move(made_books), {}, {}};
   // Some are on their way while others are taken in.
   constexpr size_t kAhead = 8;
   const size_t count = recovery.books.numbers().size();
@@ -177,6 +177,7 @@ absl::StatusOr<std::unique_ptr<Shard::Declared>> Shard::FetchFromStandby() {
       return absl::DataLossError("the copy changed while it was fetched");
     }
     bytes += static_cast<int64_t>(reply.payload.size());
+    recovery.norm_sums.push_back(NormSumsOf(state));
     const Optimizer& optimizer = *optimizers[job.blocks()[number].parameter];
     PARLEY_RETURN_IF_ERROR(taking.Post(
         i, reply.payload.size(),
@@ -197,11 +198,8 @@ absl::StatusOr<std::unique_ptr<Shard::Declared>> Shard::FetchFromStandby() {
   PARLEY_RETURN_IF_ERROR(
       StartSinks(made.get(), std::move(identity), std::move(recovery.books), start));
   if (made->log != nullptr) {  // which begins with the copy, and not with the job's first values
-    std::vector<ShardRecord> states(made->blocks.size());
-    for (size_t i = 0; i < states.size(); ++i) {
-      *states[i].record.mutable_block_state() =
-          StateOf(made->numbers[i], *made->blocks[i], &states[i].payload);
-    }
+    std::vector<ShardRecord> states;
+    for (size_t i = 0; i < made->blocks.size(); ++i) states.push_back(StateRecordOf(*made, i));
     made->log->Append(std::move(states), nullptr);
   }
   return made;
@@ -214,7 +212,8 @@ absl::Status Shard::TakeOver(ShardCopy copy) {
       return absl::DataLossError(absl::StrCat(task_, ": its copy is not whole"));
     }
   }
-  Recovery recovery{nullptr, 0, std::move(copy.books), std::move(copy.blocks)};
+  Recovery recovery{nullptr, 0, std::move(copy.books), std::move(copy.blocks),
+                    std::move(copy.norm_sums)};
   absl::StatusOr<std::unique_ptr<Declared>> made =
       MakeDeclared(copy.identity.spec(), copy.identity.checkpoint(), &recovery);
   if (!made.ok()) return Annotate(made.status(), task_);
@@ -253,6 +252,7 @@ std::vector<std::pair<std::string, uint64_t>> Shard::StartsOf(const LogReader& l
 absl::Status Shard::Replay(Declared* declared, Recovery* recovery) const {
   int64_t records = 0;
   int64_t bytes = 0;
+  bool from_copy = false;         // it begins with the state of blocks
   std::vector<int64_t> versions;  // by block, when what was posted is done
   for (const std::unique_ptr<Block>& block : declared->blocks) {
     versions.push_back(block->Snapshot().version);
@@ -275,7 +275,12 @@ absl::Status Shard::Replay(Declared* declared, Recovery* recovery) const {
         const size_t index = static_cast<size_t>(declared->local[number]);
         if (version <= versions[index]) return absl::OkStatus();  // the checkpoint has it
         versions[index] = version;
-        if (is_round) PARLEY_RETURN_IF_ERROR(TakeSums(declared, record.round()));
+        if (is_round) {
+          PARLEY_RETURN_IF_ERROR(TakeSums(declared, record.round()));
+        } else {
+          from_copy = true;
+          PARLEY_RETURN_IF_ERROR(declared->norms->Take(index, NormSumsOf(record.block_state())));
+        }
         const size_t size = read.payload.size();
         return applying.Post(index, size, [this, declared, index, read = std::move(read)] {
           return read.record.has_round()
@@ -289,6 +294,7 @@ absl::Status Shard::Replay(Declared* declared, Recovery* recovery) const {
     return absl::DataLossError(
         absl::StrCat("the log ends before the checkpoint, in block ", declared->numbers[i]));
   }
+  if (from_copy) declared->norms->ForgetUnknown(NormVersion(*declared));
   LOG(INFO) << task_ << ": " << records << " records of its log, from segment " << recovery->segment
             << ", " << bytes << " bytes";
   return absl::OkStatus();

@@ -23,7 +23,11 @@ constexpr int kMaxShards = 1 << 16;
 // A shard as its changes so far make it.
 struct Standby::Copy {
   Copy(Job made_job, ShardBooks made_books)
-      : job(std::move(made_job)), books(std::move(made_books)), blocks(books.numbers().size()) {}
+      : job(std::move(made_job)),
+        norm_plan(&job),
+        books(std::move(made_books)),
+        norms(&job, &norm_plan, books.numbers(), /*version=*/0),
+        blocks(books.numbers().size()) {}
 
   bool IsWhole() const {
     return std::all_of(blocks.begin(), blocks.end(),
@@ -31,6 +35,16 @@ struct Standby::Copy {
   }
   const Optimizer& OptimizerOf(size_t block) const {
     return *optimizers[job.blocks()[books.numbers()[block]].parameter];
+  }
+  // The round that all of its blocks have which take part in norms.
+  int64_t NormVersion() const {
+    int64_t version = -1;
+    for (size_t i = 0; i < blocks.size(); ++i) {
+      if (!norm_plan.TakesPart(job.blocks()[books.numbers()[i]].parameter)) continue;
+      const int64_t of_block = books.blocks()[i].version;
+      version = version < 0 ? of_block : std::min(version, of_block);
+    }
+    return std::max<int64_t>(version, 0);
   }
   // The index of block `number` of the job, or of the end.
   size_t Find(uint32_t number) const {
@@ -40,8 +54,10 @@ struct Standby::Copy {
   }
 
   const Job job;
+  const NormPlan norm_plan;
   v1::Books identity;  // spec, checkpoint and log_id
   ShardBooks books;
+  NormRounds norms;                                    // of the blocks that are there
   std::vector<std::unique_ptr<Optimizer>> optimizers;  // by parameter
   std::vector<std::unique_ptr<Block>> blocks;          // null: not there yet
   uint64_t term = 0;
@@ -103,8 +119,12 @@ absl::optional<ShardCopy> Standby::Release(int shard, uint64_t term) {
     kept.frozen = false;
     kept.filling = nullptr;
     if (kept.whole != nullptr) {
+      std::vector<std::vector<NormRounds::BlockSums>> sums;
+      for (size_t i = 0; i < kept.whole->blocks.size(); ++i) {
+        sums.push_back(kept.whole->norms.SumsOfBlock(i, kept.whole->books.blocks()[i].version));
+      }
       taken.emplace(ShardCopy{std::move(kept.whole->identity), std::move(kept.whole->books),
-                              std::move(kept.whole->blocks)});
+                              std::move(kept.whole->blocks), std::move(sums)});
       kept.whole = nullptr;
     }
   });
@@ -174,7 +194,10 @@ absl::StatusOr<v1::ReplicateResponse> Standby::Take(const v1::ReplicateRequest& 
   seen.all_left = std::all_of(workers.begin(), workers.end(), [](const ShardBooks::Worker& worker) {
     return worker.presence == v1::Books::LEFT;
   });
-  if (&copy == &kept.filling && copy->IsWhole()) kept.whole = std::move(kept.filling);
+  if (&copy == &kept.filling && copy->IsWhole()) {
+    copy->norms.ForgetUnknown(copy->NormVersion());
+    kept.whole = std::move(kept.filling);
+  }
   v1::ReplicateResponse response;
   response.set_complete(of_stream(kept.whole) || PARLEY_PLANTED_BUG("copy_whole_before_it_is"));
   response.set_keeper(options_.start);
@@ -217,9 +240,6 @@ absl::StatusOr<std::unique_ptr<Standby::Copy>> Standby::BeginCopy(
   PARLEY_ASSIGN_OR_RETURN(Job job, Job::Create(books.spec()));
   if (request.shard() >= job.spec().num_shards()) {
     return absl::InvalidArgumentError("the job has no such shard");
-  }
-  if (!NormPlan(&job).empty()) {
-    return absl::InvalidArgumentError("its optimizers need norms, which a copy does not have");
   }
   PARLEY_ASSIGN_OR_RETURN(ShardBooks made, ShardBooks::FromProto(job, request.shard(), books));
   auto copy = std::make_unique<Copy>(std::move(job), std::move(made));
@@ -272,15 +292,22 @@ absl::Status Standby::TakeRecords(const v1::ReplicateRequest& request, const Pay
       PARLEY_ASSIGN_OR_RETURN(
           copy->blocks[index],
           BlockOf(copy->job, copy->OptimizerOf(index), record.block_state(), part, options_.arena));
+      PARLEY_RETURN_IF_ERROR(copy->norms.Take(index, NormSumsOf(record.block_state())));
     } else {
       PARLEY_RETURN_IF_ERROR(copy->books.Take(record));
     }
-    if (record.has_round() && record.round().sums_size() > 0) {
-      return absl::DataLossError("a round has norms, in a job without");
-    }
     if (record.has_round()) {
-      const size_t index = copy->Find(record.round().block());
+      const v1::LogRecord::Round& round = record.round();
+      const size_t index = copy->Find(round.block());
+      const int parameter = copy->job.blocks()[round.block()].parameter;
+      if (round.sums_size() != copy->norm_plan.NumSums(parameter, round.version())) {
+        return absl::DataLossError("a round has not the sums of its optimizer");
+      }
       if (copy->blocks[index] != nullptr) {
+        if (round.sums_size() > 0) {
+          PARLEY_RETURN_IF_ERROR(copy->norms.Take(
+              index, {{round.version(), {round.sums().begin(), round.sums().end()}}}));
+        }
         PARLEY_RETURN_IF_ERROR(
             ReplayRound(copy->OptimizerOf(index), record.round(), part, copy->blocks[index].get()));
       }
@@ -318,6 +345,8 @@ absl::StatusOr<ParameterServer::FetchReplicaReply> Standby::Give(
   }
   *reply.response.mutable_block_state() =
       StateOf(kept.whole->books.numbers()[index], *kept.whole->blocks[index], &reply.payload);
+  SetNormSums(kept.whole->norms.SumsOfBlock(index, reply.response.block_state().version()),
+              reply.response.mutable_block_state());
   return reply;
 }
 

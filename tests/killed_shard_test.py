@@ -93,6 +93,9 @@ class KilledShardTest(job.JobTest):
     def test_nor_does_it_matter_to_norms_over_several_shards(self):
         self.check(FLAGS + ("--clip_norm=0.5",))
 
+    def test_nor_with_a_copy(self):
+        self.check(FLAGS + ("--clip_norm=0.5",), kills_workers=True, ps_flags=("--replicas=1",))
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -29,19 +29,20 @@ def records(etcd):
 
 
 class TakeoverTest(job.JobTest):
-    quiet = None  # see undisturbed
+    quiet = {}  # see undisturbed
 
     def start_ps_task(self, index):
         return self.start(f"ps:{index}", job.program("ps/parley_ps"), *self.cluster, f"--task_index={index}", "--listen=localhost:0",
                           "--replicas=1", f"--checkpoint_dir={self.folder}/disturbed")
 
-    def start_job(self):
+    def start_job(self, *flags):
+        self.flags = FLAGS + flags
         self.etcd = self.start_etcd()
         self.dead = set()  # starts of tasks that were killed
         self.cluster = (f"--etcd={self.etcd}", "--job=trial", f"--ps={SHARDS}", "--workers=2")
         self.servers = [self.start_ps_task(i) for i in range(SHARDS)]
         self.workers = [self.start(f"worker:{i}", job.program("worker/parley_worker"), *self.cluster, f"--task_index={i}",
-                                   f"--data_dir={job.DATA}", f"--checkpoint_dir={self.folder}/disturbed", *FLAGS) for i in range(2)]
+                                   f"--data_dir={job.DATA}", f"--checkpoint_dir={self.folder}/disturbed", *self.flags) for i in range(2)]
 
     def everything(self):
         return "\n".join(f"--- {task.name}\n{task.output()}" for task in self.tasks if task.name != "etcd")
@@ -68,12 +69,12 @@ class TakeoverTest(job.JobTest):
         self.assertEqual(self.digest(f"{self.folder}/disturbed"), self.undisturbed())
 
     def undisturbed(self):
-        """The digest of a job that nobody disturbs; the same for all tests."""
-        if TakeoverTest.quiet is None:
+        """The digest of a job that nobody disturbs; the same for all tests with these flags."""
+        if self.flags not in TakeoverTest.quiet:
             folder = os.path.join(self.folder, "quiet")
-            self.run_job(2, 2, *FLAGS, f"--checkpoint_dir={folder}", ps_flags=(f"--checkpoint_dir={folder}",))
-            TakeoverTest.quiet = self.digest(folder)
-        return TakeoverTest.quiet
+            self.run_job(2, 2, *self.flags, f"--checkpoint_dir={folder}", ps_flags=(f"--checkpoint_dir={folder}",))
+            TakeoverTest.quiet[self.flags] = self.digest(folder)
+        return TakeoverTest.quiet[self.flags]
 
     def test_tasks_that_are_killed_one_after_another_and_started_again(self):
         seed = random.SystemRandom().randrange(1 << 32)
@@ -101,6 +102,14 @@ class TakeoverTest(job.JobTest):
             self.kill(victim)
         self.finish()
         self.assertIn("it has taken over ps:0", self.servers[2].output())
+
+    def test_norms_over_several_shards_go_on_with_the_copies(self):
+        self.start_job("--clip_norm=0.5", "--steps=1500")
+        for victim in (1, 2):
+            self.assertTrue(self.wait_for_copies(), self.everything())
+            self.kill(victim)
+            self.servers[victim] = self.start_ps_task(victim)
+        self.finish()
 
     def test_a_task_that_was_only_stopped_speaks_no_more(self):
         self.start_job()

@@ -144,8 +144,8 @@ class ClientImpl final : public Client {
 
   absl::Status SetRateFactor(float factor) override;
   absl::Status Barrier(absl::string_view name, absl::Duration timeout) override;
-  absl::StatusOr<std::string> SaveCheckpoint(int64_t step, const std::string& folder,
-                                             int keep) override;
+  absl::StatusOr<SavedLater> SaveCheckpointAsync(int64_t step, const std::string& folder,
+                                                 int keep) override;
   absl::StatusOr<JobStatus> Status() override;
   bool ShardsDrain() const override { return vitals_->draining(); }
   bool ShardsStop() const override { return vitals_->stopping(); }
@@ -205,6 +205,9 @@ class ClientImpl final : public Client {
   absl::optional<v1::CheckpointResponse> BaseOf(size_t shard, int64_t step,
                                                 const std::string& folder) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(checkpoint_mutex_);
+  // Waits for the shards' files, of a checkpoint that all have begun, and writes the manifest.
+  absl::StatusOr<std::string> FinishCheckpoint(int64_t step, const std::string& folder, int keep,
+                                               std::vector<v1::CheckpointResponse> written);
   // OK while calls may begin.
   absl::Status Usable() const {
     MutexLock lock(&failure_->mutex);
@@ -402,13 +405,15 @@ absl::StatusOr<Client::JobStatus> ClientImpl::Status() {
   return status;
 }
 
-absl::StatusOr<std::string> ClientImpl::SaveCheckpoint(int64_t step, const std::string& folder,
-                                                       int keep) {
+absl::StatusOr<Client::SavedLater> ClientImpl::SaveCheckpointAsync(int64_t step,
+                                                                   const std::string& folder,
+                                                                   int keep) {
   PARLEY_RETURN_IF_ERROR(Usable());
-  const std::string who = absl::StrCat(task_, " step ", step, " checkpoint");
   if (options_.worker != 0 || step < 0 || keep < 2) {
     return absl::InvalidArgumentError(absl::StrCat(
-        who, ": only worker:0 makes them, of a step >= 0, and at least 2 are kept, not ", keep));
+        task_, " step ", step,
+        " checkpoint: only worker:0 makes them, of a step >= 0, and at least 2 are kept, not ",
+        keep));
   }
   MutexLock lock(&checkpoint_mutex_);
   std::vector<absl::optional<v1::CheckpointResponse>> bases;
@@ -417,7 +422,28 @@ absl::StatusOr<std::string> ClientImpl::SaveCheckpoint(int64_t step, const std::
   }
   const auto answers = AskAll<v1::CheckpointResponse>(
       sessions_, [&](size_t shard, Session& session, Session::Done<v1::CheckpointResponse> done) {
-        session.Checkpoint(step, bases[shard], options_.checkpoint_full_every > 1,
+        session.Checkpoint(step, Session::CheckpointPart::kBegin, bases[shard],
+                           options_.checkpoint_full_every > 1, Timer::After(options_.timeout),
+                           std::move(done));
+      });
+  PARLEY_RETURN_IF_ERROR(FirstError(answers));
+  std::vector<v1::CheckpointResponse> written;
+  for (const absl::StatusOr<v1::CheckpointResponse>& answer : answers) written.push_back(*answer);
+  return std::async(std::launch::async,
+                    [this, step, folder, keep, written = std::move(written)]() mutable {
+                      return FinishCheckpoint(step, folder, keep, std::move(written));
+                    });
+}
+
+absl::StatusOr<std::string> ClientImpl::FinishCheckpoint(
+    int64_t step, const std::string& folder, int keep,
+    std::vector<v1::CheckpointResponse> written) {
+  const std::string who = absl::StrCat(task_, " step ", step, " checkpoint");
+  MutexLock lock(&checkpoint_mutex_);
+  const auto answers = AskAll<v1::CheckpointResponse>(
+      sessions_, [&](size_t shard, Session& session, Session::Done<v1::CheckpointResponse> done) {
+        if (!written[shard].file().empty()) return done(written[shard]);
+        session.Checkpoint(step, Session::CheckpointPart::kFinish, absl::nullopt, false,
                            Timer::After(options_.timeout), std::move(done));
       });
   PARLEY_RETURN_IF_ERROR(FirstError(answers));

@@ -201,8 +201,22 @@ class Client {
   // Chief only, between a pull of `step` and the push of `step`: makes a checkpoint of all shards
   // in `folder`, which must be the shards' checkpoint folder, and keeps the newest `keep` (>= 2).
   // Returns the manifest's file name.
-  virtual absl::StatusOr<std::string> SaveCheckpoint(int64_t step, const std::string& folder,
-                                                     int keep) = 0;
+  absl::StatusOr<std::string> SaveCheckpoint(int64_t step, const std::string& folder, int keep) {
+    constexpr int kTries = 5;
+    for (int tries = 1;; ++tries) {
+      absl::StatusOr<SavedLater> saved = SaveCheckpointAsync(step, folder, keep);
+      if (!saved.ok()) return saved.status();
+      absl::StatusOr<std::string> manifest = saved->get();
+      // As long as nothing is pushed, another one is of the same rounds.
+      if (!absl::IsNotFound(manifest.status()) || tries == kTries) return manifest;
+    }
+  }
+  // The same, while training goes on: returns when `step` may be pushed. The manifest's file name
+  // comes when all is written; before that no other may be begun, and the client must live. Then
+  // NOT_FOUND: a shard has lost its part, as it was started again; there is no such checkpoint.
+  using SavedLater = std::future<absl::StatusOr<std::string>>;
+  virtual absl::StatusOr<SavedLater> SaveCheckpointAsync(int64_t step, const std::string& folder,
+                                                         int keep) = 0;
 
   virtual absl::StatusOr<JobStatus> Status() = 0;
 

@@ -436,11 +436,14 @@ void Session::Barrier(absl::string_view name, Timer::Time deadline,
                            Sending(&ParameterServer::Barrier, std::move(request)), std::move(done));
 }
 
-void Session::Checkpoint(int64_t step, absl::optional<v1::CheckpointResponse> base, bool tracks,
+void Session::Checkpoint(int64_t step, CheckpointPart part,
+                         absl::optional<v1::CheckpointResponse> base, bool tracks,
                          Timer::Time deadline, Done<v1::CheckpointResponse> done) {
   v1::CheckpointRequest request;
   *request.mutable_sender() = Sender();
   request.set_step(step);
+  request.set_begin(part == CheckpointPart::kBegin);
+  request.set_finish(part == CheckpointPart::kFinish);
   if (base.has_value()) *request.mutable_base() = *std::move(base);
   request.set_tracks(tracks);
   Run<v1::CheckpointResponse>(Info(absl::StrCat("step ", step, " Checkpoint"), deadline),

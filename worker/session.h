@@ -84,9 +84,10 @@ class Session : public std::enable_shared_from_this<Session> {
   void Join(v1::JoinRequest request, Timer::Time deadline, Done<v1::JoinResponse> done);
   void DescribeBlocks(Timer::Time deadline, Done<v1::DescribeBlocksResponse> done);
   void Barrier(absl::string_view name, Timer::Time deadline, Done<v1::BarrierResponse> done);
-  // `base` and `tracks` as in CheckpointRequest.
-  void Checkpoint(int64_t step, absl::optional<v1::CheckpointResponse> base, bool tracks,
-                  Timer::Time deadline, Done<v1::CheckpointResponse> done);
+  enum class CheckpointPart { kBegin, kFinish };  // see CheckpointRequest
+  // `base` and `tracks` as in CheckpointRequest; of no account for kFinish.
+  void Checkpoint(int64_t step, CheckpointPart part, absl::optional<v1::CheckpointResponse> base,
+                  bool tracks, Timer::Time deadline, Done<v1::CheckpointResponse> done);
   void GetNormSums(int64_t round, Timer::Time deadline, Done<v1::GetNormSumsResponse> done);
   void SetNormTotals(int64_t round, const std::vector<double>& totals, Timer::Time deadline,
                      Done<v1::SetNormTotalsResponse> done);

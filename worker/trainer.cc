@@ -108,9 +108,10 @@ absl::StatusOr<TrainingSummary> Trainer::Train() {
   for (int64_t step = NextStep(first_step_); step < options_.steps;) {
     PARLEY_RETURN_IF_ERROR(CheckStop());
     if (DrainsBefore(step)) return Drain(step);
+    PARLEY_RETURN_IF_ERROR(EndSaving(/*waits=*/false));
     const uint64_t asked = is_chief() ? client_->CheckpointAsked() : 0;
     if (SavesBefore(step, before)) {
-      PARLEY_RETURN_IF_ERROR(Save(step, asked));
+      PARLEY_RETURN_IF_ERROR(BeginSaving(step, asked));
     } else if (asked != 0) {
       SaveAsked(step, asked);
     }
@@ -373,14 +374,48 @@ void Trainer::ReportCheckpoint(int64_t step, uint64_t ticket,
 }
 
 absl::Status Trainer::Save(int64_t step, uint64_t ticket) {
+  PARLEY_RETURN_IF_ERROR(EndSaving(/*waits=*/true));  // of the one before
   const TraceScope scope(options_.trace.get(), "save checkpoint");
   PARLEY_ASSIGN_OR_RETURN(const std::string manifest,
                           client_->SaveCheckpoint(WireStep(step), options_.checkpoint_folder,
                                                   options_.keep_checkpoints));
+  Saved(step, ticket, manifest);
+  return absl::OkStatus();
+}
+
+void Trainer::Saved(int64_t step, uint64_t ticket, const std::string& manifest) {
   ReportCheckpoint(step, ticket, manifest);
   for (TrainingObserver* const observer : options_.observers) {
     observer->OnCheckpoint(step, manifest);
   }
+}
+
+absl::Status Trainer::BeginSaving(int64_t step, uint64_t ticket) {
+  PARLEY_RETURN_IF_ERROR(EndSaving(/*waits=*/true));  // of the one before
+  const TraceScope scope(options_.trace.get(), "begin checkpoint");
+  PARLEY_ASSIGN_OR_RETURN(saving_.manifest,
+                          client_->SaveCheckpointAsync(WireStep(step), options_.checkpoint_folder,
+                                                       options_.keep_checkpoints));
+  saving_.step = step;
+  saving_.ticket = ticket;
+  return absl::OkStatus();
+}
+
+absl::Status Trainer::EndSaving(bool waits) {
+  const auto ready = [this] {
+    return saving_.manifest.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
+  };
+  if (!saving_.manifest.valid() || (!waits && !ready())) return absl::OkStatus();
+  const TraceScope scope(options_.trace.get(), "end checkpoint");
+  const absl::StatusOr<std::string> manifest = saving_.manifest.get();
+  if (absl::IsNotFound(manifest.status())) {
+    // Training goes on, and the next one is made when it is due.
+    LOG(WARNING) << "no checkpoint of step " << saving_.step << ": " << manifest.status().message();
+    ReportCheckpoint(saving_.step, saving_.ticket, manifest);
+    return absl::OkStatus();
+  }
+  if (!manifest.ok()) return manifest.status();
+  Saved(saving_.step, saving_.ticket, *manifest);
   return absl::OkStatus();
 }
 

@@ -156,6 +156,11 @@ class Trainer {
   absl::StatusOr<Evaluation> EvaluateTask();
   // `ticket`: see Client::CheckpointAsked; 0: nobody asked.
   absl::Status Save(int64_t step, uint64_t ticket);
+  // The same while training goes on; the one before is awaited first.
+  absl::Status BeginSaving(int64_t step, uint64_t ticket);
+  // Says what became of the one that was begun, if there is one, and it is written or `waits`.
+  absl::Status EndSaving(bool waits);
+  void Saved(int64_t step, uint64_t ticket, const std::string& manifest);
   // What an operator asked for, if `step` is one before which it can be; otherwise later.
   void SaveAsked(int64_t step, uint64_t ticket);
   void ReportCheckpoint(int64_t step, uint64_t ticket, const absl::StatusOr<std::string>& manifest);
@@ -193,6 +198,12 @@ class Trainer {
   double samples_per_second_of_late_ = 0;
   int64_t first_step_ = 0;
   int64_t steps_done_ = 0;  // by this worker, in this run
+  struct Saving {
+    int64_t step = 0;
+    uint64_t ticket = 0;
+    Client::SavedLater manifest;  // not valid: none is being written
+  };
+  Saving saving_;
 };
 
 }  // namespace parley

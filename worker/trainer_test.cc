@@ -465,6 +465,53 @@ TEST(TrainerTest, SavesBetweenThePullOfAStepAndItsPushAndAtTheEnd) {
   EXPECT_THAT(observed.checkpoints, ElementsAre("2 folder/2", "4 folder/4", "5 folder/5"));
 }
 
+TEST(TrainerTest, TrainsOnWhileACheckpointIsWritten) {
+  FakeClient client(MakeJob(), 0, 0);
+  FakeTask task;
+  Observed observed;
+  TrainerOptions options = Steps(5, 10);
+  options.checkpoint_folder = "folder";
+  options.checkpoint_every = 2;
+  options.observers = {&observed};
+  client.HoldSave();
+  task.on_step = [&](int64_t step) {
+    if (step != 3) return;
+    EXPECT_THAT(observed.checkpoints, ElementsAre());
+    client.EndSave("late");
+  };
+  ASSERT_TRUE(Trainer(&client, &task, options).Run().ok());
+  EXPECT_THAT(client.calls(),
+              ElementsAre("pull 0", "push_pull 0", "push_pull 1", "checkpoint 2 keep 2",
+                          "push_pull 2", "push_pull 3", "checkpoint 4 keep 2", "push_pull 4",
+                          "barrier finish", "pull 5", "status", "checkpoint 5 keep 2", "leave OK"));
+  EXPECT_THAT(observed.checkpoints, ElementsAre("2 late", "4 folder/4", "5 folder/5"));
+}
+
+TEST(TrainerTest, ACheckpointThatWentWithItsShardIsDoneWithoutAndOtherErrorsEndTheJob) {
+  for (const bool is_lost : {true, false}) {
+    const absl::Status error = is_lost ? absl::NotFoundError("ps:0: no checkpoint was begun here")
+                                       : absl::ResourceExhaustedError("ps:0: disk full");
+    FakeClient client(MakeJob(), 0, 0);
+    FakeTask task;
+    Observed observed;
+    TrainerOptions options = Steps(5, 10);
+    options.checkpoint_folder = "folder";
+    options.checkpoint_every = 2;
+    options.observers = {&observed};
+    client.HoldSave();
+    task.on_step = [&](int64_t step) {
+      if (step == 2) client.EndSave(error);
+    };
+    const absl::Status ended = Trainer(&client, &task, options).Run().status();
+    EXPECT_EQ(ended, is_lost ? absl::OkStatus() : error);
+    const std::vector<std::string> reports = ReportsOf(client);
+    if (is_lost) {
+      EXPECT_THAT(observed.checkpoints, ElementsAre("4 folder/4", "5 folder/5"));
+      EXPECT_EQ(reports[0], "0 step 2 ps:0: no checkpoint was begun here");
+    }
+  }
+}
+
 TEST(TrainerTest, GoesOnWithTheStepOfTheOthersWhenTheyDidNotWaitForIt) {
   FakeClient client(MakeJob(), 0, 0);
   FakeTask task;

@@ -156,11 +156,30 @@ absl::Status FakeClient::Barrier(absl::string_view name, absl::Duration) {
   return Call(absl::StrCat("barrier ", name)).get();
 }
 
-absl::StatusOr<std::string> FakeClient::SaveCheckpoint(int64_t step, const std::string& folder,
-                                                       int keep) {
+absl::StatusOr<Client::SavedLater> FakeClient::SaveCheckpointAsync(int64_t step,
+                                                                   const std::string& folder,
+                                                                   int keep) {
   const absl::Status status = Call(absl::StrCat("checkpoint ", step, " keep ", keep)).get();
   if (!status.ok()) return status;
-  return absl::StrCat(folder, "/", step);
+  MutexLock lock(&mutex_);
+  std::promise<absl::StatusOr<std::string>> saved;
+  std::future<absl::StatusOr<std::string>> later = saved.get_future();
+  if (std::exchange(holds_save_, false)) {
+    held_save_ = std::move(saved);
+  } else {
+    saved.set_value(absl::StrCat(folder, "/", step));
+  }
+  return later;
+}
+
+void FakeClient::HoldSave() {
+  MutexLock lock(&mutex_);
+  holds_save_ = true;
+}
+
+void FakeClient::EndSave(absl::StatusOr<std::string> manifest) {
+  MutexLock lock(&mutex_);
+  held_save_.set_value(std::move(manifest));
 }
 
 absl::StatusOr<Client::JobStatus> FakeClient::Status() {

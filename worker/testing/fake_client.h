@@ -28,6 +28,9 @@ class FakeClient final : public Client {
   void Fail(const std::string& call, absl::Status status);
   // From now on the call whose line is `call` ends only with Leave, which makes it ABORTED.
   void Hold(const std::string& call);
+  // The next checkpoint that is begun is not written before EndSave, which says how that ended.
+  void HoldSave();
+  void EndSave(absl::StatusOr<std::string> manifest);
 
   // From now on the others are at `step` when this worker has pulled for an earlier one.
   void GoOnAt(int64_t step);
@@ -60,8 +63,8 @@ class FakeClient final : public Client {
   bool WasSkipped(int parameter) const override;
   absl::Status SetRateFactor(float factor) override;
   absl::Status Barrier(absl::string_view name, absl::Duration timeout) override;
-  absl::StatusOr<std::string> SaveCheckpoint(int64_t step, const std::string& folder,
-                                             int keep) override;
+  absl::StatusOr<SavedLater> SaveCheckpointAsync(int64_t step, const std::string& folder,
+                                                 int keep) override;
   absl::StatusOr<JobStatus> Status() override;
   bool ShardsDrain() const override { return false; }
   bool ShardsStop() const override { return false; }
@@ -97,6 +100,8 @@ class FakeClient final : public Client {
   std::vector<std::vector<float>> pushed_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, absl::Status> failures_ ABSL_GUARDED_BY(mutex_);
   std::set<std::string> holds_ ABSL_GUARDED_BY(mutex_);
+  bool holds_save_ ABSL_GUARDED_BY(mutex_) = false;
+  std::promise<absl::StatusOr<std::string>> held_save_ ABSL_GUARDED_BY(mutex_);
   uint64_t ticket_ ABSL_GUARDED_BY(mutex_) = 0;
   StepReport report_ ABSL_GUARDED_BY(mutex_);
   std::vector<v1::CheckpointReport> checkpoint_reports_ ABSL_GUARDED_BY(mutex_);
