@@ -223,4 +223,17 @@ void LogWriter::RemoveSegmentsBefore(uint64_t segment) {
   }
 }
 
+absl::Status RemoveLog(Env* env, const std::string& folder) {
+  const absl::StatusOr<std::vector<std::string>> names = env->ListFolder(folder);
+  if (absl::IsNotFound(names.status())) return absl::OkStatus();
+  if (!names.ok()) return names.status();
+  bool any = false;
+  for (const std::string& name : *names) {
+    if (!ParseLogSegmentName(name).has_value()) continue;
+    PARLEY_RETURN_IF_ERROR(env->RemoveFile(JoinPath(folder, name)));
+    any = true;
+  }
+  return any ? env->SyncFolder(folder) : absl::OkStatus();
+}
+
 }  // namespace parley

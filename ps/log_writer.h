@@ -108,6 +108,9 @@ class LogWriter final : public RecordSink {
   std::thread thread_;  // constant after construction
 };
 
+// Removes a log that nobody writes, if there is one; durable when OK.
+absl::Status RemoveLog(Env* env, const std::string& folder);
+
 }  // namespace parley
 
 #endif  // PARLEY_PS_LOG_WRITER_H_

@@ -261,12 +261,6 @@ int Serve(int argc, char** argv, ServerOptions options) {
                                                  " is not a duration of 1s or more, like 2s"));
   }
   if (FLAGS_replicas == 1 && *etcd != nullptr) {
-    if (writes) {
-      ExitWithFlagError(
-          command_line,
-          "--replicas=1 with --etcd takes no --durability=disk: the log of a task that "
-          "another has taken over from says nothing");
-    }
     options.etcd = *etcd;
     options.job = FLAGS_job;
   } else if (FLAGS_replicas == 1) {
@@ -398,7 +392,9 @@ int Serve(int argc, char** argv, ServerOptions options) {
     (*server)->Stop(absl::Seconds(2));
     return 0;
   }
-  if (g_signal == SIGTERM) return Drain(task, server->get(), drain_timeout, writes);
+  if (g_signal == SIGTERM) {
+    return Drain(task, server->get(), drain_timeout, /*restartable=*/writes && !takes_over);
+  }
   return 128 + g_signal;
 }
 

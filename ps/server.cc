@@ -6,11 +6,15 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/env.h"
+#include "base/file.h"
 #include "base/random_id.h"
 #include "base/status.h"
+#include "glog/logging.h"
 #include "net/forwarding_parameter_server.h"
 #include "net/grpc_channel.h"
 #include "net/probe_address.h"
+#include "ps/log_reader.h"
+#include "ps/log_writer.h"
 #include "ps/transport_metrics.h"
 
 namespace parley {
@@ -111,6 +115,11 @@ absl::Status Server::durability_status() const {
 
 void Server::RemoveLog() {
   for (const std::shared_ptr<Shard>& shard : Shards()) shard->RemoveLog();
+  // With etcd also those of shards that it led once.
+  for (const std::string& folder : log_folders_) {
+    const absl::Status removed = parley::RemoveLog(env_, folder);
+    LOG_IF(WARNING, !removed.ok()) << folder << ": a log stays: " << removed.message();
+  }
 }
 
 void Server::StartDraining() {
@@ -176,9 +185,24 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options) {
     succession.patience = options.shard.standby_patience;
     succession.channel = options.channel;
     succession.is_refused = options.is_refused;
-    succession.new_shard = [shard = options.shard](int index, std::shared_ptr<CopyPlace> place) {
+    server->env_ = options.shard.env;
+    if (!options.shard.log_folder.empty()) {
+      for (int i = 0; i < options.num_shards; ++i) {
+        server->log_folders_.push_back(
+            JoinPath(options.shard.log_folder, absl::StrCat("shard-", i)));
+      }
+      succession.log_term = [env = options.shard.env, folders = server->log_folders_](int index) {
+        const absl::StatusOr<LogReader> log =
+            LogReader::Open(env, folders[static_cast<size_t>(index)]);
+        LOG_IF(ERROR, !log.ok() && !absl::IsNotFound(log.status())) << log.status().message();
+        return log.ok() ? log->BeginOf(log->last_segment()).books().term() : 0;
+      };
+    }
+    succession.new_shard = [shard = options.shard, folders = server->log_folders_](
+                               int index, std::shared_ptr<CopyPlace> place) {
       ShardOptions made = shard;
       made.shard_index = index;
+      if (!folders.empty()) made.log_folder = folders[static_cast<size_t>(index)];
       made.copy_place = std::move(place);
       return std::make_shared<Shard>(std::move(made));
     };

@@ -123,6 +123,8 @@ class Server {
   std::unique_ptr<Succession> succession_;
   std::unique_ptr<Service> service_;
   ParameterServer* for_transports_ = nullptr;
+  Env* env_ = nullptr;
+  std::vector<std::string> log_folders_;  // with etcd, by shard; empty: no logs
   uint64_t start_ = 0;
   std::unique_ptr<GrpcServer> grpc_;
   std::unique_ptr<LocalServer> local_;

@@ -366,6 +366,7 @@ class Shard final : public ParameterServer {
   // Has the state of every block appended to the replica, each in its turn.
   void FillReplica(Declared* declared);
   absl::StatusOr<std::unique_ptr<Declared>> FetchFromStandby();
+  void LogStates(Declared* declared) const;
   // Runs `then` when the record is kept: at once where there is no log. UNAVAILABLE: it is not.
   void Keep(Declared* declared, ShardRecord record,
             absl::AnyInvocable<void(const absl::Status&)> then);

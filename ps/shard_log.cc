@@ -60,7 +60,12 @@ absl::Status Shard::BeginSinks(Declared* declared, const std::string& checkpoint
 
 absl::Status Shard::StartSinks(Declared* declared, v1::Books identity, ShardBooks books,
                                SinkStart start) {
+  if (options_.copy_place != nullptr) identity.set_term(options_.copy_place->term());
   if (!options_.log_folder.empty()) {
+    // That of an earlier term, when this task led the shard before.
+    if (start.segment == 1) {
+      PARLEY_RETURN_IF_ERROR(parley::RemoveLog(options_.env, options_.log_folder));
+    }
     LogWriter::Options options;
     options.env = options_.env;
     options.folder = options_.log_folder;

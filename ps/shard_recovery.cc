@@ -197,12 +197,18 @@ absl::StatusOr<std::unique_ptr<Shard::Declared>> Shard::FetchFromStandby() {
   identity.set_log_id(RandomId());  // checkpoints of before know nothing of this log
   PARLEY_RETURN_IF_ERROR(
       StartSinks(made.get(), std::move(identity), std::move(recovery.books), start));
-  if (made->log != nullptr) {  // which begins with the copy, and not with the job's first values
-    std::vector<ShardRecord> states;
-    for (size_t i = 0; i < made->blocks.size(); ++i) states.push_back(StateRecordOf(*made, i));
-    made->log->Append(std::move(states), nullptr);
-  }
+  LogStates(made.get());
   return made;
+}
+
+// A log that begins with a copy, and not with the job's first values. What comes later is kept
+// behind it.
+void Shard::LogStates(Declared* declared) const {
+  if (declared->log == nullptr) return;
+  std::vector<ShardRecord> states;
+  for (size_t i = 0; i < declared->blocks.size(); ++i)
+    states.push_back(StateRecordOf(*declared, i));
+  declared->log->Append(std::move(states), nullptr);
 }
 
 absl::Status Shard::TakeOver(ShardCopy copy) {
@@ -217,9 +223,11 @@ absl::Status Shard::TakeOver(ShardCopy copy) {
   absl::StatusOr<std::unique_ptr<Declared>> made =
       MakeDeclared(copy.identity.spec(), copy.identity.checkpoint(), &recovery);
   if (!made.ok()) return Annotate(made.status(), task_);
+  copy.identity.set_log_id(RandomId());  // checkpoints of before know nothing of this log
   PARLEY_RETURN_IF_ERROR(Annotate(
       StartSinks(made->get(), std::move(copy.identity), std::move(recovery.books), SinkStart()),
       task_));
+  LogStates(made->get());
   Publish(*std::move(made));
   return absl::OkStatus();
 }

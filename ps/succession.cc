@@ -215,14 +215,21 @@ void Succession::Review(int shard, const ShardRecords& now) {
     if (!standby_->Freeze(shard, now.copies->term)) return;
     known.frozen = true;
     known.takes_copy = true;
+    known.takes_log = false;
     return Lead(shard, now);
   }
   if (known.frozen) {
     standby_->Thaw(shard);
     known.frozen = false;
   }
+  if (ShouldGoOnFromLog(shard, now)) {
+    known.takes_copy = false;
+    known.takes_log = true;
+    return Lead(shard, now);
+  }
   if (ShouldBeginAnew(shard, now)) {
     known.takes_copy = false;
+    known.takes_log = false;
     // Where nobody leads anything, what was said was said of an earlier run.
     const bool none =
         std::none_of(records_.shards.begin(), records_.shards.end(),
@@ -309,6 +316,19 @@ bool Succession::ShouldTakeOver(const ShardRecords& now) const {
   return !now.leader.has_value() || options_.is_refused(now.leader->address);
 }
 
+// Of what was acknowledged since it led, its log and its copy each have all. A task that has the
+// copy and lives is quicker.
+bool Succession::ShouldGoOnFromLog(int shard, const ShardRecords& now) {
+  if (options_.log_term == nullptr || now.leader.has_value() || !now.copies.has_value() ||
+      now.copies->leader.task != options_.self.task) {
+    return false;
+  }
+  const Known& known = known_[static_cast<size_t>(shard)];
+  const bool has_copy = now.copies->copy.has_value();
+  if (has_copy && Now() < known.leaderless_since + options_.lease) return false;
+  return options_.log_term(shard) == now.copies->term;
+}
+
 bool Succession::ShouldBeginAnew(int shard, const ShardRecords& now) {
   const Known& known = known_[static_cast<size_t>(shard)];
   // Where an earlier run of the job has left word of more tasks, those it began with begin.
@@ -360,7 +380,7 @@ void Succession::Serve(int shard, std::shared_ptr<ShardLeadership> leadership) {
   place.etcd = options_.etcd;
   place.job = options_.job;
   place.task = options_.self.task;
-  place.took_over = copy.has_value();
+  place.took_over = copy.has_value() || known.takes_log;
   place.channel = options_.channel;
   place.own = std::shared_ptr<ParameterServer>(std::shared_ptr<void>(), host_);
   place.is_refused = options_.is_refused;
@@ -374,6 +394,14 @@ void Succession::Serve(int shard, std::shared_ptr<ShardLeadership> leadership) {
     } else {
       LOG(ERROR) << task_ << ": it cannot go on with its copy of ps:" << shard << ": "
                  << taken.message();
+    }
+  } else if (known.takes_log) {
+    const absl::StatusOr<bool> recovered = led.shard->Recover();
+    if (recovered.ok() && *recovered) {
+      LOG(INFO) << task_ << ": it goes on with ps:" << shard << " from its log, of term " << term;
+    } else {
+      LOG(ERROR) << task_ << ": it cannot go on with ps:" << shard
+                 << " from its log: " << recovered.status().message();
     }
   } else {
     LOG_IF(ERROR, term > 1) << task_ << ": nobody has what ps:" << shard

@@ -52,6 +52,9 @@ class Succession {
                                                    const std::string& address)>
         channel;
     std::function<bool(const std::string& address)> is_refused;
+    // Of which term the log is that this task wrote of a shard; 0: it has none. Null: there are no
+    // logs.
+    std::function<uint64_t(int shard)> log_term;
     // A shard without a job, whose copy is kept there.
     std::function<std::shared_ptr<Shard>(int shard, std::shared_ptr<CopyPlace> place)> new_shard;
   };
@@ -88,6 +91,7 @@ class Succession {
     bool frozen = false;      // the copy here
     bool takes_copy = false;  // the last attempt to lead it was made with the copy
     uint64_t kept_term = 0;   // of the copy that it kept when it handed the shard over; 0: none
+    bool takes_log = false;   // likewise, with its log
   };
 
   void Run();
@@ -103,6 +107,8 @@ class Succession {
   bool NeedsThisTask() const;
   // Whether the copy here is to be taken over, or what else it takes to lead the shard.
   bool ShouldTakeOver(const ShardRecords& now) const;
+  // Whether an earlier start of this task led it last, and has left a log of that.
+  bool ShouldGoOnFromLog(int shard, const ShardRecords& now);
   bool ShouldBeginAnew(int shard, const ShardRecords& now);
   void MakePlan();
   EtcdCopyPlace::Plan PlanOf(int shard) const;

@@ -31,9 +31,11 @@ def records(etcd):
 class TakeoverTest(job.JobTest):
     quiet = {}  # see undisturbed
 
+    ps_flags = ()
+
     def start_ps_task(self, index):
         return self.start(f"ps:{index}", job.program("ps/parley_ps"), *self.cluster, f"--task_index={index}", "--listen=localhost:0",
-                          "--replicas=1", f"--checkpoint_dir={self.folder}/disturbed")
+                          "--replicas=1", f"--checkpoint_dir={self.folder}/disturbed", *self.ps_flags)
 
     def start_job(self, *flags):
         self.flags = FLAGS + flags
@@ -104,12 +106,31 @@ class TakeoverTest(job.JobTest):
         self.assertIn("it has taken over ps:0", self.servers[2].output())
 
     def test_norms_over_several_shards_go_on_with_the_copies(self):
-        self.start_job("--clip_norm=0.5", "--steps=1500")
+        self.start_job("--clip_norm=0.5", "--steps=2000")
         for victim in (1, 2):
-            self.assertTrue(self.wait_for_copies(), self.everything())
-            self.kill(victim)
-            self.servers[victim] = self.start_ps_task(victim)
+            copied = self.wait_for_copies()
+            self.assertTrue(copied or victim == 2, self.everything())
+            if copied:
+                self.kill(victim)
+                self.servers[victim] = self.start_ps_task(victim)
         self.finish()
+
+    def test_all_tasks_that_are_killed_at_once_go_on_from_their_logs(self):
+        self.ps_flags = ("--durability=disk",)
+        self.start_job("--steps=2000")
+        self.assertTrue(self.wait_for_copies(), self.everything())
+        for victim in range(SHARDS):
+            self.kill(victim)
+        self.servers = [self.start_ps_task(i) for i in range(SHARDS)]
+        for i, server in enumerate(self.servers):
+            server.wait_for(f"it goes on with ps:{i} from its log")
+        # And then one whose copy has it all.
+        if self.wait_for_copies():
+            self.kill(0)
+            self.servers[0] = self.start_ps_task(0)
+        self.finish()
+        logs = os.path.join(self.folder, "disturbed", "log")
+        self.assertEqual([name for _, _, names in os.walk(logs) for name in names], [])
 
     def test_a_task_that_was_only_stopped_speaks_no_more(self):
         self.start_job()
