@@ -3,7 +3,7 @@
 namespace parley {
 
 const char* BashCompletion() {
-  return R"bash(# bash completion for parley, parley_ps and parley_worker:
+  return R"bash(# bash completion for parley, parley_ps, parley_serve and parley_worker:
 #   source <(parley completion)
 
 # The flags in the --help of a program, those that take a value with a "=".
@@ -39,7 +39,7 @@ _parley() {
   return 0
 }
 
-complete -o default -F _parley parley parley_ps parley_worker
+complete -o default -F _parley parley parley_ps parley_serve parley_worker
 )bash";
 }
 

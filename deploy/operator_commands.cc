@@ -121,7 +121,42 @@ std::vector<std::string> StopRest(JobLink* link, const JobView& view) {
   return names;
 }
 
+// Asks a serving task, which is the only one at its address.
+int AskServing(const CommandLine& line, const Arguments& arguments, v1::AskRequest::What what) {
+  const std::unique_ptr<JobLink> link = LinkOf(line, arguments);
+  const absl::StatusOr<JobView> view = link->Look();
+  if (!view.ok()) return Fail(line, view.status().message());
+  const ShardView& task = view->shards[0];
+  if (!task.status.ok()) return Fail(line, task.status.message());
+  if (!task.answer.has_serving()) {
+    return Fail(line, absl::StrCat(task.answer.task(), " trains: a parley_serve is to be asked"));
+  }
+  const absl::StatusOr<v1::AskResponse> asked = link->Ask(task.shard, what);
+  if (!asked.ok()) return Fail(line, asked.status().message());
+  std::cout << task.answer.task() << " serves step " << asked->step() << std::endl;
+  return 0;
+}
+
 }  // namespace
+
+int RollbackCommand(const Arguments& arguments) {
+  return AskServing(
+      LineOf(
+          "rollback",
+          "Has a parley_serve answer from the checkpoint before the one that it serves, and stay "
+          "with it until parley follow. --ps_hosts is its address.",
+          {}),
+      arguments, v1::AskRequest::ROLL_BACK);
+}
+
+int FollowCommand(const Arguments& arguments) {
+  return AskServing(
+      LineOf("follow",
+             "Has a parley_serve that was rolled back follow the newest checkpoint again. "
+             "--ps_hosts is its address.",
+             {}),
+      arguments, v1::AskRequest::FOLLOW);
+}
 
 int StatusCommand(const Arguments& arguments) {
   const CommandLine line = LineOf(

@@ -21,6 +21,10 @@ int CheckpointCommand(const std::vector<std::string>& arguments);
 // parley stop: 0 when all shards' tasks have ended.
 int StopCommand(const std::vector<std::string>& arguments);
 
+// parley rollback, and parley follow: 0 when the serving task does.
+int RollbackCommand(const std::vector<std::string>& arguments);
+int FollowCommand(const std::vector<std::string>& arguments);
+
 // What parley inspect prints of a running job, with the flags of JobFlagGroup.
 absl::Status InspectRunningJob(std::ostream& out);
 

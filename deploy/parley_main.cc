@@ -63,6 +63,8 @@ constexpr char kUsage[] =
     "       parley checkpoint --ps_hosts=a:1,b:2\n"
     "       parley stop --ps_hosts=a:1,b:2\n"
     "       parley scale --etcd=e:2379 --ps=3\n"
+    "       parley rollback --ps_hosts=a:1\n"
+    "       parley follow --ps_hosts=a:1\n"
     "       parley inspect CHECKPOINT\n"
     "       parley export CHECKPOINT FOLDER\n"
     "       parley trace FOLDER\n"
@@ -75,6 +77,8 @@ constexpr char kUsage[] =
     "checkpoint  has a running job make a checkpoint\n"
     "stop        ends a running job in order\n"
     "scale       adds ps tasks to a running job, or has some of them go\n"
+    "rollback    has a parley_serve go back to the checkpoint before\n"
+    "follow      has it follow the newest again\n"
     "inspect     lists what a checkpoint holds, with a digest by which two runs are compared, or\n"
     "            what a running job holds\n"
     "export      writes a checkpoint's parameters and tables as safetensors files\n"
@@ -322,6 +326,8 @@ int Main(const Arguments& arguments) {
   if (command == "checkpoint") return CheckpointCommand(rest);
   if (command == "stop") return StopCommand(rest);
   if (command == "scale") return ScaleCommand(rest);
+  if (command == "rollback") return RollbackCommand(rest);
+  if (command == "follow") return FollowCommand(rest);
   if (command == "inspect") return Inspect(rest);
   if (command == "export") return Export(rest);
   if (command == "trace") return MergeTrace(rest);

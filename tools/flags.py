@@ -20,7 +20,7 @@ def flags_markdown(folder):
     """`folder` has the programs as Bazel lays them out."""
     parley = f"{folder}/deploy/parley"
     chapters = [HEAD]
-    for program in (f"{folder}/ps/parley_ps", f"{folder}/worker/parley_worker"):
+    for program in (f"{folder}/ps/parley_ps", f"{folder}/worker/parley_worker", f"{folder}/ps/parley_serve"):
         chapters.append(run(program, "--help=markdown"))
     for command in re.findall(r"^(?:usage:| {6}) parley (\w+)", run(parley, "help"), re.MULTILINE):
         if command not in ("version", "help"):  # these have no flags
