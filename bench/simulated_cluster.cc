@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <future>
 #include <memory>
 #include <sstream>
@@ -23,6 +24,7 @@
 #include "net/shard_records.h"
 #include "net/testing/simulated_etcd.h"
 #include "net/testing/simulated_network.h"
+#include "net/worker_counts.h"
 #include "ps/server.h"
 #include "worker/client.h"
 
@@ -81,6 +83,7 @@ class Cluster {
     SimulatedProcess* process = nullptr;
     int64_t acknowledged = 0;  // steps
     int64_t begun = 0;
+    bool member = false;  // has been one
     bool failed = false;  // its program has ended with an error
     bool trained = false;
     bool left = false;
@@ -88,6 +91,8 @@ class Cluster {
 
   v1::JobSpec Spec() const;
   int OwnerOf(int element) const { return element % scenario_.workers; }
+  // Of those that the job begins with.
+  bool IsFirst(const WorkerTask& task) const { return task.index < scenario_.workers; }
   bool takeover() const { return scenario_.keeping == SimulatedKeeping::kTakeover; }
   bool has_log() const { return scenario_.keeping == SimulatedKeeping::kLog; }
   bool has_replica() const { return scenario_.keeping == SimulatedKeeping::kReplica; }
@@ -113,10 +118,14 @@ class Cluster {
   void StartWorker(WorkerTask* task);
   void Work(WorkerTask* task, uint64_t incarnation);
   absl::Status Train(WorkerTask* task, uint64_t incarnation, std::unique_ptr<Client>* entered);
-  void MakeReference();
-  // `low`: how many steps of each worker they have at least.
+  // Of a synchronous job, at `version`.
+  static Values Reference(int64_t version, const WorkerCounts& counts);
+  // `low`: how many steps of each worker they have at least. `counts`: what the worker knows.
   void Check(const WorkerTask& task, int64_t version, const Values& values,
-             const std::vector<int64_t>& low);
+             const std::vector<int64_t>& low, const WorkerCounts& counts);
+  // As `parley scale --workers`.
+  void ScaleWorkers();
+  void AskWorkers(int shard, const PsTask& task);
   void Restart();
   // Restarts what has ended, for so long.
   void Supervise(absl::Duration duration);
@@ -137,7 +146,8 @@ class Cluster {
   MemoryEnv files_;
   std::vector<PsTask> ps_;
   std::vector<WorkerTask> workers_;
-  std::vector<Values> reference_;  // of a synchronous job, by version
+  bool scaling_ = false;              // somebody has asked for other workers
+  std::map<int64_t, int> counts_at_;  // by step: how many workers, as the first one knew who saw it
   // When the last step of those began that all shards have acknowledged, and had not before.
   absl::Duration fresh_step_ = absl::ZeroDuration();
   int num_tasks_ = 0;                               // that there are to be
@@ -178,22 +188,21 @@ v1::JobSpec Cluster::Spec() const {
   return spec;
 }
 
-void Cluster::MakeReference() {
+Values Cluster::Reference(int64_t version, const WorkerCounts& counts) {
   Values values, velocity;
   for (const int elements : kElements) {
     values.emplace_back(elements, 0.0f);
     velocity.emplace_back(elements, 0.0f);
   }
-  reference_.push_back(values);
-  for (int64_t step = 0; step < scenario_.steps; ++step) {
+  for (int64_t step = 0; step < version; ++step) {
     for (int p = 0; p < kParameters; ++p) {
       for (int e = 0; e < kElements[p]; ++e) {
-        velocity[p][e] = kMomentum * velocity[p][e] + GradientOf(OwnerOf(e), step, p, e);
+        velocity[p][e] = kMomentum * velocity[p][e] + GradientOf(e % counts.At(step), step, p, e);
         values[p][e] -= velocity[p][e];
       }
     }
-    reference_.push_back(values);
   }
+  return values;
 }
 
 void Cluster::StartPs(PsTask* task) {
@@ -338,6 +347,14 @@ void Cluster::Work(WorkerTask* task, uint64_t incarnation) {
   } else if (!status.ok() && given_up_) {
     Count("jobs ended for a shard without a leader");
     ended_ = true;
+  } else if (!status.ok() && !IsFirst(*task) &&
+             absl::StrContains(status.message(), "parley scale")) {
+    // A shard was not asked for it yet, or has forgotten it: whoever starts it does so again.
+    Count("workers that came too early");
+    task->failed = true;
+    Simulation::Sleep(absl::InfiniteDuration());
+  } else if (!status.ok() && !IsFirst(*task) && AllLeft()) {
+    Count("workers that came too late");
   } else if (absl::IsAlreadyExists(status) && incarnation > 1) {
     // Something that its dead predecessor had sent was heard late: whoever starts it does so again.
     Count("workers that were refused their place");
@@ -399,14 +416,17 @@ absl::Status Cluster::Train(WorkerTask* task, uint64_t incarnation,
   options.startup_timeout = kTimeout;
   options.request_bytes = 16;  // so that a step is several requests
   options.env = &files_;
+  v1::JobSpec spec = Spec();
+  if (!IsFirst(*task)) spec.set_num_workers(static_cast<int>(workers_.size()));
   absl::StatusOr<std::unique_ptr<Client>> connected =
-      Client::Connect(Spec(), std::move(shards), options);
+      Client::Connect(std::move(spec), std::move(shards), options);
   if (!connected.ok()) return connected.status();
   *entered = *std::move(connected);
   Client& client = **entered;
 
   const int64_t first = client.first_step();
-  if (first < task->acknowledged || first > task->begun) {
+  const bool comes = !IsFirst(*task) && task->begun == 0;
+  if (!comes && (first < task->acknowledged || first > task->begun)) {
     return absl::InternalError(absl::StrCat("it begins at step ", first, ", with ",
                                             task->acknowledged, " acknowledged and ", task->begun,
                                             " begun"));
@@ -431,14 +451,39 @@ absl::Status Cluster::Train(WorkerTask* task, uint64_t incarnation,
   low[task->index] = first;
   const absl::Status pulled = client.PullAsync(first, targets).get();
   if (!pulled.ok()) return pulled;
-  Check(*task, first, values, low);
-  const float scale = scenario_.synchronous ? static_cast<float>(scenario_.workers) : 1.0f;
-  for (int64_t step = first; step < scenario_.steps; ++step) {
+  if (!comes) Check(*task, first, values, low, client.workers());
+  // A chief says nothing in its first step, which an earlier start may have done in part.
+  bool first_step = true;
+  for (int64_t step = comes ? client.NextStep(first) : first; step < scenario_.steps; ++step) {
+    const WorkerCounts counts = client.workers();
+    const absl::optional<int64_t> mine = counts.NextStepOf(task->index, step);
+    if (!mine.has_value()) {
+      Count("workers that were taken out of the job");
+      task->trained = true;
+      Simulation::WakeAll(&changed_);
+      return client.Leave(absl::OkStatus());
+    }
+    if (*mine != step) {
+      const absl::Status later = client.PullAsync(*mine, targets).get();
+      if (!later.ok()) return later;
+      step = *mine - 1;
+      continue;
+    }
+    if (comes && first_step) Check(*task, step, values, low, counts);
+    task->member = true;
+    const int asked = client.WorkersAsked();
+    if (!first_step && asked != 0 && step + 1 < scenario_.steps && asked != counts.At(step + 1)) {
+      Count("changes of the number of workers");
+      if (const absl::Status said = client.SetWorkers(step, asked); !said.ok()) return said;
+    }
+    first_step = false;
+    const int workers = counts.At(step);
+    const float scale = scenario_.synchronous ? static_cast<float>(workers) : 1.0f;
     absl::SleepFor(Simulation::random().UpTo(absl::Milliseconds(300)));
     for (int p = 0; p < kParameters; ++p) {
       for (int e = 0; e < kElements[p]; ++e) {
         gradients[p][e] =
-            OwnerOf(e) == task->index ? scale * GradientOf(task->index, step, p, e) : 0.0f;
+            e % workers == task->index ? scale * GradientOf(task->index, step, p, e) : 0.0f;
       }
     }
     task->begun = std::max(task->begun, step + 1);
@@ -449,7 +494,7 @@ absl::Status Cluster::Train(WorkerTask* task, uint64_t incarnation,
     if (!pushed.ok()) return pushed;
     task->acknowledged = std::max(task->acknowledged, step + 1);
     if (incarnation == 1) fresh_step_ = std::max(fresh_step_, began);
-    Check(*task, step + 1, values, low);
+    Check(*task, step + 1, values, low, client.workers());
     if (violated()) return absl::OkStatus();
     if (has_log() && task->index == 0 && Simulation::random().OneIn(4)) {
       const auto saved = client.SaveCheckpoint(step + 1, "/checkpoints", 2);
@@ -462,7 +507,7 @@ absl::Status Cluster::Train(WorkerTask* task, uint64_t incarnation,
   low = acknowledged();
   const absl::Status last = client.PullAsync(scenario_.steps, targets).get();
   if (!last.ok()) return last;
-  Check(*task, scenario_.steps, values, low);
+  Check(*task, scenario_.steps, values, low, client.workers());
   const absl::Status left = client.Leave(absl::OkStatus());
   // A shard ends with the job, which is over with the last farewell, whether or not its answer
   // arrives.
@@ -473,17 +518,63 @@ absl::Status Cluster::Train(WorkerTask* task, uint64_t incarnation,
   return absl::OkStatus();
 }
 
+void Cluster::ScaleWorkers() {
+  absl::SleepFor(Simulation::random().UpTo(absl::Seconds(2)));
+  scaling_ = true;
+  Simulation::WakeAll(&changed_);
+  while (!AllLeft()) {
+    for (int shard = 0; shard < scenario_.shards; ++shard) {
+      for (const PsTask& task : ps_) {
+        if (task.server != nullptr && (takeover() || task.index == shard)) AskWorkers(shard, task);
+      }
+    }
+    absl::SleepFor(absl::Milliseconds(200));
+  }
+}
+
+void Cluster::AskWorkers(int shard, const PsTask& task) {
+  const std::shared_ptr<ParameterServer> channel =
+      network_.NewChannel("operator", absl::StrCat("ps:", task.index), task.address);
+  auto asked = std::make_shared<std::promise<void>>();
+  std::future<void> ended = asked->get_future();
+  v1::GetStatusRequest status;
+  status.set_shard(shard);
+  channel->GetStatus(status, [this, shard, channel,
+                              asked](const absl::StatusOr<v1::GetStatusResponse>& answer) {
+    const bool knows = !answer.ok() || answer->job().empty() ||
+                       answer->num_workers() == scenario_.scaled_to ||
+                       answer->workers_asked() == scenario_.scaled_to;
+    if (knows) return asked->set_value();
+    v1::AskRequest request;
+    request.set_shard(shard);
+    request.set_what(v1::AskRequest::WORKERS);
+    request.set_workers(scenario_.scaled_to);
+    channel->Ask(request, [asked](const absl::StatusOr<v1::AskResponse>&) { asked->set_value(); });
+  });
+  ended.wait_for(std::chrono::seconds(1));
+}
+
 bool Cluster::AllTrained() const {
-  return std::all_of(workers_.begin(), workers_.end(),
-                     [](const WorkerTask& worker) { return worker.trained; });
+  return std::all_of(workers_.begin(), workers_.end(), [this](const WorkerTask& worker) {
+    return worker.trained || (!IsFirst(worker) && !worker.member);
+  });
 }
 bool Cluster::AllLeft() const {
-  return std::all_of(workers_.begin(), workers_.end(),
-                     [](const WorkerTask& worker) { return worker.left; });
+  return std::all_of(workers_.begin(), workers_.end(), [this](const WorkerTask& worker) {
+    return worker.left || (!IsFirst(worker) && !worker.member);
+  });
 }
 
 void Cluster::Check(const WorkerTask& task, int64_t version, const Values& values,
-                    const std::vector<int64_t>& low) {
+                    const std::vector<int64_t>& low, const WorkerCounts& counts) {
+  for (int64_t step = 0; step < version; ++step) {
+    const auto known = counts_at_.emplace(step, counts.At(step)).first;
+    if (known->second == counts.At(step)) continue;
+    Violate("worker:", task.index, " at step ", version, " knows of ", counts.At(step),
+            " workers in step ", step, ", others of ", known->second);
+    return;
+  }
+  const Values reference = scenario_.synchronous ? Reference(version, counts) : Values();
   for (int p = 0; p < kParameters; ++p) {
     for (int e = 0; e < kElements[p]; ++e) {
       const auto where = [&] {
@@ -491,8 +582,8 @@ void Cluster::Check(const WorkerTask& task, int64_t version, const Values& value
                             " has parameter ", p, " element ", e, " = ", values[p][e]);
       };
       if (scenario_.synchronous) {
-        if (values[p][e] == reference_[static_cast<size_t>(version)][p][e]) continue;
-        Violate(where(), ", which is to be ", reference_[static_cast<size_t>(version)][p][e]);
+        if (values[p][e] == reference[p][e]) continue;
+        Violate(where(), ", which is to be ", reference[p][e]);
         return;
       }
       // The steps of its owner that are in it: all up to one.
@@ -613,7 +704,8 @@ void Cluster::Disturb() {
   SimulatedRandom& random = Simulation::random();
   if (scenario_.scales && random.OneIn(4)) return Scale();
   PsTask& ps = ps_[static_cast<size_t>(random.Below(static_cast<int64_t>(ps_.size())))];
-  WorkerTask& worker = workers_[static_cast<size_t>(random.Below(scenario_.workers))];
+  WorkerTask& worker =
+      workers_[static_cast<size_t>(random.Below(static_cast<int64_t>(workers_.size())))];
   switch (random.Below(10)) {
     case 0:
     case 1:
@@ -642,6 +734,7 @@ void Cluster::Disturb() {
       Count("workers killed");
       Simulation::Kill(worker.process);
       worker.process = nullptr;
+      worker.failed = false;
       if (random.OneIn(3) && ps.process != nullptr && MayKill(ps)) {
         Count("ps tasks killed with a worker");
         EndPs(&ps, true);
@@ -715,6 +808,7 @@ void Cluster::Restart() {
       task.process = nullptr;
       task.failed = false;
     }
+    if (!IsFirst(task) && (!scaling_ || AllLeft())) continue;
     if (task.process == nullptr && (faults_over_ || random.OneIn(6))) StartWorker(&task);
   }
 }
@@ -749,7 +843,6 @@ void Cluster::Supervise(absl::Duration duration) {
 }
 
 void Cluster::Run() {
-  MakeReference();
   SimulatedNetwork::Faults faults;
   faults.break_one_in = scenario_.break_one_in;
   faults.slow_one_in = 50;
@@ -762,7 +855,7 @@ void Cluster::Run() {
   ps_.resize(static_cast<size_t>(scenario_.scales ? scenario_.tasks + 2 : scenario_.tasks));
   leaders_.resize(static_cast<size_t>(scenario_.shards));
   leaderless_since_.resize(static_cast<size_t>(scenario_.shards));
-  workers_.resize(static_cast<size_t>(scenario_.workers));
+  workers_.resize(static_cast<size_t>(std::max(scenario_.workers, scenario_.scaled_to)));
   for (int i = 0; i < static_cast<int>(ps_.size()); ++i) {
     ps_[i].index = i;
     ps_[i].host = absl::StrCat("ps", i);
@@ -770,10 +863,13 @@ void Cluster::Run() {
     ps_[i].wanted = i < num_tasks_;
     if (ps_[i].wanted) StartPs(&ps_[i]);
   }
-  for (int i = 0; i < scenario_.workers; ++i) {
-    workers_[i].index = i;
+  for (size_t i = 0; i < workers_.size(); ++i) {
+    workers_[i].index = static_cast<int>(i);
     workers_[i].host = absl::StrCat("worker", i);
-    StartWorker(&workers_[i]);
+    if (IsFirst(workers_[i])) StartWorker(&workers_[i]);
+  }
+  if (scenario_.scaled_to > 0) {
+    Simulation::Spawn(Simulation::NewProcess("operator"), "main", [this] { ScaleWorkers(); });
   }
   for (int i = 0; i < scenario_.faults && !violated() && !AllLeft(); ++i) {
     Supervise(random.UpTo(absl::Milliseconds(700)));
@@ -841,6 +937,8 @@ SimulatedScenario::SimulatedScenario(uint64_t of_seed) : seed(of_seed) {
       keeping == SimulatedKeeping::kReplica || keeping == SimulatedKeeping::kTakeover;
   shards = (replicates ? 2 : 1) + static_cast<int>(random.Below(2));
   steps = 4 + random.Below(8);
+  SimulatedRandom scale(of_seed * 131 + 9);
+  if (synchronous && scale.OneIn(4)) scaled_to = 3 - workers;
   faults = static_cast<int>(random.Below(12));
   disturb_workers = random.OneIn(2);
   break_one_in = random.OneIn(3) ? 0 : 20 + random.Below(200);
@@ -862,6 +960,7 @@ std::string SimulatedScenario::Describe() const {
   return absl::StrCat("seed ", seed, ": ", kNames[static_cast<int>(keeping)], ", ", shards,
                       " shards", tasks == shards ? "" : absl::StrCat(" on ", tasks, " tasks"),
                       scales ? ", tasks come and go" : "", ", ", workers, " workers, ",
+                      scaled_to == 0 ? "" : absl::StrCat("then ", scaled_to, ", "),
                       synchronous     ? "synchronous"
                       : staleness < 0 ? "asynchronous"
                                       : absl::StrCat("staleness up to ", staleness),

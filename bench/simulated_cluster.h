@@ -27,6 +27,7 @@ struct SimulatedScenario {
   bool synchronous;
   int staleness = -1;  // of bounded staleness; -1: asynchronous, or synchronous
   int workers;
+  int scaled_to = 0;  // workers, while it runs; 0: they stay
   int shards;
   int tasks;                // of ps, at first
   bool scales = false;      // tasks are added and go while the job runs

@@ -20,7 +20,8 @@ namespace parley::data {
 // Owns its thread, which the destructor ends and joins: that takes as long as one Dataset::Fill.
 class Prefetcher {
  public:
-  // Begins with `first_step` >= 0; at most `depth` batches wait (less than 1 counts as 1).
+  // Begins with `first_step` >= 0; a step in which the worker has no part has an empty batch. At
+  // most `depth` batches wait (less than 1 counts as 1).
   Prefetcher(std::shared_ptr<const Dataset> dataset, Sampler sampler, int worker,
              int64_t first_step, int depth = 2);
   ~Prefetcher();

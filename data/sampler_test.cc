@@ -85,6 +85,47 @@ TEST(SamplerTest, ResumingWithOtherWorkersGoesOnWhereItStopped) {
   }
 }
 
+TEST(SamplerTest, WhereWorkersComeAndGoTheEpochGoesOnBehindTheStepsBefore) {
+  constexpr int kExamples = 120;
+  for (int64_t change = 1; change < 12; ++change) {
+    Sampler sampler = Sampler::Create(kExamples, 3, 4, 4).value();
+    ASSERT_TRUE(sampler.SetWorkers(change, 2).ok());
+    ASSERT_TRUE(sampler.SetWorkers(change + 3, 6).ok());
+    const auto workers = [&](int64_t step) {
+      return step < change ? 4 : step < change + 3 ? 2 : 6;
+    };
+    std::set<int64_t> seen;
+    int64_t epoch = 0;
+    for (int64_t step = 0; step < 30; ++step) {
+      if (sampler.Epoch(step) != epoch) {
+        // Of its tail no global batch could be made.
+        EXPECT_GT(seen.size() + 3 * static_cast<size_t>(workers(step)), size_t{kExamples});
+        EXPECT_EQ(sampler.Epoch(step), epoch + 1);
+        epoch = sampler.Epoch(step);
+        seen.clear();
+      }
+      for (int worker = 0; worker < workers(step); ++worker) {
+        for (const int64_t index : sampler.Indices(step, worker)) {
+          EXPECT_TRUE(seen.insert(index).second) << "step " << step << ": " << index;
+        }
+      }
+      EXPECT_TRUE(sampler.Indices(step, workers(step)).empty());
+    }
+    EXPECT_GE(epoch, 2);
+  }
+}
+
+TEST(SamplerTest, WorkersThatAreTooManyOrOfEarlierStepsChangeNothing) {
+  Sampler sampler = Sampler::Create(10, 2, 2, 0).value();
+  EXPECT_EQ(sampler.SetWorkers(3, 6).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(sampler.SetWorkers(3, 0).code(), absl::StatusCode::kInvalidArgument);
+  ASSERT_TRUE(sampler.SetWorkers(3, 5).ok());
+  EXPECT_EQ(sampler.SetWorkers(2, 1).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(sampler.Indices(3, 4).size(), 2u);
+  ASSERT_TRUE(sampler.SetWorkers(3, 1).ok());  // before that step was begun
+  EXPECT_TRUE(sampler.Indices(3, 4).empty());
+}
+
 // Every place is equally likely for every example: chi-squared over 8 x 8 cells.
 TEST(SamplerTest, PermutationsAreUniform) {
   constexpr int kExamples = 8;

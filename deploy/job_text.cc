@@ -189,7 +189,7 @@ std::string FormatJobText(const JobView& view, const JobRates* rates, absl::Time
   std::string text =
       job.empty() ? view.answered() == 0 ? "no shard answered" : "no job is declared"
                   : absl::StrCat("job ", job, ": ", view.declared(), " of ", view.shards.size(),
-                                 " shards, ", view.workers().size(), " workers, version ",
+                                 " shards, ", view.num_workers(), " workers, version ",
                                  FormatVersions(view.min_version(), view.max_version()),
                                  TrainingText(view));
   if (rates != nullptr) {
@@ -219,7 +219,7 @@ std::string FormatJobLine(const JobView& view, const JobRates& rates) {
                       absl::StrFormat(", %.1f rounds/s", rates.rounds_per_second), ", pushed ",
                       FormatBytes(rates.bytes_pushed_per_second), "/s, pulled ",
                       FormatBytes(rates.bytes_pulled_per_second), "/s", TrainingText(view), ", ",
-                      live, " of ", view.workers().size(), " workers, ", view.answered(), " of ",
+                      live, " of ", view.num_workers(), " workers, ", view.answered(), " of ",
                       view.shards.size(), " shards");
 }
 

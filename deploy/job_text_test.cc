@@ -20,6 +20,7 @@ JobView SomeView() {
   shard.answer.set_max_version(41);
   shard.answer.set_bytes_pushed(2'000'000'000);
   shard.answer.set_uptime_ms(310'000);
+  shard.answer.set_num_workers(2);
   Worker* const worker = shard.answer.add_workers();
   worker->set_state(Worker::LIVE);
   worker->set_clock(40);

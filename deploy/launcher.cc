@@ -18,8 +18,10 @@
 #include <utility>
 
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
 #include "base/env.h"
 #include "deploy/remote_command.h"
 #include "deploy/task_board.h"
@@ -103,9 +105,7 @@ class Launcher {
       }
     }
     const std::string addresses = *Addresses();
-    for (size_t i = 0; i < options_.workers.size(); ++i) {
-      if (!Start(false, i, options_.workers[i], addresses, worker_hosts)) return 1;
-    }
+    if (!StartWorkers(options_.workers.size())) return 1;
     ClearLive();
     out_ << "parley status --ps_hosts=" << addresses << " says where it stands" << std::endl;
     if (const auto code =
@@ -135,6 +135,21 @@ class Launcher {
       addresses.push_back(task.address);
     }
     return absl::StrJoin(addresses, ",");
+  }
+
+  // Starts those of so many workers that are not there.
+  bool StartWorkers(size_t count) {
+    const std::string worker_hosts = Hosts(count);
+    for (size_t i = 0; i < count; ++i) {
+      const std::string name = absl::StrCat("worker:", i);
+      const auto known = std::find_if(tasks_.begin(), tasks_.end(),
+                                      [&](const Task& task) { return task.name == name; });
+      if (known != tasks_.end() && known->pid > 0) continue;
+      if (known != tasks_.end()) tasks_.erase(known);  // it was out of the job for a while
+      const TaskPlace& place = options_.workers[i % options_.workers.size()];
+      if (!Start(false, i, place, *Addresses(), worker_hosts)) return false;
+    }
+    return true;
   }
 
   bool AllEnded(bool ps_too) const {
@@ -229,6 +244,7 @@ class Launcher {
       const absl::Duration left = deadline - Env::Posix()->Now();
       if (left <= absl::ZeroDuration()) return std::nullopt;
       HandleEvents(std::min(left, absl::Seconds(60)));
+      if (const size_t asked = std::exchange(workers_asked_, 0); asked > 0) StartWorkers(asked);
       Draw(/*now=*/false);
       if (stop_signal_ != 0) return 128 + stop_signal_;
       if (!failure_.empty()) return 1;
@@ -350,6 +366,14 @@ class Launcher {
         SetState(task, "serving");
       }
     }
+    if (task->is_ps) {
+      absl::string_view count = line;
+      size_t asked = 0;
+      const std::string prefix = absl::StrCat(task->name, " is asked for workers: ");
+      if (absl::ConsumePrefix(&count, prefix) && absl::SimpleAtoi(count, &asked)) {
+        workers_asked_ = asked;
+      }
+    }
     if (!line.empty()) task->last_line = line;
     const bool progress = absl::StartsWith(line, kProgressPrefix);
     if (progress && options_.terminal) {
@@ -436,8 +460,9 @@ class Launcher {
   int signals_ = -1;
   int stop_signal_ = 0;
   bool stopping_ = false;
-  int live_lines_ = 0;    // that stand on the terminal, above the cursor
-  bool undrawn_ = false;  // something has changed since
+  size_t workers_asked_ = 0;  // by an operator, and not looked at; 0: nobody has
+  int live_lines_ = 0;        // that stand on the terminal, above the cursor
+  bool undrawn_ = false;      // something has changed since
   absl::Time last_drawn_ = absl::InfinitePast();
   std::string failure_;
 };

@@ -42,6 +42,9 @@ struct LaunchOptions {
 // --report_progress, they are drawn in place; elsewhere those of worker:0, and anyhow its lines
 // that begin with "| ", are printed as they are.
 //
+// When an operator asks the job for more workers (`parley scale`), as a line "ps:N is asked for
+// workers: COUNT" says, those that are missing are started, on the workers' hosts in turn.
+//
 // Returns the exit code: 0 when all tasks ended well; 1 when one failed: then all others are
 // stopped, and the last line on `out` says who failed and how; 128 + n when signal n (SIGINT,
 // SIGTERM) asked to stop: SIGINT, like a failure, interrupts the tasks, SIGTERM lets them end the

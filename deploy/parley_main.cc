@@ -38,7 +38,7 @@
 #include "ps/checkpoint_inspect.h"
 
 DEFINE_int32(ps, 2, "How many ps tasks to start; of scale, how many there are to be.");
-DEFINE_int32(workers, 2, "How many worker tasks to start.");
+DEFINE_int32(workers, 2, "How many worker tasks to start; of scale, how many there are to be.");
 DEFINE_string(hosts, "",
               "A file with the hosts to start tasks on, over ssh, as mpirun takes it: `name "
               "[slots=N] [ps|worker]`, a host a line. This machine unless told.");
@@ -61,8 +61,9 @@ constexpr char kUsage[] =
     "       parley status --ps_hosts=a:1,b:2\n"
     "       parley top --ps_hosts=a:1,b:2\n"
     "       parley checkpoint --ps_hosts=a:1,b:2\n"
+    "       parley scale --workers=6 --ps_hosts=a:1,b:2\n"
+    "       parley scale --ps=3 --etcd=e:2379\n"
     "       parley stop --ps_hosts=a:1,b:2\n"
-    "       parley scale --etcd=e:2379 --ps=3\n"
     "       parley rollback --ps_hosts=a:1\n"
     "       parley follow --ps_hosts=a:1\n"
     "       parley inspect CHECKPOINT\n"
@@ -75,8 +76,8 @@ constexpr char kUsage[] =
     "status      shows where a running job stands: its shards and workers\n"
     "top         the same again and again, with rates\n"
     "checkpoint  has a running job make a checkpoint\n"
+    "scale       gives a running job more workers or ps tasks, or fewer\n"
     "stop        ends a running job in order\n"
-    "scale       adds ps tasks to a running job, or has some of them go\n"
     "rollback    has a parley_serve go back to the checkpoint before\n"
     "follow      has it follow the newest again\n"
     "inspect     lists what a checkpoint holds, with a digest by which two runs are compared, or\n"
@@ -324,10 +325,10 @@ int Main(const Arguments& arguments) {
   if (command == "status") return StatusCommand(rest);
   if (command == "top") return TopCommand(rest);
   if (command == "checkpoint") return CheckpointCommand(rest);
-  if (command == "stop") return StopCommand(rest);
   if (command == "scale") return ScaleCommand(rest);
   if (command == "rollback") return RollbackCommand(rest);
   if (command == "follow") return FollowCommand(rest);
+  if (command == "stop") return StopCommand(rest);
   if (command == "inspect") return Inspect(rest);
   if (command == "export") return Export(rest);
   if (command == "trace") return MergeTrace(rest);

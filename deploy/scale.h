@@ -6,8 +6,8 @@
 
 namespace parley {
 
-// parley scale, as the commands of deploy/operator_commands.h: 0 when the job has as many tasks as
-// it is to have.
+// parley scale, as the commands of deploy/operator_commands.h: 0 when the job has as many workers,
+// or ps tasks, as it is to have.
 int ScaleCommand(const std::vector<std::string>& arguments);
 
 }  // namespace parley

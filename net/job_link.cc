@@ -104,14 +104,18 @@ absl::StatusOr<JobView> JobLink::Look(bool with_spec) {
 }
 
 absl::StatusOr<v1::AskResponse> JobLink::Ask(int shard, v1::AskRequest::What what) {
+  v1::AskRequest request;
+  request.set_what(what);
+  return Ask(shard, std::move(request));
+}
+
+absl::StatusOr<v1::AskResponse> JobLink::Ask(int shard, v1::AskRequest request) {
   const Place& place = places_[static_cast<size_t>(shard)];
   if (place.channel == nullptr) {
     return NotKnown(static_cast<size_t>(shard));
   }
-  v1::AskRequest request;
   request.set_job(options_.job);
   request.set_shard(shard);
-  request.set_what(what);
   std::promise<absl::StatusOr<v1::AskResponse>> promise;
   place.channel->Ask(std::move(request), [&](absl::StatusOr<v1::AskResponse> answer) {
     promise.set_value(std::move(answer));

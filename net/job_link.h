@@ -33,6 +33,8 @@ class JobLink {
   absl::StatusOr<JobView> Look(bool with_spec = false);
 
   // Asks shard `shard`, one of those that the last Look saw.
+  // It needs `what`, and what belongs to that.
+  absl::StatusOr<v1::AskResponse> Ask(int shard, v1::AskRequest request);
   absl::StatusOr<v1::AskResponse> Ask(int shard, v1::AskRequest::What what);
 
  private:

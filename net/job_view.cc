@@ -125,6 +125,12 @@ int JobView::declared() const {
                                         [](const ShardView& each) { return each.declared(); }));
 }
 
+int JobView::num_workers() const {
+  int count = 0;
+  for (const ShardView& shard : shards) count = std::max(count, shard.answer.num_workers());
+  return count;
+}
+
 std::vector<WorkerView> JobView::workers() const {
   std::vector<WorkerView> views;
   std::vector<bool> has_clock;
@@ -223,6 +229,7 @@ std::string FormatJobJson(const JobView& view) {
   json.Add("bytes", view.bytes());
   json.Add("shards",
            List(view.shards, [](int, const ShardView& shard) { return ShardJson(shard); }));
+  json.Add("num_workers", absl::StrCat(view.num_workers()));
   json.Add("workers", List(view.workers(), WorkerJson));
   json.Add("checkpoint", CheckpointJson(view.checkpoint()));
   return json.Take();

@@ -39,6 +39,8 @@ struct JobView {
   std::string job() const;
   int answered() const;  // shards
   int declared() const;
+  int num_workers()
+      const;  // that the job has; `workers` may have others that have left, or are to come
   std::vector<WorkerView> workers()
       const;  // by index; those of shards without blocks have no clock
   // The rounds of the block furthest behind and furthest ahead, over shards that have blocks.
@@ -69,6 +71,7 @@ JobRates RatesBetween(const JobView& before, const JobView& after);
 //      "rounds_queued": 0, "requests_waiting": 1, "bytes_pushed": 1, "bytes_pulled": 1,
 //      "staleness_mean": 0, "staleness_max": 0, "dropped": 0, "uptime_seconds": 60.5,
 //      "replica": null}],
+//    "num_workers": 2,
 //    "workers": [{"worker": 0, "state": "live", "clock": 12, "silence_seconds": 0.1,
 //      "waited_for_seconds": 2.5, "step": 12, "steps": 100, "loss": 0.5,
 //      "samples_per_second": 5000}],

@@ -125,18 +125,19 @@ TEST(JobViewTest, JsonHasWhatWasSaidAndNullForTheRest) {
   v1::WorkerReport* const report = view.shards[0].answer.mutable_workers(0)->mutable_report();
   report->set_step(8);
   report->set_loss(std::numeric_limits<double>::infinity());
-  EXPECT_EQ(FormatJobJson(view),
-            R"({"job": "mine", "version": 5, "max_version": 6, "bytes": 0, "shards": [)"
-            R"({"shard": 0, "task": "ps:0", "address": "a:1", "state": "serving", "error": null, )"
-            R"("version": 5, "max_version": 6, "blocks": 2, "bytes": 0, "rounds": 0, )"
-            R"("rounds_queued": 0, "requests_waiting": 0, "bytes_pushed": 5000, )"
-            R"("bytes_pulled": 15000, "staleness_mean": 0, "staleness_max": 0, "dropped": 0, )"
-            R"("uptime_seconds": 0.000, "replica": null}, )"
-            R"({"shard": 1, "task": "ps:0", "address": "a:1", "state": "unreachable", )"
-            R"("error": "ps:1 at \"b\": not reached"}], )"
-            R"("workers": [{"worker": 0, "state": "live", "clock": 7, "silence_seconds": 0.500, )"
-            R"("waited_for_seconds": 0.050, "step": 8, "steps": null, "loss": null, )"
-            R"("samples_per_second": null}], "checkpoint": null})");
+  EXPECT_EQ(
+      FormatJobJson(view),
+      R"({"job": "mine", "version": 5, "max_version": 6, "bytes": 0, "shards": [)"
+      R"({"shard": 0, "task": "ps:0", "address": "a:1", "state": "serving", "error": null, )"
+      R"("version": 5, "max_version": 6, "blocks": 2, "bytes": 0, "rounds": 0, )"
+      R"("rounds_queued": 0, "requests_waiting": 0, "bytes_pushed": 5000, )"
+      R"("bytes_pulled": 15000, "staleness_mean": 0, "staleness_max": 0, "dropped": 0, )"
+      R"("uptime_seconds": 0.000, "replica": null}, )"
+      R"({"shard": 1, "task": "ps:0", "address": "a:1", "state": "unreachable", )"
+      R"("error": "ps:1 at \"b\": not reached"}], )"
+      R"("num_workers": 0, "workers": [{"worker": 0, "state": "live", "clock": 7, "silence_seconds": 0.500, )"
+      R"("waited_for_seconds": 0.050, "step": 8, "steps": null, "loss": null, )"
+      R"("samples_per_second": null}], "checkpoint": null})");
 }
 
 }  // namespace

@@ -34,7 +34,6 @@ absl::Status CheckHeader(const v1::ShardHeader& header, const CheckpointIndex& i
 // Whether `block` is a piece of `parameter`, which it names.
 absl::Status CheckBlock(const v1::ShardHeader::Block& block, int parameter_index, int64_t step,
                         const CheckpointIndex& index) {
-  const v1::JobSpec& spec = index.job().spec();
   const Job::Parameter& parameter = index.job().parameters()[parameter_index];
   const std::string who = absl::StrCat("block ", block.block(), " of parameter ", parameter.name);
   if (block.offset() > parameter.size || block.size() > parameter.size - block.offset()) {
@@ -48,7 +47,7 @@ absl::Status CheckBlock(const v1::ShardHeader::Block& block, int parameter_index
         absl::StrCat(who, " has ", block.num_slots(), " slots, not ",
                      unknown ? kMaxSlots : index.num_slots(parameter_index)));
   }
-  bool sound = block.version() >= 0 && block.clocks_size() == spec.num_workers();
+  bool sound = block.version() >= 0 && block.clocks_size() == index.counts().At(step);
   for (const int64_t clock : block.clocks()) sound = sound && clock >= 0;
   sound = sound && std::isfinite(block.rate_factor()) && block.rate_factor() >= 0;
   if (!sound) {
@@ -84,7 +83,10 @@ absl::StatusOr<CheckpointIndex> CheckpointIndex::Open(Env* env, const std::strin
                             NewOptimizer(job->OptimizerOf(static_cast<int>(i))));
     num_slots.push_back(optimizer->num_slots());
   }
-  CheckpointIndex index(*std::move(job), manifest.step(), std::move(num_slots));
+  const absl::StatusOr<WorkerCounts> counts =
+      WorkerCounts::FromProto(job->spec().num_workers(), manifest.worker_counts());
+  if (!counts.ok()) return absl::DataLossError(absl::StrCat(who, ": ", counts.status().message()));
+  CheckpointIndex index(*std::move(job), manifest.step(), *counts, std::move(num_slots));
   for (int shard = 0; shard < manifest.shards_size(); ++shard) {
     PARLEY_RETURN_IF_ERROR(index.AddShard(env, folder, manifest, shard));
   }
@@ -207,7 +209,7 @@ absl::Status CheckpointIndex::AddTables(const v1::ShardHeader& header, bool newe
     const v1::TableSpec& spec = job_.spec().tables(i);
     int64_t& row_bytes = row_bytes_[static_cast<size_t>(i)];
     bool sound = table.name() == spec.name() && table.version() >= 0 &&
-                 table.clocks_size() == job_.spec().num_workers() &&
+                 table.clocks_size() == counts_.At(header.step()) &&
                  (row_bytes == 0 || row_bytes == table.row_bytes());
     for (const int64_t clock : table.clocks()) sound = sound && clock >= 0;
     row_bytes = table.row_bytes();

@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "base/env.h"
 #include "net/job.h"
+#include "net/worker_counts.h"
 #include "proto/checkpoint.pb.h"
 
 namespace parley {
@@ -66,6 +67,8 @@ class CheckpointIndex {
   // The job that saved it.
   const Job& job() const { return job_; }
   int64_t step() const { return step_; }
+  // How many workers the job had.
+  const WorkerCounts& counts() const { return counts_; }
   // Of a parameter of job(). Of an optimizer that only the ps task's program knows, what the files
   // say.
   int num_slots(int parameter) const { return num_slots_[parameter]; }
@@ -79,9 +82,10 @@ class CheckpointIndex {
   int64_t row_bytes(int table) const { return row_bytes_[table]; }
 
  private:
-  CheckpointIndex(Job job, int64_t step, std::vector<int> num_slots)
+  CheckpointIndex(Job job, int64_t step, WorkerCounts counts, std::vector<int> num_slots)
       : job_(std::move(job)),
         step_(step),
+        counts_(std::move(counts)),
         num_slots_(std::move(num_slots)),
         pieces_(job_.parameters().size()),
         table_pieces_(static_cast<size_t>(job_.spec().tables_size())),
@@ -102,6 +106,7 @@ class CheckpointIndex {
 
   Job job_;
   int64_t step_;
+  WorkerCounts counts_;
   std::vector<int> num_slots_;  // by parameter; -1 until a file has said it
   std::vector<File> files_;     // shard by shard
   std::vector<std::vector<Piece>> pieces_;

@@ -294,6 +294,10 @@ int Serve(int argc, char** argv, ServerOptions options) {
   options.grpc.max_message_bytes = FLAGS_max_message_mib << 20;
   const std::string task = absl::StrCat("ps:", cluster->task_index);
   SetLogTask(task);
+  // `parley launch` starts those that are missing.
+  options.shard.workers_asked = [task](int workers) {
+    std::cout << absl::StrCat(task, " is asked for workers: ", workers, "\n") << std::flush;
+  };
   options.shard.metrics = NewTaskMetrics(task);
   options.shard.trace = NewTraceOfFlags(task);
   const TraceWriter trace_writer(options.shard.trace);

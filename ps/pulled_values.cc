@@ -4,11 +4,11 @@
 
 namespace parley {
 
-PulledValues::PulledValues(int workers, size_t blocks)
-    : blocks_(blocks), kept_(static_cast<size_t>(workers)) {}
+PulledValues::PulledValues(size_t blocks) : blocks_(blocks) {}
 
 void PulledValues::Keep(int worker, size_t block, BlockSnapshot snapshot) {
   MutexLock lock(&mutex_);
+  if (static_cast<size_t>(worker) >= kept_.size()) kept_.resize(static_cast<size_t>(worker) + 1);
   std::vector<BlockSnapshot>& kept = kept_[static_cast<size_t>(worker)];
   kept.resize(blocks_);
   std::swap(kept[block], snapshot);  // the one before ends after the lock

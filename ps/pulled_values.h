@@ -16,9 +16,9 @@ namespace parley {
 // block for each worker. Thread safety: safe from any thread.
 class PulledValues {
  public:
-  PulledValues(int workers, size_t blocks);
+  explicit PulledValues(size_t blocks);
 
-  // Worker `worker`, in [0, workers), is sent `snapshot` of block `block`, in [0, blocks).
+  // Worker `worker`, one that has joined, is sent `snapshot` of block `block`, in [0, blocks).
   void Keep(int worker, size_t block, BlockSnapshot snapshot);
   // The values of `version`, if the worker was sent these last; else, or when there is no such
   // worker, null.

@@ -14,7 +14,7 @@ BlockSnapshot Snapshot(int64_t version) {
 }
 
 TEST(PulledValuesTest, HasWhatAWorkerWasSentLast) {
-  PulledValues values(2, 3);
+  PulledValues values(3);
   values.Keep(1, 2, Snapshot(5));
   values.Keep(1, 2, Snapshot(7));
   ASSERT_NE(values.Find(1, 2, 7), nullptr);
@@ -27,7 +27,7 @@ TEST(PulledValuesTest, HasWhatAWorkerWasSentLast) {
 }
 
 TEST(PulledValuesTest, HoldsOneVersionAndNoneOfAWorkerThatIsForgotten) {
-  PulledValues values(1, 1);
+  PulledValues values(1);
   BlockSnapshot first = Snapshot(1);
   const std::weak_ptr<const float> held = first.values;
   values.Keep(0, 0, std::move(first));

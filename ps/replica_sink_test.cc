@@ -98,10 +98,11 @@ class ReplicaSinkTest : public ::testing::Test {
     v1::Books identity;
     *identity.mutable_spec() = job_.spec();
     const std::vector<uint32_t> numbers = job_.BlocksOfShard(0);
-    sink_ = std::make_unique<ReplicaSink>(
-        std::move(options), std::move(identity),
-        ShardBooks(job_, 0, numbers, std::vector<int64_t>(numbers.size()),
-                   std::vector<std::vector<int64_t>>(numbers.size())));
+    sink_ =
+        std::make_unique<ReplicaSink>(std::move(options), std::move(identity),
+                                      ShardBooks(0, numbers, std::vector<int64_t>(numbers.size()),
+                                                 std::vector<std::vector<int64_t>>(numbers.size()),
+                                                 WorkerCounts(job_.spec().num_workers())));
     sink_->Start();
   }
   // What the job knows of the copy when the next change is kept.

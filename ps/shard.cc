@@ -123,7 +123,7 @@ void Shard::JoinDeclared(Declared* declared, v1::JoinRequest request, absl::Time
     done(Annotate(job.status(), task_));
     return;
   }
-  const std::string difference = DescribeDifference(declared->job.spec(), job->spec());
+  const std::string difference = DifferenceFrom(*declared, job->spec(), request.sender().worker());
   if (!difference.empty()) {
     done(absl::FailedPreconditionError(absl::StrCat(task_, ": worker:", request.sender().worker(),
                                                     " brings another spec of job ",
@@ -143,6 +143,8 @@ void Shard::JoinDeclared(Declared* declared, v1::JoinRequest request, absl::Time
         }
         v1::JoinResponse response;
         response.set_step(answer.step);
+        response.set_num_workers(declared->job.spec().num_workers());
+        if (answer.workers != nullptr) answer.workers->ToProto(response.mutable_worker_counts());
         response.set_local_socket(options_.local_socket);
         response.set_heartbeat_ms(
             std::max<int64_t>(1, absl::ToInt64Milliseconds(options_.replace_after / 4)));
@@ -158,8 +160,10 @@ void Shard::JoinDeclared(Declared* declared, v1::JoinRequest request, absl::Time
 void Shard::Heartbeat(v1::HeartbeatRequest request, Done<v1::HeartbeatResponse> done) {
   const absl::StatusOr<Declared*> declared = Find(request.sender().job());
   absl::Status status = declared.status();
+  int workers_ready = 0;
   if (status.ok()) {
     MutexLock lock(&mutex_);
+    workers_ready = (*declared)->state->WorkersReady();
     status = (*declared)->state->Heartbeat(request.sender().worker(),
                                            request.sender().incarnation(), Now());
   }
@@ -167,6 +171,7 @@ void Shard::Heartbeat(v1::HeartbeatRequest request, Done<v1::HeartbeatResponse> 
     v1::HeartbeatResponse response;
     response.set_local_socket(options_.local_socket);
     watch_.FillAnswer(request.sender().worker(), &response);
+    if (request.sender().worker() == 0) response.set_workers(workers_ready);
     if (request.has_report()) {
       watch_.Heard(request.sender().worker(), std::move(*request.mutable_report()));
     }
@@ -256,6 +261,7 @@ void Shard::FillTaken(const ShardState::Answer& answer, v1::PushPullResponse* re
   }
   if (!dropped) response->clear_dropped();
   response->set_next_step(answer.step);
+  if (answer.workers != nullptr) answer.workers->ToProto(response->mutable_worker_counts());
 }
 
 void Shard::PushPull(v1::PushPullRequest request, Payload payload, Done<PushPullReply> done) {
@@ -329,10 +335,11 @@ void Shard::Take(v1::PushPullRequest request, Payload payload, int64_t help,
           // a round and others not, must see all blocks as they were before the step, as the first
           // time.
           const uint32_t number = declared->numbers[block];
+          const int64_t step = std::max(pull_step, answer.step);
           const BlockSnapshot snapshot =
-              pull_step < declared->job.LockstepRounds(declared->job.blocks()[number].parameter) &&
+              step < declared->job.LockstepRounds(declared->job.blocks()[number].parameter) &&
                       !PARLEY_PLANTED_BUG("restarted_worker_sees_a_later_version")
-                  ? source.SnapshotAt(pull_step)
+                  ? source.SnapshotAt(step)
                   : source.Snapshot();
           if (declared->CompensatesDelay(number)) declared->pulled->Keep(worker, block, snapshot);
           reply.response.add_version(snapshot.version);
@@ -481,6 +488,9 @@ void Shard::Ask(v1::AskRequest request, Done<v1::AskResponse> done) {
       case v1::AskRequest::CHECKPOINT:
         refused = CheckAskedCheckpoint(*found);
         if (refused.ok()) response.set_ticket(watch_.AskCheckpoint());
+        break;
+      case v1::AskRequest::WORKERS:
+        refused = AskWorkers(*found, request.workers());
         break;
       case v1::AskRequest::STOP:
         watch_.Stop();

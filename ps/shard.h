@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <limits>
 #include <map>
 #include <memory>
@@ -65,6 +66,8 @@ struct ShardOptions {
   // (ps/succession.h).
   std::shared_ptr<CopyPlace> copy_place;
   absl::Duration standby_patience = absl::Seconds(10);
+  // Called, on any thread, when an operator has asked for so many workers. May be empty.
+  std::function<void(int workers)> workers_asked;
   // Threads that own the blocks; 0: one for each core, at most 4.
   int threads = 0;
   // Rounds do not wait for a worker that is silent for this long, unless the policy awaits it.
@@ -202,11 +205,13 @@ class Shard final : public ParameterServer {
     const NormPlan norm_plan;
     std::vector<std::unique_ptr<Policy>> policies;       // by parameter
     std::vector<std::unique_ptr<Optimizer>> optimizers;  // by parameter
-    bool takes_rate_factors = false;                     // a schedule is `pushed`
-    std::vector<int> average_slots;                      // by parameter; -1: it keeps none
-    std::vector<uint32_t> numbers;                       // of the shard's blocks in the job
-    std::vector<int> local;                              // by number: index in blocks, or -1
-    std::vector<std::unique_ptr<Block>> blocks;          // written by their queues only
+    int64_t bytes_per_worker = 0;     // that one more may take, for gradients and what it pulled
+    int64_t spare_memory = 0;         // of the limit, when the job was declared
+    bool takes_rate_factors = false;  // a schedule is `pushed`
+    std::vector<int> average_slots;   // by parameter; -1: it keeps none
+    std::vector<uint32_t> numbers;    // of the shard's blocks in the job
+    std::vector<int> local;           // by number: index in blocks, or -1
+    std::vector<std::unique_ptr<Block>> blocks;  // written by their queues only
     // What is to be done with blocks, one thing after another for those of one queue.
     std::vector<std::unique_ptr<TaskQueue>> queues;
     std::vector<size_t> queue_of;            // by block: index in queues
@@ -402,6 +407,14 @@ class Shard final : public ParameterServer {
   void JoinDeclared(Declared* declared, v1::JoinRequest request, absl::Time deadline,
                     Done<v1::JoinResponse> done);
   // The checked request, its gradients cut from `payload`; and the rows that it pulls.
+  // How many workers the job begins with, and had before the checkpoint that it continues from.
+  absl::StatusOr<WorkerCounts> FirstCounts(const Job& job, const std::string& checkpoint) const;
+  // What sets a worker's spec apart from the declared one; empty where nothing does. To a job that
+  // was scaled, or is to be, tasks may come that know it with another number of workers.
+  std::string DifferenceFrom(const Declared& declared, v1::JobSpec spec, int worker) const;
+  absl::Status CheckSaidWorkers(const Declared& declared, const v1::PushPullRequest& request,
+                                const std::string& who) const;
+  absl::Status AskWorkers(Declared* declared, int workers);
   absl::StatusOr<ShardState::PushPull> Decode(const Declared& declared,
                                               const v1::PushPullRequest& request,
                                               const Payload& payload,

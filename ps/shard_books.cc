@@ -20,18 +20,22 @@ std::vector<int64_t> ToVector(const Field& field) {
 
 }  // namespace
 
-ShardBooks::ShardBooks(int shard_index, std::vector<uint32_t> numbers, size_t num_workers)
+ShardBooks::ShardBooks(int shard_index, std::vector<uint32_t> numbers, const WorkerCounts& counts)
     : shard_index_(shard_index),
       numbers_(std::move(numbers)),
-      workers_(num_workers),
-      blocks_(numbers_.size()) {
-  for (size_t i = 0; i < numbers_.size(); ++i) index_[numbers_[i]] = i;
+      workers_(static_cast<size_t>(counts.last())),
+      blocks_(numbers_.size()),
+      counts_(counts) {
+  for (size_t i = 0; i < numbers_.size(); ++i) {
+    index_[numbers_[i]] = i;
+    blocks_[i].members = counts.last();
+  }
 }
 
-ShardBooks::ShardBooks(const Job& job, int shard_index, std::vector<uint32_t> blocks,
+ShardBooks::ShardBooks(int shard_index, std::vector<uint32_t> blocks,
                        const std::vector<int64_t>& versions,
-                       const std::vector<std::vector<int64_t>>& clocks)
-    : ShardBooks(shard_index, std::move(blocks), static_cast<size_t>(job.spec().num_workers())) {
+                       const std::vector<std::vector<int64_t>>& clocks, const WorkerCounts& counts)
+    : ShardBooks(shard_index, std::move(blocks), counts) {
   for (size_t i = 0; i < blocks_.size(); ++i) {
     Block& block = blocks_[i];
     block.version = versions[i];
@@ -41,12 +45,26 @@ ShardBooks::ShardBooks(const Job& job, int shard_index, std::vector<uint32_t> bl
   }
 }
 
+bool ShardBooks::Resize(size_t workers) {
+  if (workers > WorkerCounts::kMaxWorkers) return false;
+  if (workers <= workers_.size()) return true;
+  workers_.resize(workers);
+  for (Block& block : blocks_) {
+    block.clocks.resize(workers);
+    block.taken_below.resize(workers);
+  }
+  return true;
+}
+
 absl::StatusOr<ShardBooks> ShardBooks::FromProto(const Job& job, int shard_index,
                                                  const v1::Books& proto) {
-  const size_t num_workers = static_cast<size_t>(job.spec().num_workers());
-  ShardBooks books(shard_index, job.BlocksOfShard(shard_index), num_workers);
-  bool whole = proto.shard_index() == shard_index &&
-               proto.workers_size() == static_cast<int>(num_workers) &&
+  const absl::StatusOr<WorkerCounts> counts =
+      WorkerCounts::FromProto(job.spec().num_workers(), proto.worker_counts());
+  ShardBooks books(shard_index, job.BlocksOfShard(shard_index),
+                   counts.ok() ? *counts : WorkerCounts(job.spec().num_workers()));
+  const size_t num_workers = static_cast<size_t>(proto.workers_size());
+  bool whole = counts.ok() && proto.shard_index() == shard_index &&
+               num_workers >= books.workers_.size() && books.Resize(num_workers) &&
                proto.blocks_size() == static_cast<int>(books.blocks_.size());
   for (int i = 0; whole && i < proto.blocks_size(); ++i) {
     const v1::Books::Block& from = proto.blocks(i);
@@ -54,7 +72,9 @@ absl::StatusOr<ShardBooks> ShardBooks::FromProto(const Job& job, int shard_index
     block.version = from.version();
     block.clocks = ToVector(from.clocks());
     block.taken_below = ToVector(from.taken_below());
-    whole = from.block() == books.numbers_[static_cast<size_t>(i)] && block.version >= 0 &&
+    block.members = from.workers() == 0 ? job.spec().num_workers() : from.workers();
+    whole = block.members >= 1 && block.members <= proto.workers_size() &&
+            from.block() == books.numbers_[static_cast<size_t>(i)] && block.version >= 0 &&
             block.clocks.size() == num_workers && block.taken_below.size() == num_workers;
   }
   for (int i = 0; whole && i < proto.workers_size(); ++i) {
@@ -88,11 +108,13 @@ v1::Books ShardBooks::ToProto() const {
       taken->mutable_blocks()->Add(blocks.begin(), blocks.end());
     }
   }
+  counts_.ToProto(proto.mutable_worker_counts());
   for (size_t i = 0; i < blocks_.size(); ++i) {
     v1::Books::Block* const to = proto.add_blocks();
     to->set_block(numbers_[i]);
     to->set_version(blocks_[i].version);
     to->mutable_clocks()->Add(blocks_[i].clocks.begin(), blocks_[i].clocks.end());
+    to->set_workers(blocks_[i].members);
     to->mutable_taken_below()->Add(blocks_[i].taken_below.begin(), blocks_[i].taken_below.end());
   }
   return proto;
@@ -113,7 +135,7 @@ absl::Status ShardBooks::Take(const v1::LogRecord& record) {
 
 absl::Status ShardBooks::TakeMember(const v1::LogRecord::Member& member) {
   const size_t index = static_cast<size_t>(member.worker());
-  if (member.worker() < 0 || index >= workers_.size()) {
+  if (member.worker() < 0 || !Resize(index + 1)) {
     return DoesNotFollow(absl::StrCat("worker:", member.worker(), " is not in the job"));
   }
   Worker& worker = workers_[index];
@@ -141,13 +163,20 @@ absl::Status ShardBooks::TakeRound(const v1::LogRecord::Round& round) {
     return DoesNotFollow(absl::StrCat("block ", round.block(), " is at version ", block.version,
                                       ", the round is ", round.version()));
   }
-  bool known = round.clocks_size() == static_cast<int>(workers_.size());
+  bool known = Resize(static_cast<size_t>(round.clocks_size()));
   for (const v1::LogRecord::Contribution& part : round.contributions()) {
     known = known && part.worker() >= 0 && part.worker() < static_cast<int>(workers_.size());
   }
+  if (known && round.has_workers()) {
+    known = counts_.Add(round.workers().from_step(), round.workers().count()).ok() &&
+            Resize(static_cast<size_t>(round.workers().count()));
+  }
   if (!known) return DoesNotFollow("its workers are not those of the job");
+  if (round.has_workers() && !PARLEY_PLANTED_BUG("books_forget_how_many_workers_there_are")) {
+    block.members = round.workers().count();
+  }
   block.version = round.version();
-  block.clocks = ToVector(round.clocks());
+  std::copy(round.clocks().begin(), round.clocks().end(), block.clocks.begin());
   for (const v1::LogRecord::Contribution& part : round.contributions()) {
     const size_t index = static_cast<size_t>(part.worker());
     Worker& worker = workers_[index];

@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "net/job.h"
+#include "net/worker_counts.h"
 #include "proto/log.pb.h"
 
 namespace parley {
@@ -38,11 +39,13 @@ class ShardBooks {
     int64_t version = 0;
     std::vector<int64_t> clocks;       // by worker, as WorkerInRound::clock
     std::vector<int64_t> taken_below;  // by worker
+    int members = 0;                   // of its next round: workers with a lower index
   };
 
-  // Of a shard that begins with its `blocks` (numbers in `job`, ascending) at these versions.
-  ShardBooks(const Job& job, int shard_index, std::vector<uint32_t> blocks,
-             const std::vector<int64_t>& versions, const std::vector<std::vector<int64_t>>& clocks);
+  // Of a shard that begins with its `blocks` (numbers in the job, ascending) at these versions, and
+  // with the last of `counts` as the number of workers.
+  ShardBooks(int shard_index, std::vector<uint32_t> blocks, const std::vector<int64_t>& versions,
+             const std::vector<std::vector<int64_t>>& clocks, const WorkerCounts& counts);
   // DATA_LOSS unless `books` are those of shard `shard_index` of `job`, whole.
   static absl::StatusOr<ShardBooks> FromProto(const Job& job, int shard_index,
                                               const v1::Books& books);
@@ -55,12 +58,16 @@ class ShardBooks {
   absl::Status Take(const v1::LogRecord& record);
 
   int shard_index() const { return shard_index_; }
+  const WorkerCounts& counts() const { return counts_; }
+  // By index: those that the job has or had, and those who were to come.
   const std::vector<Worker>& workers() const { return workers_; }
   const std::vector<uint32_t>& numbers() const { return numbers_; }
   const std::vector<Block>& blocks() const { return blocks_; }  // by index in numbers()
 
  private:
-  ShardBooks(int shard_index, std::vector<uint32_t> numbers, size_t num_workers);
+  ShardBooks(int shard_index, std::vector<uint32_t> numbers, const WorkerCounts& counts);
+  // Makes room for so many workers; false where they are too many.
+  bool Resize(size_t workers);
   absl::Status TakeMember(const v1::LogRecord::Member& member);
   absl::Status TakeRound(const v1::LogRecord::Round& round);
 
@@ -69,6 +76,7 @@ class ShardBooks {
   absl::flat_hash_map<uint32_t, size_t> index_;  // by number
   std::vector<Worker> workers_;
   std::vector<Block> blocks_;
+  WorkerCounts counts_;
 };
 
 }  // namespace parley

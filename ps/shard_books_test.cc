@@ -52,7 +52,7 @@ class ShardBooksTest : public ::testing::Test {
   }
 
   const Job job_ = Job::Create(Spec()).value();
-  ShardBooks books_{job_, 0, {0, 1}, {0, 0}, {{}, {}}};
+  ShardBooks books_{0, {0, 1}, {0, 0}, {{}, {}}, WorkerCounts(job_.spec().num_workers())};
 };
 
 TEST_F(ShardBooksTest, KeepWhatWasTakenByNumberAndBlock) {
@@ -114,6 +114,37 @@ TEST_F(ShardBooksTest, WhatDoesNotFollowChangesNothing) {
   EXPECT_TRUE(absl::IsDataLoss(Round(0, 1, 1, 1)));
   EXPECT_EQ(books_.blocks()[0].version, 1);
   EXPECT_THAT(books_.workers()[0].taken, SizeIs(1));
+}
+
+TEST_F(ShardBooksTest, KnowHowManyWorkersEachBlockHas) {
+  v1::LogRecord record;
+  v1::LogRecord::Round* const round = record.mutable_round();
+  round->set_block(1);
+  round->set_version(1);
+  round->mutable_workers()->set_from_step(7);
+  round->mutable_workers()->set_count(3);
+  for (int i = 0; i < 3; ++i) round->add_clocks(i);
+  ASSERT_TRUE(books_.Take(record).ok());
+  const auto again = ShardBooks::FromProto(job_, 0, books_.ToProto());
+  ASSERT_TRUE(again.ok()) << again.status();
+  for (const ShardBooks* books : std::vector<const ShardBooks*>{&books_, &*again}) {
+    EXPECT_EQ(books->counts().At(6), 1);
+    EXPECT_EQ(books->counts().At(7), 3);
+    EXPECT_EQ(books->blocks()[0].members, 1);
+    EXPECT_EQ(books->blocks()[1].members, 3);
+    EXPECT_EQ(books->blocks()[1].clocks, (std::vector<int64_t>{0, 1, 2}));
+    EXPECT_THAT(books->workers(), SizeIs(3));
+  }
+}
+
+TEST_F(ShardBooksTest, MoreWorkersThanAJobMayHaveAreRefused) {
+  v1::LogRecord record;
+  record.mutable_member()->set_incarnation(1);
+  record.mutable_member()->set_worker(1 << 30);
+  EXPECT_TRUE(absl::IsDataLoss(books_.Take(record)));
+  v1::Books books = books_.ToProto();
+  books.mutable_blocks(0)->set_workers(2);  // of one that is there
+  EXPECT_TRUE(absl::IsDataLoss(ShardBooks::FromProto(job_, 0, books).status()));
 }
 
 }  // namespace

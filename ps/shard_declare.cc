@@ -91,7 +91,7 @@ absl::StatusOr<v1::DeclareResponse> Shard::PublishDeclared(const v1::DeclareRequ
   if (declared != nullptr) {
     // The defaults must be filled in before specs can be compared.
     PARLEY_ASSIGN_OR_RETURN(const Job job, Job::Create(request.spec()));
-    const std::string difference = DescribeDifference(declared->job.spec(), job.spec());
+    const std::string difference = DifferenceFrom(*declared, job.spec(), /*worker=*/0);
     if (!difference.empty()) {
       return absl::FailedPreconditionError(absl::StrCat(
           task_, ": job ", declared->job.name(), " is declared with another spec: ", difference,
@@ -163,6 +163,8 @@ absl::StatusOr<std::unique_ptr<Shard::Declared>> Shard::MakeDeclared(const v1::J
     const int64_t pulled = declared->CompensatesDelay(number) ? workers : 0;
     const bool gathers = declared->policies[parameter]->NeedsEveryWorker(0);
     const int64_t gradients = gathers ? workers : 0;
+    declared->bytes_per_worker += kept.blocks()[number].size * static_cast<int64_t>(sizeof(float)) *
+                                  ((pulled > 0 ? 1 : 0) + (gathers ? 1 : 0));
     needed += kept.blocks()[number].size * static_cast<int64_t>(sizeof(float)) *
               (2 + declared->OptimizerOf(number).num_slots() + pulled + gradients);
   }
@@ -171,7 +173,7 @@ absl::StatusOr<std::unique_ptr<Shard::Declared>> Shard::MakeDeclared(const v1::J
     return absl::ResourceExhaustedError(
         absl::StrCat("job ", kept.name(), " needs ", needed, " bytes here, the limit is ", limit));
   }
-  declared->table_memory = limit - needed;
+  declared->table_memory = declared->spare_memory = limit - needed;
 
   std::vector<ShardState::BlockClocks> clocks(declared->numbers.size());
   for (size_t i = 0; i < declared->numbers.size(); ++i) {
@@ -202,8 +204,7 @@ absl::StatusOr<std::unique_ptr<Shard::Declared>> Shard::MakeDeclared(const v1::J
     }
     declared->norms->ForgetUnknown(NormVersion(*declared));
   }
-  declared->pulled =
-      std::make_unique<PulledValues>(kept.spec().num_workers(), declared->blocks.size());
+  declared->pulled = std::make_unique<PulledValues>(declared->blocks.size());
   if (recovery != nullptr) {
     if (recovery->log != nullptr) PARLEY_RETURN_IF_ERROR(Replay(declared.get(), recovery));
     declared->recovered = true;
@@ -226,8 +227,12 @@ absl::StatusOr<std::unique_ptr<Shard::Declared>> Shard::MakeDeclared(const v1::J
   state_options.lease = options_.lease;
   state_options.replace_after = options_.replace_after;
   state_options.acknowledges_applied = HasSink();
-  declared->state = std::make_unique<ShardState>(
-      std::move(state_options), &kept, std::move(numbers), std::move(policies), std::move(clocks));
+  PARLEY_ASSIGN_OR_RETURN(const WorkerCounts counts, recovery != nullptr
+                                                         ? recovery->books.counts()
+                                                         : FirstCounts(kept, checkpoint));
+  declared->state =
+      std::make_unique<ShardState>(std::move(state_options), &kept, std::move(numbers),
+                                   std::move(policies), std::move(clocks), counts);
   if (recovery != nullptr) declared->state->Restore(recovery->books, Now());
   return declared;
 }

@@ -62,6 +62,8 @@ absl::StatusOr<ShardState::PushPull> Shard::Decode(const Declared& declared,
                                                    " pushes and ", request.base_version_size(),
                                                    " values of base_version"));
   }
+  PARLEY_RETURN_IF_ERROR(CheckSaidWorkers(declared, request, who));
+  result.workers = request.workers();
   PARLEY_ASSIGN_OR_RETURN(const absl::optional<float> rate_factor,
                           RateFactorOf(declared, request, who));
   PayloadReader gradients(payload);

@@ -52,7 +52,8 @@ absl::Status Shard::BeginSinks(Declared* declared, const std::string& checkpoint
     versions.push_back(block.version);
     clocks.push_back(std::move(block.clocks));
   }
-  ShardBooks books(declared->job, options_.shard_index, declared->numbers, versions, clocks);
+  ShardBooks books(options_.shard_index, declared->numbers, versions, clocks,
+                   declared->state->counts());
   SinkStart start;
   start.begins_anew = true;
   return StartSinks(declared, std::move(identity), std::move(books), start);
@@ -170,6 +171,7 @@ ShardRecord Shard::RecordOf(const Declared& declared, const ShardState::Round& r
     contribution->set_sequence(part.sequence);
   }
   record->mutable_clocks()->Add(round.clocks.begin(), round.clocks.end());
+  if (round.workers.has_value()) *record->mutable_workers() = *round.workers;
   record->set_rate_scale(round.correction.rate);
   for (const Gradient& gradient : round.gradients) {
     if (gradient.rate_factor.has_value()) record->set_rate_factor(*gradient.rate_factor);

@@ -22,7 +22,10 @@ struct ShardNumbers {
     // Over the rounds of blocks in which its gradient came last: how long the first one waited.
     absl::Duration waited_for;
   };
-  std::vector<Worker> workers;  // by index
+  std::vector<Worker>
+      workers;            // by index; more than `members` where others have left, or are to come
+  int members = 0;        // that the job has
+  int workers_asked = 0;  // and is to have; 0: nobody has asked, or it has them
   // Likewise, over rounds that were complete when a worker left or fell silent.
   absl::Duration waited_for_membership;
 

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/planted_bug.h"
+#include "base/status.h"
 
 namespace parley {
 namespace {
@@ -15,23 +16,18 @@ constexpr size_t kMaxWaitingJoins = 4096;
 }  // namespace
 
 ShardState::ShardState(Options options, const Job* job, std::vector<uint32_t> blocks,
-                       std::vector<const Policy*> policies, std::vector<BlockClocks> clocks)
-    : options_(std::move(options)),
-      job_(job),
-      workers_(job->spec().num_workers()),
-      member_(job->spec().num_workers(), 1),
-      heard_(member_) {
-  const size_t num_workers = workers_.size();
+                       std::vector<const Policy*> policies, std::vector<BlockClocks> clocks,
+                       const WorkerCounts& counts)
+    : options_(std::move(options)), job_(job), counts_(std::make_shared<WorkerCounts>(counts)) {
+  const size_t num_workers = static_cast<size_t>(counts.last());
   blocks_.resize(blocks.size());
+  Resize(num_workers);
   for (size_t i = 0; i < blocks.size(); ++i) {
     Block& block = blocks_[i];
     block.number = blocks[i];
     block.policy = policies[i];
     block.applied = block.scheduled = clocks[i].version;
-    block.workers.resize(num_workers);
-    block.gradients.resize(num_workers);
-    if (options_.acknowledges_applied) block.contributions.resize(num_workers);
-    block.taken_below.resize(num_workers);
+    block.members = counts.last();
     for (size_t worker = 0; worker < num_workers; ++worker) {
       const int64_t clock =
           worker < clocks[i].clocks.size() ? clocks[i].clocks[worker] : clocks[i].version;
@@ -41,8 +37,26 @@ ShardState::ShardState(Options options, const Job* job, std::vector<uint32_t> bl
   }
 }
 
+void ShardState::Resize(size_t workers) {
+  if (workers <= workers_.size()) return;
+  workers_.resize(workers);
+  present_.resize(workers, 1);
+  heard_.resize(workers, 1);
+  for (Block& block : blocks_) {
+    block.workers.resize(workers);
+    block.gradients.resize(workers);
+    if (options_.acknowledges_applied) block.contributions.resize(workers);
+    block.taken_below.resize(workers);
+  }
+}
+
 void ShardState::Restore(const ShardBooks& books, absl::Time now) {
   restored_ = true;
+  counts_ = std::make_shared<WorkerCounts>(books.counts());
+  Resize(books.workers().size());
+  for (size_t block = 0; block < blocks_.size(); ++block) {
+    blocks_[block].members = books.blocks()[block].members;
+  }
   for (size_t worker = 0; worker < workers_.size(); ++worker) {
     const ShardBooks::Worker& from = books.workers()[worker];
     Worker& to = workers_[worker];
@@ -53,24 +67,62 @@ void ShardState::Restore(const ShardBooks& books, absl::Time now) {
     if (from.presence == v1::Books::LIVE) {
       to.presence = Presence::kLive;
       to.last_heard = now;
+      to.spare = !IsMember(static_cast<int>(worker)) && from.taken.empty();
+      if (to.spare) asked_ = static_cast<int>(worker) + 1;
     } else if (from.presence == v1::Books::LEFT) {
       to.presence = Presence::kLeft;
-      member_[worker] = heard_[worker] = PARLEY_PLANTED_BUG("who_left_is_awaited_after_a_restart");
+      present_[worker] = heard_[worker] = PARLEY_PLANTED_BUG("who_left_is_awaited_after_a_restart");
     }
     for (size_t block = 0; block < blocks_.size(); ++block) {
-      blocks_[block].taken_below[worker] = books.blocks()[block].taken_below[worker];
+      const ShardBooks::Block& from_block = books.blocks()[block];
+      blocks_[block].taken_below[worker] = from_block.taken_below[worker];
+      blocks_[block].workers[worker].clock = from_block.clocks[worker];
     }
   }
 }
 
 // Membership.
 
+ShardState::Actions ShardState::AskWorkers(int workers) {
+  asked_ = workers;
+  Resize(static_cast<size_t>(workers));
+  Actions actions;
+  for (Block& block : blocks_) AnswerWaiters(block, &actions);  // of spares that are not wanted
+  return actions;
+}
+
+int ShardState::WorkersReady() const {
+  const int asked = workers_asked();
+  for (int worker = counts_->last(); worker < asked; ++worker) {
+    if (workers_[worker].presence != Presence::kLive || workers_[worker].silent) return 0;
+  }
+  return asked;
+}
+
+absl::Status ShardState::TakeWorkers(const PushPull& request) {
+  if (request.workers == 0 || counts_->At(request.step + 1) == request.workers) {
+    return absl::OkStatus();
+  }
+  auto counts = std::make_shared<WorkerCounts>(*counts_);
+  PARLEY_RETURN_IF_ERROR(counts->Add(request.step + 1, request.workers));
+  counts_ = std::move(counts);
+  Resize(static_cast<size_t>(counts_->last()));
+  for (size_t worker = 0; worker < workers_.size(); ++worker) {
+    if (IsMember(static_cast<int>(worker))) workers_[worker].spare = false;
+  }
+  return absl::OkStatus();
+}
+
+std::shared_ptr<const WorkerCounts> ShardState::CountsToTell() const {
+  return counts_->changes().empty() ? nullptr : counts_;
+}
+
 absl::Status ShardState::CheckSender(int worker, uint64_t incarnation, absl::Time now) {
   latest_ = std::max(latest_, now);
   if (worker < 0 || worker >= static_cast<int>(workers_.size())) {
     return absl::InvalidArgumentError(absl::StrCat(options_.task, ": worker:", worker,
                                                    " is not in job ", job_->name(), ", which has ",
-                                                   workers_.size(), " workers"));
+                                                   counts_->last(), " workers"));
   }
   ForgiveOwnSilence(now);
   Worker& state = workers_[worker];
@@ -136,16 +188,17 @@ ShardState::Actions ShardState::Join(uint64_t token, int worker, uint64_t incarn
     actions.answers.push_back({token, std::move(status), {}, 0});
     return actions;
   };
-  if (worker < 0 || worker >= static_cast<int>(workers_.size()) || incarnation == 0) {
-    return refuse(absl::InvalidArgumentError(absl::StrCat(
-        options_.task, ": worker:", worker, " with incarnation ", incarnation, " cannot join job ",
-        job_->name(), ", which has ", workers_.size(), " workers")));
+  if (worker < 0 || worker >= std::max(counts_->last(), asked_) || incarnation == 0) {
+    return refuse(absl::InvalidArgumentError(
+        absl::StrCat(options_.task, ": worker:", worker, " with incarnation ", incarnation,
+                     " cannot join job ", job_->name(), ", which has ", counts_->last(),
+                     " workers; parley scale makes place for others")));
   }
   if (!failure_.ok()) return refuse(failure_);
   ForgiveOwnSilence(now);
   const Worker& state = workers_[worker];
   if (incarnation < state.incarnation) return refuse(CheckSender(worker, incarnation, now));
-  if (state.presence == Presence::kLeft && AwaitsSilent()) {
+  if (state.presence == Presence::kLeft && IsMember(worker) && AwaitsSilent()) {
     return refuse(absl::FailedPreconditionError(
         absl::StrCat(options_.task, ": worker:", worker,
                      " has left the job, which awaits every worker and cannot take it back")));
@@ -195,10 +248,11 @@ void ShardState::Admit(uint64_t token, int worker, uint64_t incarnation, absl::T
     if (state.presence == Presence::kLeft || was_released) LevelWithSlowest(block, worker);
   }
   state.silent = state.silent || state.presence == Presence::kLeft;
+  state.spare = !IsMember(worker);
   state.presence = Presence::kLive;
   state.incarnation = incarnation;
   state.last_heard = now;
-  member_[worker] = 1;
+  present_[worker] = 1;
   heard_[worker] = !state.silent;
 
   int64_t step = std::numeric_limits<int64_t>::max();  // a shard without blocks has no say
@@ -206,14 +260,14 @@ void ShardState::Admit(uint64_t token, int worker, uint64_t incarnation, absl::T
     const int64_t clock = block.workers[worker].clock;
     step = std::min(step, block.policy->NextStep(SnapshotOf(block), worker, clock).value_or(clock));
   }
-  actions->answers.push_back({token, absl::OkStatus(), {}, step});
+  actions->answers.push_back({token, absl::OkStatus(), {}, step, CountsToTell()});
 }
 
 void ShardState::LevelWithSlowest(Block& block, int worker) {
   bool found = false;
   int64_t slowest = 0;
-  for (size_t other = 0; other < workers_.size(); ++other) {
-    if (!heard_[other] || static_cast<int>(other) == worker) continue;
+  for (int other = 0; other < block.members; ++other) {
+    if (!heard_[other] || other == worker) continue;
     slowest = found ? std::min(slowest, block.workers[other].clock) : block.workers[other].clock;
     found = true;
   }
@@ -263,7 +317,7 @@ absl::Status ShardState::Leave(int worker, uint64_t incarnation, absl::string_vi
   if (!sender.ok() && sender != failure_) return sender;  // one may leave a job that has failed
   workers_[worker].presence = Presence::kLeft;
   workers_[worker].lease_ended = false;
-  member_[worker] = 0;
+  present_[worker] = 0;
   heard_[worker] = 0;
   FinishAllOf(worker,
               absl::AbortedError(absl::StrCat(options_.task, ": worker:", worker, " has left")),
@@ -287,10 +341,12 @@ void ShardState::Fail(const absl::Status& reason, Actions* actions) {
 
 bool ShardState::IsDone(absl::Time now) const {
   const bool chief_left = workers_[0].presence == Presence::kLeft;
-  return std::all_of(workers_.begin(), workers_.end(), [&](const Worker& worker) {
-    return worker.presence == Presence::kLeft ||
-           (chief_left && now >= worker.last_heard + options_.lease);
-  });
+  for (size_t i = 0; i < workers_.size(); ++i) {
+    if (workers_[i].presence == Presence::kLeft) continue;
+    const bool awaited = !chief_left && IsMember(static_cast<int>(i));
+    if (awaited || now < workers_[i].last_heard + options_.lease) return false;
+  }
+  return true;
 }
 
 bool ShardState::HasWorkers() const {
@@ -304,7 +360,9 @@ ShardState::BlockClocks ShardState::ClocksOf(size_t index) const {
   const Block& block = blocks_[index];
   BlockClocks result;
   result.version = block.scheduled;
-  for (const WorkerInRound& worker : block.workers) result.clocks.push_back(worker.clock);
+  for (int worker = 0; worker < counts_->last(); ++worker) {
+    result.clocks.push_back(block.workers[worker].clock);
+  }
   return result;
 }
 
@@ -319,6 +377,8 @@ void ShardState::FillNumbers(absl::Time now, ShardNumbers* numbers) const {
     to.silent = to.live && worker.lease_ended;
     to.clock = ClockOf(static_cast<int>(i));
   }
+  numbers->members = counts_->last();
+  numbers->workers_asked = workers_asked();
   numbers->waited_for_membership = waited_for_membership_;
   numbers->blocks = static_cast<int64_t>(blocks_.size());
   numbers->rounds = rounds_;

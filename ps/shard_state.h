@@ -15,6 +15,7 @@
 #include "absl/time/time.h"
 #include "absl/types/optional.h"
 #include "net/job.h"
+#include "net/worker_counts.h"
 #include "proto/parameter_server.pb.h"
 #include "ps/gradient.h"
 #include "ps/policy.h"
@@ -49,8 +50,12 @@ namespace parley {
 //  (6) Of a policy that does not await them, nothing waits for a worker past the end of its lease.
 //  (7) A push is answered only when few of the rounds scheduled by then, kMaxUnapplied of a block,
 //      are not applied: who pushes faster than the shard applies is held up.
-//  (8) A worker's clock in a block never falls. It rises without a push of its own only to where
-//      the others are: when it comes back, and, for all that are behind, where a phase begins.
+//  (8) A block's round awaits only members: workers with an index below the number that the chief
+//      said last in a push to an earlier round of the block. A worker that has joined before it is
+//      a member, a spare, is answered no pull until then.
+//  (9) A worker's clock in a block never falls. It rises without a push of its own only to where
+//      the others are: when it comes, or comes back, and, for all that are behind, where a phase
+//      begins.
 //
 // Thread safety: none; Shard guards it with its mutex. `job` and the policies must outlive it.
 class ShardState {
@@ -87,6 +92,8 @@ class ShardState {
     // With acknowledges_applied: whose gradients, and all clocks in the block after it.
     std::vector<Contribution> contributions;
     std::vector<int64_t> clocks;
+    // Of the block's rounds from the next one on, where that is another number.
+    absl::optional<v1::WorkerCount> workers = {};
   };
 
   struct Answer {
@@ -95,6 +102,8 @@ class ShardState {
     std::vector<TakenPush> taken;  // of a PushPull: one for each push
     // The worker's next step: of a Join; of a PushPull with pulls, as PushPullResponse.next_step.
     int64_t step = 0;
+    // Of a Join, and a PushPull with pulls; null: the job has the workers that it began with.
+    std::shared_ptr<const WorkerCounts> workers = nullptr;
   };
 
   // To be told to people: a worker's lease has ended, or it has come back since.
@@ -124,6 +133,8 @@ class ShardState {
     int64_t step;
     uint64_t sequence;  // > 0 when there are pushes
     bool skip = false;  // the pushes have no gradients
+    // The chief's: how many workers the job has from the step after this on; 0 says nothing.
+    int workers = 0;
     std::vector<Push> pushes;
     std::vector<size_t> pulls;  // indices in the shard's blocks
     int64_t pull_step;
@@ -131,9 +142,10 @@ class ShardState {
   };
 
   // `blocks` are the numbers of the shard's blocks in the job; parallel to them, `policies` says
-  // what each is under, and `clocks` where it continues.
+  // what each is under, and `clocks` where it continues; `counts` is how many workers the job has.
   ShardState(Options options, const Job* job, std::vector<uint32_t> blocks,
-             std::vector<const Policy*> policies, std::vector<BlockClocks> clocks);
+             std::vector<const Policy*> policies, std::vector<BlockClocks> clocks,
+             const WorkerCounts& counts);
 
   // Before all else: goes on from `books`, of this shard, as of `now`. Who was in the job is, and
   // is heard now; what was taken is not taken again.
@@ -144,6 +156,11 @@ class ShardState {
   // that, and is then refused with ALREADY_EXISTS.
   Actions Join(uint64_t token, int worker, uint64_t incarnation, absl::Time now,
                absl::Time deadline);
+  // That the job has so many workers, in [1, WorkerCounts::kMaxWorkers]: those that it has not yet
+  // may join, and when they have, the chief is to hear of it.
+  Actions AskWorkers(int workers);
+  // What the chief is to hear: the number that was asked for, when all of them are here; else 0.
+  int WorkersReady() const;
   // Any sign of life renews the lease; this one does nothing else.
   absl::Status Heartbeat(int worker, uint64_t incarnation, absl::Time now);
   Actions HandlePushPull(PushPull request, absl::Time now);
@@ -172,6 +189,10 @@ class ShardState {
   bool IsDone(absl::Time now) const;
   // Whether any worker has joined and not left.
   bool HasWorkers() const;
+  const WorkerCounts& counts() const { return *counts_; }
+  // That were asked for and are not reached; 0: none. A shard without blocks never hears that they
+  // are.
+  int workers_asked() const { return asked_ == counts_->last() && !blocks_.empty() ? 0 : asked_; }
   // Where a checkpoint of `block` continues, once the rounds scheduled by now are applied.
   BlockClocks ClocksOf(size_t block) const;
   // What it knows of them; of the rest the Shard does.
@@ -194,6 +215,8 @@ class ShardState {
     // Its lease had ended, or it had left, and it has not pulled since: from then on it is awaited
     // again, not from a mere sign of life on.
     bool silent = false;
+    // Has joined, and the chief has not yet said that it is a member.
+    bool spare = false;
     bool lease_ended = false;   // silent because of that
     absl::Duration waited_for;  // see ShardNumbers
   };
@@ -203,7 +226,8 @@ class ShardState {
     int64_t step;
     int64_t
         version;  // answer when this many rounds are applied; -1: the policy has not allowed it yet
-    bool pulls = true;  // false: a push that waits for its round
+    bool pulls = true;      // false: a push that waits for its round
+    bool entering = false;  // a pull that has waited for its worker to become a member
   };
 
   struct Block {
@@ -211,6 +235,8 @@ class ShardState {
     const Policy* policy;
     int64_t applied = 0;
     int64_t scheduled = 0;
+    int members = 0;                               // of the open round: workers with a lower index
+    absl::optional<v1::WorkerCount> next_members;  // of those after it, where that changes
     std::vector<WorkerInRound> workers;
     std::vector<Gradient> gradients;          // of the open round, by worker; empty where !pushed
     std::vector<Contribution> contributions;  // likewise, with acknowledges_applied
@@ -238,7 +264,17 @@ class ShardState {
     std::string barrier;                // kBarrier
   };
 
+  // Valid until the next call.
   RoundSnapshot SnapshotOf(const Block& block) const;
+  // Whether a worker that pulls from the block has to wait until it is a member.
+  bool MustEnter(const Block& block, int worker) const;
+  bool IsMember(int worker) const { return worker < counts_->last(); }
+  // As Answer::workers.
+  std::shared_ptr<const WorkerCounts> CountsToTell() const;
+  // Makes room for so many workers.
+  void Resize(size_t workers);
+  // What the chief's request says of the number of workers.
+  absl::Status TakeWorkers(const PushPull& request);
   // "ps:0: worker:1 step 5".
   std::string Who(int worker, int64_t step) const;
   // "parameter w", or "table rows".
@@ -256,7 +292,7 @@ class ShardState {
   bool NeedsEveryWorker() const;
   // Whether workers are awaited whatever happens to them.
   bool AwaitsSilent() const;
-  // Raises the worker's clock in the block to that of the slowest other one that is heard.
+  // Raises the worker's clock in the block to that of the slowest other member that is heard.
   void LevelWithSlowest(Block& block, int worker);
   // Raises all clocks in the block to that of the furthest worker.
   void LevelWithFurthest(Block& block);
@@ -283,8 +319,11 @@ class ShardState {
   const Job* const job_;
   std::vector<Block> blocks_;
   std::vector<Worker> workers_;
-  std::vector<uint8_t> member_;  // by worker: has not left
-  std::vector<uint8_t> heard_;   // by worker: a member that is not silent
+  std::vector<uint8_t> present_;          // by worker: has not left
+  std::vector<uint8_t> heard_;            // by worker: has not left, and is not silent
+  mutable std::vector<uint8_t> awaited_;  // SnapshotOf's, of a block with fewer members
+  std::shared_ptr<const WorkerCounts> counts_;
+  int asked_ = 0;  // workers; 0: nobody has asked
   std::map<uint64_t, Waiting> waiting_;
   std::set<std::pair<absl::Time, uint64_t>> deadlines_;
   std::set<uint64_t> joins_;  // tokens of newcomers that wait for a place

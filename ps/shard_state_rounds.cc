@@ -12,7 +12,20 @@ namespace parley {
 RoundSnapshot ShardState::SnapshotOf(const Block& block) const {
   const bool all = block.policy->AwaitsSilent(block.scheduled) &&
                    !PARLEY_PLANTED_BUG("silent_worker_not_awaited");
-  return {block.scheduled, block.workers, all ? member_ : heard_};
+  const std::vector<uint8_t>& awaited = all ? present_ : heard_;
+  if (block.members == static_cast<int>(workers_.size())) {
+    return {block.scheduled, block.workers, awaited};
+  }
+  awaited_.assign(awaited.begin(), awaited.begin() + block.members);
+  awaited_.resize(workers_.size(), 0);
+  return {block.scheduled, block.workers, awaited_};
+}
+
+bool ShardState::MustEnter(const Block& block, int worker) const {
+  if (PARLEY_PLANTED_BUG("worker_begins_before_its_step")) return false;
+  const bool is_to_come =
+      workers_[worker].spare && worker < asked_ && workers_[0].presence != Presence::kLeft;
+  return worker >= block.members && (is_to_come || IsMember(worker));
 }
 
 // Whether the gradient is in a round already: its worker was started again, or this shard.
@@ -33,6 +46,10 @@ absl::Status ShardState::CheckPushes(PushPull& request) {
           absl::StrCat("block ", block.number, " is in one request twice")));
     }
     block.seen = requests_;
+    if (request.worker >= block.members && request.worker >= counts_->At(request.step)) {
+      return refused(absl::FailedPreconditionError(
+          absl::StrCat("the job has ", counts_->last(), " workers, and this is none of them")));
+    }
     // Not `applied`: a pull may show a round before the thread that applied it has reported it
     // here.
     // Values that nobody had written down yet may be lost with the shard that showed them.
@@ -62,6 +79,12 @@ SequenceWindow::Answer ShardState::TakePushes(PushPull& request, Actions* action
       taken.round = block.scheduled + (worker.pushed ? 1 : 0);
       ++duplicate_;
       continue;
+    }
+    if (request.workers != 0 && request.workers != block.members) {
+      block.next_members.emplace();
+      block.next_members->set_from_step(request.step + 1);
+      block.next_members->set_count(request.workers);
+      if (PARLEY_PLANTED_BUG("new_workers_count_at_once")) block.members = request.workers;
     }
     if (block.policy->IsLate(SnapshotOf(block), request.step, push.base_version) &&
         !PARLEY_PLANTED_BUG("late_gradient_applied")) {
@@ -95,7 +118,7 @@ void ShardState::CloseIfComplete(size_t index, absl::Duration* waited, Actions* 
   if (!any || !block.policy->IsComplete(SnapshotOf(block))) return;
   if (block.opened.has_value()) *waited += latest_ - *block.opened;
   block.opened.reset();
-  Round round{index, {}, block.correction, {}, {}};
+  Round round{index, {}, block.correction, {}, {}, {}};
   for (size_t worker = 0; worker < block.workers.size(); ++worker) {
     WorkerInRound& in_round = block.workers[worker];
     if (!in_round.pushed) continue;
@@ -112,6 +135,16 @@ void ShardState::CloseIfComplete(size_t index, absl::Duration* waited, Actions* 
   const int phase = block.policy->PhaseOf(block.scheduled);
   ++block.scheduled;
   if (block.policy->PhaseOf(block.scheduled) != phase) LevelWithFurthest(block);
+  if (block.next_members.has_value()) {
+    // Who comes begins where the chief is.
+    for (int worker = block.members; worker < block.next_members->count(); ++worker) {
+      int64_t& clock = block.workers[worker].clock;
+      clock = std::max(clock, block.next_members->from_step());
+    }
+    block.members = block.next_members->count();
+    round.workers = std::move(block.next_members);
+    block.next_members.reset();
+  }
   if (options_.acknowledges_applied) {
     for (const WorkerInRound& worker : block.workers) round.clocks.push_back(worker.clock);
   }
@@ -164,6 +197,7 @@ ShardState::Actions ShardState::HandlePushPull(PushPull request, absl::Time now)
       }
       SequenceWindow::Answer first;
       first.status = CheckPushes(request);
+      if (first.status.ok()) first.status = TakeWorkers(request);
       if (first.status.ok()) first = TakePushes(request, &actions);
       worker.sequences.Remember(request.sequence, first);
       if (!first.status.ok()) {
@@ -212,6 +246,13 @@ void ShardState::AnswerWaiters(Block& block, Actions* actions) {
     const auto it = waiting_.find(waiter.token);
     if (it == waiting_.end()) continue;  // ended otherwise
     Waiting& waiting = it->second;
+    if (waiter.pulls && MustEnter(block, waiting.worker)) {
+      waiter.entering = true;
+      block.waiters[kept++] = waiter;
+      continue;
+    }
+    if (waiter.entering) waiter.step = std::max(waiter.step, block.workers[waiting.worker].clock);
+    waiter.entering = false;
     if (waiter.version < 0 &&
         block.policy->MayPull(SnapshotOf(block), waiting.worker, waiter.step)) {
       // What nobody was told of need not be shown: its log may be waiting for room.

@@ -59,7 +59,8 @@ ShardState::Actions ShardState::Barrier(uint64_t token, int worker, uint64_t inc
 }
 
 bool ShardState::AwaitedInBarriers(size_t worker) const {
-  return heard_[worker] != 0 || (member_[worker] != 0 && AwaitsSilent());
+  if (!IsMember(static_cast<int>(worker))) return false;
+  return heard_[worker] != 0 || (present_[worker] != 0 && AwaitsSilent());
 }
 
 void ShardState::ReviewBarriers(Actions* actions) {
@@ -107,8 +108,8 @@ void ShardState::Finish(uint64_t token, absl::Status status, Actions* actions) {
     waiting.taken.clear();
     waiting.next_step.reset();
   }
-  actions->answers.push_back(
-      {token, std::move(status), std::move(waiting.taken), waiting.next_step.value_or(0)});
+  actions->answers.push_back({token, std::move(status), std::move(waiting.taken),
+                              waiting.next_step.value_or(0), CountsToTell()});
 }
 
 void ShardState::FinishAllOf(int worker, const absl::Status& status, Actions* actions) {
@@ -189,6 +190,12 @@ absl::Status ShardState::Overdue(uint64_t token, const Waiting& waiting, absl::T
   for (const Block& block : blocks_) {
     for (const Waiter& waiter : block.waiters) {
       if (waiter.token != token) continue;
+      if (waiter.entering) {
+        return absl::DeadlineExceededError(
+            absl::StrCat(Who(waiting.worker, waiting.step),
+                         ": it waited to become one of the job's workers, of which there are ",
+                         counts_->last()));
+      }
       return absl::DeadlineExceededError(absl::StrCat(
           Who(waiting.worker, waiting.step), ": ", NameOf(block), ", at round ", block.applied,
           ", waited for ",

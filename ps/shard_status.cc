@@ -14,6 +14,8 @@ void FillStatus(const ShardNumbers& numbers, v1::GetStatusResponse* response) {
     status->set_silence_ms(absl::ToInt64Milliseconds(worker.silence));
     status->set_waited_for_ms(absl::ToInt64Milliseconds(worker.waited_for));
   }
+  response->set_num_workers(numbers.members);
+  response->set_workers_asked(numbers.workers_asked);
   response->set_min_version(numbers.min_version);
   response->set_max_version(numbers.max_version);
   response->set_pushes(numbers.staleness.pushes());

@@ -54,6 +54,7 @@ class ExitCodesTest(job.JobTest):
         yield "parley checkpoint", 0, self.parley("checkpoint", hosts, PATIENT)
         yield "parley inspect", 0, self.parley("inspect", f"{self.folder}/c")
         yield "parley export", 0, self.parley("export", f"{self.folder}/c", f"{self.folder}/exported")
+        yield "parley scale", 0, self.parley("scale", hosts, PATIENT, "--workers=1")
         yield "parley stop", 0, self.parley("stop", hosts, PATIENT)
         yield "parley_worker", 0, worker
         yield "parley_ps", 0, server
@@ -81,6 +82,7 @@ class ExitCodesTest(job.JobTest):
         nowhere = f"--ps_hosts=localhost:{job.free_ports(1)}"
         for command in ("status", "top", "checkpoint", "stop"):
             yield f"parley {command}", 1, self.parley(command, nowhere, PATIENT)
+        yield "parley scale", 1, self.parley("scale", nowhere, PATIENT, "--workers=2")
         yield "parley inspect", 1, self.parley("inspect", self.folder)
         yield "parley export", 1, self.parley("export", self.folder, self.folder)
         yield "parley trace", 1, self.parley("trace", self.folder)

@@ -17,6 +17,7 @@
 #include "net/row_wire.h"
 #include "net/wire_dtype.h"
 #include "worker/ask_all.h"
+#include "worker/job_workers.h"
 #include "worker/norm_exchange.h"
 #include "worker/session.h"
 #include "worker/table_client.h"
@@ -45,9 +46,11 @@ class ClientImpl final : public Client {
         task_(absl::StrCat("worker:", options_.worker)),
         timer_(std::make_shared<Timer>()),
         failure_(std::make_shared<Failure>()),
-        vitals_(std::make_shared<Vitals>()) {
+        vitals_(std::make_shared<Vitals>()),
+        workers_(std::make_shared<JobWorkers>(options_.worker, job_.spec().num_workers())) {
     SessionOptions session;
     session.vitals = vitals_;
+    session.workers = workers_;
     session.job = job_.name();
     session.worker = options_.worker;
     session.incarnation = options_.incarnation;
@@ -152,6 +155,11 @@ class ClientImpl final : public Client {
   uint64_t CheckpointAsked() const override {
     return options_.worker == 0 ? vitals_->checkpoint_ticket() : 0;
   }
+  WorkerCounts workers() const override { return workers_->counts(); }
+  int WorkersAsked() const override {
+    return options_.worker == 0 ? vitals_->workers(static_cast<int>(sessions_.size())) : 0;
+  }
+  absl::Status SetWorkers(int64_t step, int count) override;
   void Report(const StepReport& report) override {
     v1::WorkerReport said;
     said.set_step(report.step);
@@ -221,12 +229,13 @@ class ClientImpl final : public Client {
   absl::Status StartNormExchange(Timer::Time deadline);
   absl::Status LeaveAll(absl::string_view error, absl::Duration timeout);
 
-  const Job job_;
+  Job job_;  // constant once Enter has returned
   const ClientOptions options_;
   const std::string task_;  // "worker:1"
   const std::shared_ptr<Timer> timer_;
   const std::shared_ptr<Failure> failure_;
   const std::shared_ptr<Vitals> vitals_;
+  const std::shared_ptr<JobWorkers> workers_;
   std::vector<std::shared_ptr<Session>> sessions_;  // by shard; constant after construction
   // Written by Enter, before others can see the client, and by Leave, after which nothing may be
   // called.
@@ -299,6 +308,19 @@ absl::Status ClientImpl::JoinAll(Timer::Time deadline) {
   for (size_t shard = 0; shard < answers.size(); ++shard) joined_[shard] = answers[shard].ok();
   PARLEY_RETURN_IF_ERROR(FirstError(answers));
 
+  // The job may have been scaled: then it was declared with another number of workers than this
+  // task was started with.
+  const int declared = answers[0]->num_workers();
+  if (declared != 0 && declared != job_.spec().num_workers()) {
+    v1::JobSpec spec = job_.spec();
+    spec.set_num_workers(declared);
+    PARLEY_ASSIGN_OR_RETURN(job_, Job::Create(std::move(spec)));
+    workers_->SetFirst(declared);
+  }
+  for (const absl::StatusOr<v1::JoinResponse>& answer : answers) {
+    PARLEY_RETURN_IF_ERROR(Annotate(workers_->Learn(answer->worker_counts()), task_));
+  }
+
   bool found = false;
   for (size_t shard = 0; shard < answers.size(); ++shard) {
     const int64_t step = answers[shard]->step();
@@ -347,6 +369,14 @@ absl::Status ClientImpl::SetRateFactor(float factor) {
   return absl::OkStatus();
 }
 
+absl::Status ClientImpl::SetWorkers(int64_t step, int count) {
+  if (options_.worker != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(task_, ": only worker:0 says how many workers the job has"));
+  }
+  return Annotate(workers_->Set(step + 1, count), absl::StrCat(task_, " step ", step));
+}
+
 absl::Status ClientImpl::Barrier(absl::string_view name, absl::Duration timeout) {
   PARLEY_RETURN_IF_ERROR(Usable());
   // One shard keeps all barriers: several could disagree on who has left.
@@ -371,14 +401,11 @@ absl::StatusOr<Client::JobStatus> ClientImpl::Status() {
   bool found = false;  // a shard with blocks: others have neither clocks nor versions
   for (size_t shard = 0; shard < answers.size(); ++shard) {
     const v1::GetStatusResponse& answer = *answers[shard];
-    if (answer.workers_size() != job_.spec().num_workers()) {
-      return absl::InternalError(absl::StrCat(
-          task_, ": ps:", shard, ": malformed answer: ", answer.workers_size(), " workers"));
-    }
     const bool holds_blocks = job_.HasState(static_cast<int>(shard));
     for (int i = 0; i < answer.workers_size(); ++i) {
       const Worker& worker = answer.workers(i);
-      if (shard == 0) total.add_workers()->set_state(worker.state());
+      // Shards may have been asked for others at different times.
+      if (i == total.workers_size()) total.add_workers()->set_state(worker.state());
       Worker* sum = total.mutable_workers(i);
       // Live is who is live everywhere; who is between two states has not joined, or has left.
       if (sum->state() == Worker::LIVE) sum->set_state(worker.state());
@@ -451,6 +478,7 @@ absl::StatusOr<std::string> ClientImpl::FinishCheckpoint(
   v1::Manifest manifest;
   *manifest.mutable_spec() = job_.spec();
   manifest.set_step(step);
+  workers_->counts().ToProto(manifest.mutable_worker_counts());
   for (const absl::StatusOr<v1::CheckpointResponse>& answer : answers) {
     v1::Manifest::ShardFile* file = manifest.add_shards();
     file->set_file(answer->file());

@@ -16,6 +16,7 @@
 #include "net/job.h"
 #include "net/parameter_server.h"
 #include "net/shared_arena.h"
+#include "net/worker_counts.h"
 #include "worker/parameter_values.h"
 #include "worker/push_pull_time.h"
 #include "worker/row_cache.h"
@@ -116,7 +117,9 @@ class Client {
 
   virtual const Job& job() const = 0;
   virtual int worker() const = 0;
-  // The step this worker does first: 0 in a new job, later in one that is resumed or rejoined.
+  // The step this worker does first: 0 in a new job, later in one that is resumed or rejoined. Of
+  // one that comes while the job runs, before the chief has said that it is among the workers, it
+  // is the step to pull for first; that waits until it is, and NextStep says with which it begins.
   virtual int64_t first_step() const = 0;
 
   // The step to do after the pulls for `step`, which have ended: `step`, or a later one when the
@@ -228,6 +231,16 @@ class Client {
   // Chief only: the ticket of a checkpoint that an operator asked for, which ReportCheckpoint has
   // not answered; 0: none. Heard with heartbeats.
   virtual uint64_t CheckpointAsked() const = 0;
+
+  // How many workers the job has at which step, as far as this worker knows: for the step that was
+  // pulled last, in a synchronous job, that is what all workers know.
+  virtual WorkerCounts workers() const = 0;
+  // Chief only: the number of workers that an operator asked for, when all of them have joined; 0:
+  // none, or the job has them. Heard with heartbeats.
+  virtual int WorkersAsked() const = 0;
+  // Chief only, before the push of `step`, which must not be the first that this client does: from
+  // step + 1 on the job has `count` workers. INVALID_ARGUMENT for another worker or number.
+  virtual absl::Status SetWorkers(int64_t step, int count) = 0;
 
   // What the next heartbeats say to those who watch the job. Cheap enough for every step.
   virtual void Report(const StepReport& report) = 0;

@@ -505,6 +505,9 @@ void Session::PushPull(uint64_t operation, v1::PushPullRequest request, MakePayl
   if (request.dtype() == v1::DTYPE_UNSPECIFIED) request.set_dtype(v1::FLOAT32);
   if (request.pull_dtype() == v1::DTYPE_UNSPECIFIED) request.set_pull_dtype(v1::FLOAT32);
   const v1::DType pull_dtype = request.pull_dtype();
+  if (pushes > 0 && options_.workers != nullptr) {
+    request.set_workers(options_.workers->ToSay(request.step()));
+  }
 
   // A session's calls keep it alive, so they may point to it.
   auto numbered = std::make_shared<v1::PushPullRequest>(std::move(request));
@@ -543,8 +546,11 @@ void Session::PushPull(uint64_t operation, v1::PushPullRequest request, MakePayl
         time->waited_for = reply->response.waited_for() - 1;
         time->pulled_bytes = static_cast<int64_t>(reply->payload.size());
         Measured(*numbered, *time);
-        if (const absl::Status unpacked = UnpackAnswer(pushes, pull_dtype, *reply, targets);
-            !unpacked.ok()) {
+        absl::Status unpacked = UnpackAnswer(pushes, pull_dtype, *reply, targets);
+        if (unpacked.ok() && options_.workers != nullptr) {
+          unpacked = options_.workers->Learn(reply->response.worker_counts());
+        }
+        if (!unpacked.ok()) {
           done(Annotate(unpacked, absl::StrCat(who, ": ", task_)));
           return;
         }

@@ -23,6 +23,7 @@
 #include "net/attendance.h"
 #include "net/parameter_server.h"
 #include "net/payload.h"
+#include "worker/job_workers.h"
 #include "worker/push_pull_time.h"
 #include "worker/timer.h"
 #include "worker/vitals.h"
@@ -35,6 +36,7 @@ struct SessionOptions {
   uint64_t incarnation = 1;
   int shard = 0;
   std::shared_ptr<Vitals> vitals;  // what heartbeats say, and who hears the answers; may be null
+  std::shared_ptr<JobWorkers> workers;  // what answers say of them, and pushes; may be null
   // Requests with only gradients that are unanswered at a time; and as many with only targets.
   // Others queue.
   int max_in_flight = 4;

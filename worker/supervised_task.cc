@@ -115,7 +115,8 @@ class Task final : public SupervisedTask {
   }
 
   absl::Status Start(absl::Span<const absl::Span<float>> parameters,
-                     absl::Span<const absl::Span<float>> gradients, int64_t first_step) override {
+                     absl::Span<const absl::Span<float>> gradients,
+                     int64_t /*first_step*/) override {
     host_parameters_.assign(parameters.begin(), parameters.end());
     host_gradients_.assign(gradients.begin(), gradients.end());
     for (size_t i = 0; i < parameters_.size(); ++i) {
@@ -129,7 +130,12 @@ class Task final : public SupervisedTask {
       }
       numbers_[variable.id()] = static_cast<int>(i);
     }
-    prefetcher_ = std::make_unique<data::Prefetcher>(data_.train, sampler_, worker_, first_step);
+    return absl::OkStatus();
+  }
+
+  absl::Status SetWorkers(int64_t step, int workers) override {
+    PARLEY_RETURN_IF_ERROR(sampler_.SetWorkers(step, workers));
+    prefetcher_ = nullptr;  // what it has prepared may be another's now
     return absl::OkStatus();
   }
 
@@ -225,6 +231,9 @@ class Task final : public SupervisedTask {
 
   absl::StatusOr<const data::Batch*> NextBatch(int64_t step) {
     const TraceScope scope(trace_.get(), "batch", step);
+    if (prefetcher_ == nullptr) {
+      prefetcher_ = std::make_unique<data::Prefetcher>(data_.train, sampler_, worker_, step);
+    }
     const data::Batch* batch;
     do {  // the job did earlier steps without this worker
       PARLEY_ASSIGN_OR_RETURN(batch, prefetcher_->Next(kBatchTimeout));
@@ -328,7 +337,7 @@ class Task final : public SupervisedTask {
   const std::shared_ptr<Trace> trace_;
   const Objective objective_;
   const data::TrainAndTest data_;
-  const data::Sampler sampler_;
+  data::Sampler sampler_;
   const std::unique_ptr<nn::Module> model_;
   std::vector<int32_t> first_ids_;  // what is added to the ids of each column
   std::vector<nn::Parameter> parameters_;

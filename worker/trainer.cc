@@ -96,18 +96,67 @@ absl::Status Trainer::Prepare() {
   progress_.steps = options_.steps;
   progress_.epoch = first_step_ == 0 ? 1 : (first_step_ - 1) / options_.steps_per_epoch + 1;
   progress_.epochs = (options_.steps + options_.steps_per_epoch - 1) / options_.steps_per_epoch;
+  PARLEY_RETURN_IF_ERROR(TellWorkers());
   return task_->Start(parameters_, gradients_, first_step_);
+}
+
+absl::Status Trainer::TellWorkers() {
+  const WorkerCounts workers = client_->workers();
+  if (told_workers_ == 0 && workers.first() != client_->job().spec().num_workers()) {
+    PARLEY_RETURN_IF_ERROR(task_->SetWorkers(0, workers.first()));
+  }
+  while (told_workers_ < workers.changes().size()) {
+    const v1::WorkerCount& change = workers.changes()[told_workers_++];
+    PARLEY_RETURN_IF_ERROR(
+        Annotate(task_->SetWorkers(change.from_step(), change.count()),
+                 absl::StrCat(change.count(), " workers from step ", change.from_step(), " on")));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<bool> Trainer::TakesPart(int64_t* step) {
+  for (;;) {
+    PARLEY_RETURN_IF_ERROR(TellWorkers());
+    const absl::optional<int64_t> mine = client_->workers().NextStepOf(client_->worker(), *step);
+    if (!mine.has_value()) return false;
+    if (*mine == *step) return true;
+    PARLEY_RETURN_IF_ERROR(Await(client_->PullAsync(*mine, Targets(parameters_))));
+    *step = NextStep(*mine);
+  }
+}
+
+absl::Status Trainer::SetAskedWorkers(int64_t step) {
+  const int asked = client_->WorkersAsked();
+  // A first step may have been done in part by an earlier start, which has said something else.
+  const bool can = steps_done_ > 0 && step + 1 < options_.steps && asked != refused_workers_;
+  if (asked == 0 || !can || asked == client_->workers().At(step + 1)) return absl::OkStatus();
+  if (const absl::Status taken = task_->SetWorkers(step + 1, asked); !taken.ok()) {
+    refused_workers_ = asked;
+    LOG(WARNING) << "the job keeps its workers though " << asked
+                 << " were asked for: " << taken.message();
+    return absl::OkStatus();
+  }
+  PARLEY_RETURN_IF_ERROR(client_->SetWorkers(step, asked));
+  told_workers_ = client_->workers().changes().size();
+  LOG(INFO) << "the job has " << asked << " workers from step " << step + 1 << " on";
+  return absl::OkStatus();
 }
 
 absl::StatusOr<TrainingSummary> Trainer::Train() {
   PARLEY_RETURN_IF_ERROR(Prepare());
-  PARLEY_RETURN_IF_ERROR(Await(client_->PullAsync(WireStep(first_step_), Targets(parameters_))));
+  const absl::Status pulled =
+      Await(client_->PullAsync(WireStep(first_step_), Targets(parameters_)));
+  if (EndedByDraining(pulled)) return Drain(first_step_);
+  PARLEY_RETURN_IF_ERROR(pulled);
   if (local_ != nullptr) local_->Start(parameters_, gradients_);
   started_ = of_late_since_ = options_.env->Now();
   int64_t before = first_step_;
   for (int64_t step = NextStep(first_step_); step < options_.steps;) {
     PARLEY_RETURN_IF_ERROR(CheckStop());
     if (DrainsBefore(step)) return Drain(step);
+    PARLEY_ASSIGN_OR_RETURN(const bool takes_part, TakesPart(&step));
+    if (!takes_part) return Release(step);
+    if (step >= options_.steps) break;
     PARLEY_RETURN_IF_ERROR(EndSaving(/*waits=*/false));
     const uint64_t asked = is_chief() ? client_->CheckpointAsked() : 0;
     if (SavesBefore(step, before)) {
@@ -115,6 +164,7 @@ absl::StatusOr<TrainingSummary> Trainer::Train() {
     } else if (asked != 0) {
       SaveAsked(step, asked);
     }
+    if (is_chief()) PARLEY_RETURN_IF_ERROR(SetAskedWorkers(step));
     const absl::Status stepped = Step(step);
     if (EndedByDraining(stepped)) return Drain(step);
     PARLEY_RETURN_IF_ERROR(stepped);
@@ -471,6 +521,15 @@ absl::StatusOr<TrainingSummary> Trainer::Drain(int64_t step) {
   summary.steps = steps_done_;
   summary.drained = true;
   summary.stopped = stopped_ || client_->ShardsStop();
+  summary.next_step = step;
+  return summary;
+}
+
+TrainingSummary Trainer::Release(int64_t step) {
+  TrainingSummary summary;
+  summary.seconds = options_.env->Now() - started_ - aside_;
+  summary.steps = steps_done_;
+  summary.released = true;
   summary.next_step = step;
   return summary;
 }

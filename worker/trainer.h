@@ -55,6 +55,8 @@ struct TrainingSummary {
   bool drained = false;
   int64_t next_step = 0;  // the first that was not done, where it drained
   bool stopped = false;   // it drained because an operator ended the job for good
+  // This worker is not one of the job's any more from next_step on: an operator took it out.
+  bool released = false;
   // The chief's last pull of all parameters, when the others had finished: how long, without what
   // the shard that answered last took itself, and the payloads' bytes.
   absl::Duration last_pull;
@@ -147,6 +149,13 @@ class Trainer {
   bool SavesBefore(int64_t step, int64_t before) const;
   // The step to do after the pulls for `step`.
   int64_t NextStep(int64_t step) const;
+  // Tells the task how many workers there are.
+  absl::Status TellWorkers();
+  // The same. If this one is none at `*step` but later, goes on
+  // there; false: it is none any more.
+  absl::StatusOr<bool> TakesPart(int64_t* step);
+  // Says how many workers the job has after `step`, where an operator asked for another number.
+  absl::Status SetAskedWorkers(int64_t step);
   // `step` as the shards number it: this, or the exchanges before it.
   int64_t WireStep(int64_t step) const;
   // Whether the step changed nothing.
@@ -173,6 +182,8 @@ class Trainer {
   bool EndedByDraining(const absl::Status& status);
   // The chief saves; nobody does `step` in this run.
   absl::StatusOr<TrainingSummary> Drain(int64_t step);
+  // This worker is out of the job before `step`.
+  TrainingSummary Release(int64_t step);
   absl::Status CheckStop();
   // Waits for a call of the client. When training is to stop, leaves first, which ends the call.
   absl::Status Await(std::future<absl::Status> call);
@@ -197,7 +208,9 @@ class Trainer {
   int64_t of_late_samples_ = 0;  // until then
   double samples_per_second_of_late_ = 0;
   int64_t first_step_ = 0;
-  int64_t steps_done_ = 0;  // by this worker, in this run
+  int64_t steps_done_ = 0;   // by this worker, in this run
+  size_t told_workers_ = 0;  // changes of their number that the task was told of
+  int refused_workers_ = 0;  // a number that the task would not have
   struct Saving {
     int64_t step = 0;
     uint64_t ticket = 0;

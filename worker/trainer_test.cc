@@ -71,6 +71,11 @@ class FakeTask : public TrainingTask {
     return StepResult{/*loss=*/0.5, /*samples=*/8, /*correct=*/6, /*skip=*/step == skipped_step};
   }
 
+  absl::Status SetWorkers(int64_t step, int workers) override {
+    told_workers.push_back(absl::StrCat(workers, " from ", step));
+    return absl::OkStatus();
+  }
+
   void StepEnded(int64_t step, bool skipped) override {
     ended.push_back(absl::StrCat(step, skipped ? " skipped" : ""));
   }
@@ -86,7 +91,7 @@ class FakeTask : public TrainingTask {
   int64_t failing_step = -1;
   int64_t skipped_step = -1;
   std::vector<int> ready_early;
-  std::vector<std::string> ended;
+  std::vector<std::string> ended, told_workers;
   std::function<void(int64_t)> on_step;
   int64_t started_with = -1;
   std::vector<float> evaluated;  // a parameter's value at each evaluation
@@ -195,6 +200,40 @@ TEST(TrainerTest, AllObserversHearAndThoseThatWantThemSeeValues) {
   EXPECT_EQ(second.steps.size(), 3u);
   // Of step 1: its gradient, from the values 1, and the values for step 2.
   EXPECT_THAT(second.seen, ElementsAre("2: 2 101"));
+}
+
+// A first step may have been done in part by an earlier start that said nothing of it.
+TEST(TrainerTest, TheChiefSaysHowManyWorkersAreAskedForAfterItsFirstStep) {
+  FakeClient client(MakeJob(), 0, 4);
+  client.AskWorkers(7);
+  FakeTask task;
+  ASSERT_TRUE(Trainer(&client, &task, Steps(8, 10)).Run().ok());
+  EXPECT_THAT(task.told_workers, ElementsAre("7 from 6"));
+  EXPECT_THAT(client.calls(), ElementsAre("pull 4", "push_pull 4", "workers 7 after step 5",
+                                          "push_pull 5", "push_pull 6", "push_pull 7",
+                                          "barrier finish", "pull 8", "status", "leave OK"));
+}
+
+TEST(TrainerTest, AWorkerThatIsOutOfTheJobLeavesIt) {
+  FakeClient client(MakeJob(), 1, 0);
+  FakeTask task;
+  task.on_step = [&](int64_t step) {
+    if (step == 1) client.ChangeWorkers(2, 1);
+  };
+  const auto summary = Trainer(&client, &task, Steps(5, 10)).Run();
+  ASSERT_TRUE(summary.ok()) << summary.status();
+  EXPECT_TRUE(summary->released);
+  EXPECT_EQ(summary->next_step, 2);
+  EXPECT_THAT(client.calls(), ElementsAre("pull 0", "push_pull 0", "push_pull 1", "leave OK"));
+}
+
+TEST(TrainerTest, AWorkerThatComesLaterGoesOnWithTheStepFromWhichItIsInTheJob) {
+  FakeClient client(MakeJob(), 5, 0);
+  client.ChangeWorkers(3, 6);
+  FakeTask task;
+  ASSERT_TRUE(Trainer(&client, &task, Steps(5, 10)).Run().ok());
+  EXPECT_THAT(task.told_workers, ElementsAre("6 from 3"));
+  EXPECT_THAT(client.calls(), ElementsAre("pull 0", "pull 3", "push_pull 3", "push 4", "leave OK"));
 }
 
 TEST(TrainerTest, AveragesAreEvaluatedInThePlaceOfTheParameters) {

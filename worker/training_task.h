@@ -50,11 +50,20 @@ class TrainingTask {
   // The same in all workers, and in every call.
   virtual std::vector<v1::ParameterSpec> Parameters() const = 0;
 
-  // Called once, first: from now on parameter i is read from parameters[i] and its gradient written
-  // to gradients[i], both row-major float32 of its shape, aligned to kBufferAlignment, and alive as
-  // long as the Trainer. `first_step` is the step that the first ComputeGradients is for.
+  // Called once, first but for SetWorkers: from now on parameter i is read from parameters[i] and
+  // its gradient written to gradients[i], both row-major float32 of its shape, aligned to
+  // kBufferAlignment, and alive as long as the Trainer. `first_step` is the step that the first
+  // ComputeGradients is for.
   virtual absl::Status Start(absl::Span<const absl::Span<float>> parameters,
                              absl::Span<const absl::Span<float>> gradients, int64_t first_step) = 0;
+
+  // From `step` on the job has `workers` workers: the batches of steps before that stay as they
+  // are. Called between steps, with steps that rise; before a step that it concerns, or the call
+  // says what was before first_step. The chief's task is asked before the others hear of it: an
+  // error is the reason why it is not done. A task that does not say what it does then has none.
+  virtual absl::Status SetWorkers(int64_t /*step*/, int /*workers*/) {
+    return absl::UnimplementedError("it is not known which examples each of them would take");
+  }
 
   // Reads the parameters and overwrites all gradients with those of the mean loss over this
   // worker's batch of `step`. Steps come in order; those that the job did without this worker are

@@ -26,6 +26,7 @@ void Vitals::Answered(int shard, const v1::HeartbeatResponse& answer) {
   draining_ = draining_ || answer.draining();
   stopping_ = stopping_ || answer.stopping();
   tickets_[shard] = answer.checkpoint_ticket();
+  workers_[shard] = answer.workers();
 }
 
 bool Vitals::draining() const {
@@ -36,6 +37,16 @@ bool Vitals::draining() const {
 bool Vitals::stopping() const {
   MutexLock lock(&mutex_);
   return stopping_;
+}
+
+int Vitals::workers(int shards) const {
+  MutexLock lock(&mutex_);
+  if (static_cast<int>(workers_.size()) != shards) return 0;
+  const int first = workers_.begin()->second;
+  for (const auto& [shard, workers] : workers_) {
+    if (workers != first) return 0;
+  }
+  return first;
 }
 
 uint64_t Vitals::checkpoint_ticket() const {

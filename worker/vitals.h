@@ -27,11 +27,15 @@ class Vitals {
   bool stopping() const;
   // A checkpoint that was asked for and not reported; 0: none.
   uint64_t checkpoint_ticket() const;
+  // The number of workers that all of `shards` shards say the job is to have; 0: not all say the
+  // same.
+  int workers(int shards) const;
 
  private:
   mutable Mutex mutex_;
   v1::WorkerReport report_ ABSL_GUARDED_BY(mutex_);
   std::map<int, uint64_t> tickets_ ABSL_GUARDED_BY(mutex_);  // by shard, as it said last
+  std::map<int, int> workers_ ABSL_GUARDED_BY(mutex_);       // likewise
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
 };

@@ -251,7 +251,7 @@ absl::StatusOr<std::vector<std::shared_ptr<ParameterServer>>> OpenChannels(
 
 JobShape ShapeOfJob(const Client& client, int64_t batch_size) {
   JobShape shape;
-  shape.workers = client.job().spec().num_workers();
+  shape.workers = client.workers().last();
   shape.shards = client.job().spec().num_shards();
   shape.policy = FLAGS_policy.substr(0, FLAGS_policy.find_first_of(":,"));
   shape.is_half = FLAGS_push_dtype != "float32" && FLAGS_pull_dtype != "float32";
@@ -351,6 +351,10 @@ absl::Status Train(const Cluster& cluster, const std::shared_ptr<EtcdClient>& et
   }
   PARLEY_ASSIGN_OR_RETURN(const std::unique_ptr<Client> client,
                           Client::Connect(std::move(spec), std::move(shards), client_options));
+  const int declared = client->job().spec().num_workers();
+  if (declared != workers) {  // the job was scaled since
+    PARLEY_RETURN_IF_ERROR(task->SetWorkers(0, declared));
+  }
 
   TrainerOptions options;
   options.steps_per_epoch = task->steps_per_epoch();
@@ -398,6 +402,11 @@ absl::Status Train(const Cluster& cluster, const std::shared_ptr<EtcdClient>& et
   if (summary.stopped && g_signal == 0) {
     std::cout << "worker:" << worker << " stopped before step " << summary.next_step
               << ", for an operator stopped the job" << std::endl;
+    return absl::OkStatus();
+  }
+  if (summary.released) {
+    std::cout << "worker:" << worker << " left before step " << summary.next_step
+              << ", for an operator took it out of the job" << std::endl;
     return absl::OkStatus();
   }
   if (summary.drained && g_signal == 0) {

@@ -57,7 +57,8 @@ class Simulation {
         workers_(job.job_.spec().num_workers()),
         slowness_(1 + random_.Below(3)),
         state_({"ps:0", kLease, kReplaceAfter}, &job.job_, Numbers(blocks_), Policies(job),
-               std::vector<ShardState::BlockClocks>(blocks_)),
+               std::vector<ShardState::BlockClocks>(blocks_),
+               WorkerCounts(job.job_.spec().num_workers())),
         applied_(blocks_, 0),
         unapplied_(blocks_, 0) {
     history_.workers = static_cast<int>(workers_.size());

@@ -80,7 +80,15 @@ ShardStateCluster::ShardStateCluster(int workers, const v1::Policy& policy,
     for (std::vector<int64_t>& versions : versions_) versions[block] = clocks[block].version;
   }
   state_.emplace(ShardState::Options{"ps:0", absl::Seconds(10)}, &job_, std::vector<uint32_t>{0, 1},
-                 std::move(policies), std::move(clocks));
+                 std::move(policies), std::move(clocks), WorkerCounts(workers));
+}
+
+void ShardStateCluster::AskWorkers(int workers) {
+  Take(state_->AskWorkers(workers));
+  const size_t count = std::max(incarnations_.size(), static_cast<size_t>(workers));
+  incarnations_.resize(count, 1);
+  sequences_.resize(count, 0);
+  versions_.resize(count, applied_);
 }
 
 uint64_t ShardStateCluster::Join(int worker, uint64_t incarnation, absl::Duration wait) {
@@ -172,6 +180,7 @@ ShardState::PushPull ShardStateCluster::Request(int worker, int64_t step) {
   request.sequence = 0;
   request.pull_step = step + 1;
   request.deadline = now + absl::Seconds(30);
+  if (worker == 0) request.workers = chief_says;
   return request;
 }
 

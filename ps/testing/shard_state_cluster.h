@@ -46,6 +46,8 @@ class ShardStateCluster {
   absl::Status Leave(int worker, const std::string& error = "");
   uint64_t Barrier(int worker);
   void Heartbeat(int worker);
+  // An operator asks for so many workers.
+  void AskWorkers(int workers);
   void Advance(absl::Duration duration);
   // Reports every round that was scheduled as applied, oldest first.
   void ApplyAll();
@@ -63,6 +65,7 @@ class ShardStateCluster {
 
   absl::Time now = absl::UnixEpoch() + absl::Hours(1);
   std::optional<int64_t> base_version;
+  int chief_says = 0;  // PushPull::workers of worker 0's pushes
   std::map<uint64_t, ShardState::Answer> answers;
   std::vector<size_t> unapplied;  // blocks of rounds scheduled
   std::vector<Rounds> rounds{{}, {}};

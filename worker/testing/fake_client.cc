@@ -10,7 +10,10 @@
 namespace parley {
 
 FakeClient::FakeClient(Job job, int worker, int64_t first_step)
-    : job_(std::move(job)), worker_(worker), first_step_(first_step) {}
+    : job_(std::move(job)),
+      worker_(worker),
+      first_step_(first_step),
+      workers_(job_.spec().num_workers()) {}
 
 void FakeClient::Fail(const std::string& call, absl::Status status) {
   MutexLock lock(&mutex_);
@@ -207,6 +210,32 @@ void FakeClient::AskCheckpoint(uint64_t ticket) {
 uint64_t FakeClient::CheckpointAsked() const {
   MutexLock lock(&mutex_);
   return ticket_;
+}
+
+void FakeClient::AskWorkers(int workers) {
+  MutexLock lock(&mutex_);
+  workers_asked_ = workers;
+}
+
+void FakeClient::ChangeWorkers(int64_t from_step, int count) {
+  MutexLock lock(&mutex_);
+  workers_.Add(from_step, count).IgnoreError();
+}
+
+WorkerCounts FakeClient::workers() const {
+  MutexLock lock(&mutex_);
+  return workers_;
+}
+
+int FakeClient::WorkersAsked() const {
+  MutexLock lock(&mutex_);
+  return workers_asked_;
+}
+
+absl::Status FakeClient::SetWorkers(int64_t step, int count) {
+  MutexLock lock(&mutex_);
+  calls_.push_back(absl::StrCat("workers ", count, " after step ", step));
+  return workers_.Add(step + 1, count);
 }
 
 void FakeClient::Report(const StepReport& report) {

@@ -71,6 +71,13 @@ class FakeClient final : public Client {
   // An operator asks for a checkpoint.
   void AskCheckpoint(uint64_t ticket);
   uint64_t CheckpointAsked() const override;
+  // An operator asks for so many workers, and they are there.
+  void AskWorkers(int workers);
+  // From `from_step` on the job has `count` workers, says the chief.
+  void ChangeWorkers(int64_t from_step, int count);
+  WorkerCounts workers() const override;
+  int WorkersAsked() const override;
+  absl::Status SetWorkers(int64_t step, int count) override;
   void Report(const StepReport& report) override;
   void ReportCheckpoint(v1::CheckpointReport report) override;
   // What was reported last, and each checkpoint.
@@ -102,6 +109,8 @@ class FakeClient final : public Client {
   std::set<std::string> holds_ ABSL_GUARDED_BY(mutex_);
   bool holds_save_ ABSL_GUARDED_BY(mutex_) = false;
   std::promise<absl::StatusOr<std::string>> held_save_ ABSL_GUARDED_BY(mutex_);
+  WorkerCounts workers_ ABSL_GUARDED_BY(mutex_);
+  int workers_asked_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t ticket_ ABSL_GUARDED_BY(mutex_) = 0;
   StepReport report_ ABSL_GUARDED_BY(mutex_);
   std::vector<v1::CheckpointReport> checkpoint_reports_ ABSL_GUARDED_BY(mutex_);
