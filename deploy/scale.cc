@@ -59,7 +59,8 @@ int ScaleCommand(const std::vector<std::string>& arguments) {
       "parley scale",
       "usage: parley scale --ps_hosts=a:1,b:2 --workers=6 [flags]\n"
       "       parley scale --etcd=e:2379 --job=mine [--workers=6] [--ps=3] [flags]\n\n"
-      "Has a running job go on with another number of workers, those with an index below --workers, "
+      "Has a running job go on with another number of workers, those with an index below "
+      "--workers, "
       "or of ps tasks, and waits until it has them. Workers that are added are started afterwards, "
       "where parley launch does not do it, and ps tasks before or afterwards, as the others were, "
       "with the new number and a --task_index of their own; those that are to go end by "

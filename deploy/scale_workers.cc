@@ -69,8 +69,8 @@ absl::StatusOr<std::string> AskAll(JobLink* link, const JobView& view, int worke
 
 absl::Status ScaleWorkers(JobLink* link, int workers, absl::Duration wait, std::ostream* out) {
   if (workers < 1 || workers > WorkerCounts::kMaxWorkers) {
-    return absl::InvalidArgumentError(absl::StrCat("--workers=", workers, " is not in [1, ",
-                                                   WorkerCounts::kMaxWorkers, "]"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("--workers=", workers, " is not in [1, ", WorkerCounts::kMaxWorkers, "]"));
   }
   const absl::Time deadline = absl::Now() + wait;
   bool first = true;
@@ -78,7 +78,8 @@ absl::Status ScaleWorkers(JobLink* link, int workers, absl::Duration wait, std::
   for (;;) {
     PARLEY_ASSIGN_OR_RETURN(const JobView view, link->Look());
     for (const ShardView& shard : view.shards) {
-      if (first) PARLEY_RETURN_IF_ERROR(shard.status);  // later it may be on its way to another task
+      if (first)
+        PARLEY_RETURN_IF_ERROR(shard.status);  // later it may be on its way to another task
     }
     first = false;
     PARLEY_ASSIGN_OR_RETURN(const std::string lacks, AskAll(link, view, workers));
@@ -86,8 +87,8 @@ absl::Status ScaleWorkers(JobLink* link, int workers, absl::Duration wait, std::
     if (lacks != said) *out << "waiting for " << lacks << std::endl;
     said = lacks;
     if (absl::Now() >= deadline) {
-      return absl::DeadlineExceededError(absl::StrCat("after ", absl::FormatDuration(wait),
-                                                      " still waiting for ", lacks));
+      return absl::DeadlineExceededError(
+          absl::StrCat("after ", absl::FormatDuration(wait), " still waiting for ", lacks));
     }
     absl::SleepFor(kBetweenLooks);
   }

@@ -64,7 +64,7 @@ class ScaleTest(job.JobTest):
         self.servers.append(self.start_ps_task(2))
         scaled = self.parley("scale", "--ps=3", "--wait=120s")
         self.assertEqual(scaled.exit_code(), 0, self.everything())
-        self.assertIn("job trial has 3 ps tasks", scaled.output())
+        self.assertIn("the job has 3 ps tasks", scaled.output())
         self.assertEqual(self.leaders(), [0, 1, 2, 2, 1, 0])
         shown = self.parley("status", "--timeout=60s")
         shown.exit_code()
