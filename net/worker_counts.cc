@@ -85,10 +85,13 @@ absl::optional<int64_t> WorkerCounts::NextStepOf(int worker, int64_t step) const
   return absl::nullopt;
 }
 
-void WorkerCounts::ToProto(google::protobuf::RepeatedPtrField<v1::WorkerCount>* proto) const {
-  if (changes_.empty()) return;
-  proto->Add()->set_count(first_);
-  for (const v1::WorkerCount& change : changes_) *proto->Add() = change;
+void WorkerCounts::ToProto(google::protobuf::RepeatedPtrField<v1::WorkerCount>* proto,
+                           int64_t last_step) const {
+  for (const v1::WorkerCount& change : changes_) {
+    if (change.from_step() > last_step) break;
+    if (proto->empty()) proto->Add()->set_count(first_);
+    *proto->Add() = change;
+  }
 }
 
 }  // namespace parley

@@ -2,6 +2,7 @@
 #define PARLEY_NET_WORKER_COUNTS_H_
 
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -43,8 +44,10 @@ class WorkerCounts {
   // The first step from `step` on at which `worker` is a member; none: it is none any more.
   absl::optional<int64_t> NextStepOf(int worker, int64_t step) const;
 
-  // Without changes nothing; else the first number, as of step 0, and the changes.
-  void ToProto(google::protobuf::RepeatedPtrField<v1::WorkerCount>* proto) const;
+  // Without changes nothing; else the first number, as of step 0, and the changes; only those from
+  // steps up to `last_step`.
+  void ToProto(google::protobuf::RepeatedPtrField<v1::WorkerCount>* proto,
+               int64_t last_step = std::numeric_limits<int64_t>::max()) const;
 
  private:
   int first_;

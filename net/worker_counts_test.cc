@@ -52,6 +52,12 @@ TEST(WorkerCountsTest, ItsMessageSaysAllOfIt) {
   ASSERT_TRUE(read.ok()) << read.status();
   EXPECT_EQ(read->first(), 4);
   EXPECT_EQ(read->last(), 6);
+  // As of a step before the change.
+  proto.Clear();
+  counts.ToProto(&proto, 9);
+  EXPECT_TRUE(proto.empty());
+  counts.ToProto(&proto, 10);
+  EXPECT_EQ(proto.size(), 2);
 }
 
 TEST(WorkerCountsTest, NumbersOutOfBoundsAreRefused) {

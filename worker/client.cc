@@ -478,7 +478,8 @@ absl::StatusOr<std::string> ClientImpl::FinishCheckpoint(
   v1::Manifest manifest;
   *manifest.mutable_spec() = job_.spec();
   manifest.set_step(step);
-  workers_->counts().ToProto(manifest.mutable_worker_counts());
+  // Training has gone on since the cut.
+  workers_->counts().ToProto(manifest.mutable_worker_counts(), step);
   for (const absl::StatusOr<v1::CheckpointResponse>& answer : answers) {
     v1::Manifest::ShardFile* file = manifest.add_shards();
     file->set_file(answer->file());
