@@ -150,6 +150,9 @@ class SimulatedNetwork::Channel final : public ParameterServer {
                      Done<v1::SetNormTotalsResponse> done) override {
     Send(&ParameterServer::SetNormTotals, "SetNormTotals", 0, std::move(request), std::move(done));
   }
+  void Ask(v1::AskRequest request, Done<v1::AskResponse> done) override {
+    Send(&ParameterServer::Ask, "Ask", 0, std::move(request), std::move(done));
+  }
   void GetStatus(v1::GetStatusRequest request, Done<v1::GetStatusResponse> done) override {
     Send(&ParameterServer::GetStatus, "GetStatus", 0, std::move(request), std::move(done));
   }
