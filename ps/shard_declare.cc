@@ -164,9 +164,9 @@ absl::StatusOr<std::unique_ptr<Shard::Declared>> Shard::MakeDeclared(const v1::J
     const bool gathers = declared->policies[parameter]->NeedsEveryWorker(0);
     const int64_t gradients = gathers ? workers : 0;
     constexpr int64_t kBookkeeping = 256;  // about, for each worker and block
-    declared->bytes_per_worker +=
-        kBookkeeping + kept.blocks()[number].size * static_cast<int64_t>(sizeof(float)) *
-                           ((pulled > 0 ? 1 : 0) + (gathers ? 1 : 0));
+    declared->bytes_per_worker += kBookkeeping + kept.blocks()[number].size *
+                                                     static_cast<int64_t>(sizeof(float)) *
+                                                     ((pulled > 0 ? 1 : 0) + (gathers ? 1 : 0));
     needed += kept.blocks()[number].size * static_cast<int64_t>(sizeof(float)) *
               (2 + declared->OptimizerOf(number).num_slots() + pulled + gradients);
   }
