@@ -347,6 +347,11 @@ void Cluster::Work(WorkerTask* task, uint64_t incarnation) {
   } else if (!status.ok() && given_up_) {
     Count("jobs ended for a shard without a leader");
     ended_ = true;
+  } else if (!status.ok() && IsFirst(*task) && scenario_.scaled_to > 0 &&
+             absl::StrContains(status.message(), "parley scale")) {
+    // Killed, and started again, when the job had taken it out.
+    Count("workers that came again when they were out of the job");
+    task->trained = true;
   } else if (!status.ok() && !IsFirst(*task) &&
              absl::StrContains(status.message(), "parley scale")) {
     // A shard was not asked for it yet, or has forgotten it: whoever starts it does so again.
@@ -451,7 +456,8 @@ absl::Status Cluster::Train(WorkerTask* task, uint64_t incarnation,
   low[task->index] = first;
   const absl::Status pulled = client.PullAsync(first, targets).get();
   if (!pulled.ok()) return pulled;
-  if (!comes) Check(*task, first, values, low, client.workers());
+  const WorkerCounts known = client.workers();
+  if (!comes && task->index < known.At(first)) Check(*task, first, values, low, known);
   // A chief says nothing in its first step, which an earlier start may have done in part.
   bool first_step = true;
   for (int64_t step = comes ? client.NextStep(first) : first; step < scenario_.steps; ++step) {

@@ -188,7 +188,11 @@ ShardState::Actions ShardState::Join(uint64_t token, int worker, uint64_t incarn
     actions.answers.push_back({token, std::move(status), {}, 0});
     return actions;
   };
-  if (worker < 0 || worker >= std::max(counts_->last(), asked_) || incarnation == 0) {
+  // One that is about to be out of the job, and was started again, may still owe a step.
+  const bool is_here = worker >= 0 && worker < static_cast<int>(workers_.size()) &&
+                       workers_[worker].presence == Presence::kLive;
+  const bool has_place = is_here || worker < std::max(counts_->last(), asked_);
+  if (worker < 0 || !has_place || incarnation == 0) {
     return refuse(absl::InvalidArgumentError(
         absl::StrCat(options_.task, ": worker:", worker, " with incarnation ", incarnation,
                      " cannot join job ", job_->name(), ", which has ", counts_->last(),
@@ -248,7 +252,7 @@ void ShardState::Admit(uint64_t token, int worker, uint64_t incarnation, absl::T
     if (state.presence == Presence::kLeft || was_released) LevelWithSlowest(block, worker);
   }
   state.silent = state.silent || state.presence == Presence::kLeft;
-  state.spare = !IsMember(worker);
+  state.spare = !IsMember(worker) && worker < asked_;
   state.presence = Presence::kLive;
   state.incarnation = incarnation;
   state.last_heard = now;
@@ -322,7 +326,11 @@ absl::Status ShardState::Leave(int worker, uint64_t incarnation, absl::string_vi
   FinishAllOf(worker,
               absl::AbortedError(absl::StrCat(options_.task, ": worker:", worker, " has left")),
               actions);
-  if (!error.empty() && NeedsEveryWorker() && failure_.ok()) {
+  // Without one that the job has not, or no more, nothing is missing.
+  const bool counts =
+      IsMember(worker) || std::any_of(blocks_.begin(), blocks_.end(),
+                                      [&](const Block& block) { return worker < block.members; });
+  if (!error.empty() && counts && NeedsEveryWorker() && failure_.ok()) {
     Fail(absl::AbortedError(
              absl::StrCat(options_.task, ": the job failed with worker:", worker, ": ", error)),
          actions);
@@ -343,7 +351,9 @@ bool ShardState::IsDone(absl::Time now) const {
   const bool chief_left = workers_[0].presence == Presence::kLeft;
   for (size_t i = 0; i < workers_.size(); ++i) {
     if (workers_[i].presence == Presence::kLeft) continue;
-    const bool awaited = !chief_left && IsMember(static_cast<int>(i));
+    const bool is_member = IsMember(static_cast<int>(i));
+    if (chief_left && !is_member) continue;  // it came too late, or is about to leave
+    const bool awaited = !chief_left && is_member;
     if (awaited || now < workers_[i].last_heard + options_.lease) return false;
   }
   return true;

@@ -160,6 +160,43 @@ TEST(ShardStateWorkersTest, AWorkerThatIsNotWantedAfterAllNeedNotWait) {
   EXPECT_EQ(cluster.StatusOf(cluster.Push(1, 0)).code(), absl::StatusCode::kFailedPrecondition);
 }
 
+TEST(ShardStateWorkersTest, ANewWorkerThatFailsBeforeItsTurnFailsNobodyElse) {
+  ShardStateCluster cluster(1, SynchronousPolicy());
+  cluster.JoinAll();
+  cluster.AskWorkers(2);
+  cluster.Join(1);
+  EXPECT_TRUE(cluster.Leave(1, "another shard was not asked for it yet").ok());
+  EXPECT_TRUE(cluster.StatusOf(cluster.PushPull(0, 0)).ok());
+  EXPECT_EQ(cluster.state().WorkersReady(), 0);
+  // It is started again.
+  const uint64_t join = cluster.Join(1, 2);
+  ASSERT_TRUE(cluster.StatusOf(join).ok());
+  const uint64_t pull = cluster.Pull(1, cluster.answers[join].step);
+  EXPECT_EQ(cluster.state().WorkersReady(), 2);
+  cluster.chief_says = 2;
+  cluster.PushPull(0, 1);
+  ASSERT_TRUE(cluster.StatusOf(pull).ok());
+  EXPECT_EQ(cluster.answers[pull].step, 2);
+}
+
+TEST(ShardStateWorkersTest, AWorkerThatIsStartedAgainInItsLastStepMayDoIt) {
+  v1::Policy policy = SynchronousPolicy();
+  policy.mutable_synchronous()->set_await_silent(true);
+  ShardStateCluster cluster(2, policy);
+  cluster.JoinAll();
+  cluster.chief_says = 1;
+  const uint64_t chief = cluster.PushPull(0, 0);  // which waits for worker 1's step 0
+  cluster.Advance(absl::Seconds(5));
+  const uint64_t join = cluster.Join(1, 2);
+  ASSERT_TRUE(cluster.StatusOf(join).ok()) << cluster.StatusOf(join);
+  EXPECT_EQ(cluster.answers[join].step, 0);
+  EXPECT_TRUE(cluster.StatusOf(cluster.Pull(1, 0)).ok());
+  EXPECT_TRUE(cluster.StatusOf(cluster.PushPull(1, 0)).ok());
+  EXPECT_TRUE(cluster.StatusOf(chief).ok());
+  EXPECT_TRUE(cluster.Leave(1).ok());
+  EXPECT_FALSE(cluster.StatusOf(cluster.Join(1, 3)).ok());  // now it is out
+}
+
 TEST(ShardStateWorkersTest, WhenTheChiefHasLeftNobodyWaitsToComeIn) {
   ShardStateCluster cluster(1, SynchronousPolicy());
   cluster.JoinAll();
@@ -169,8 +206,8 @@ TEST(ShardStateWorkersTest, WhenTheChiefHasLeftNobodyWaitsToComeIn) {
   EXPECT_TRUE(cluster.Leave(0).ok());
   EXPECT_TRUE(cluster.StatusOf(pull).ok());
   EXPECT_EQ(cluster.answers[pull].workers, nullptr);
-  EXPECT_TRUE(cluster.Leave(1).ok());
   EXPECT_TRUE(cluster.state().IsDone(cluster.now));
+  EXPECT_TRUE(cluster.Leave(1).ok());
 }
 
 TEST(ShardStateWorkersTest, AnAsynchronousJobTakesItsNewWorkersAtOnce) {
