@@ -431,7 +431,9 @@ absl::Status Cluster::Train(WorkerTask* task, uint64_t incarnation,
 
   const int64_t first = client.first_step();
   const bool comes = !IsFirst(*task) && task->begun == 0;
-  if (!comes && (first < task->acknowledged || first > task->begun)) {
+  const WorkerCounts known = client.workers();
+  const bool is_member = task->index < known.At(first);
+  if (!comes && is_member && (first < task->acknowledged || first > task->begun)) {
     return absl::InternalError(absl::StrCat("it begins at step ", first, ", with ",
                                             task->acknowledged, " acknowledged and ", task->begun,
                                             " begun"));
@@ -456,8 +458,7 @@ absl::Status Cluster::Train(WorkerTask* task, uint64_t incarnation,
   low[task->index] = first;
   const absl::Status pulled = client.PullAsync(first, targets).get();
   if (!pulled.ok()) return pulled;
-  const WorkerCounts known = client.workers();
-  if (!comes && task->index < known.At(first)) Check(*task, first, values, low, known);
+  if (!comes && is_member) Check(*task, first, values, low, known);
   // A chief says nothing in its first step, which an earlier start may have done in part.
   bool first_step = true;
   for (int64_t step = comes ? client.NextStep(first) : first; step < scenario_.steps; ++step) {

@@ -45,7 +45,9 @@ TEST_F(SimulatedClusterTest, EveryPromiseIsKept) {
             << "\n";
   for (const auto& [what, count] : all.counts) std::cout << "  " << count << " " << what << "\n";
   if (seeds < kLeast) return;
-  for (const char* const fault : {"ps tasks killed", "workers killed", "broken connections"}) {
+  for (const char* const fault :
+       {"ps tasks killed", "workers killed", "broken connections",
+        "changes of the number of workers", "changes of the number of ps tasks"}) {
     EXPECT_GT(all.counts.count(fault), 0u) << fault;
   }
 }

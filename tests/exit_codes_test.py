@@ -52,6 +52,14 @@ class ExitCodesTest(job.JobTest):
         yield "parley status", 0, self.parley("status", hosts, PATIENT)
         yield "parley top", 0, self.parley("top", hosts, PATIENT, "--interval=10ms", "--count=1")
         yield "parley checkpoint", 0, self.parley("checkpoint", hosts, PATIENT)
+        serve = self.start("serve", job.program("ps/parley_serve"), f"--checkpoint_dir={self.folder}/c",
+                           "--listen=localhost:0", "--poll=50ms")
+        address = f"--ps_hosts={serve.wait_for('listening on (.*)').group(1)}"
+        first = serve.wait_for(r"serves step (\d+)").group(1)
+        yield "parley checkpoint", 0, self.parley("checkpoint", hosts, PATIENT)
+        serve.wait_for(rf"serves step (?!{first}\b)\d+")
+        yield "parley rollback", 0, self.parley("rollback", address, PATIENT)
+        yield "parley follow", 0, self.parley("follow", address, PATIENT)
         yield "parley inspect", 0, self.parley("inspect", f"{self.folder}/c")
         yield "parley export", 0, self.parley("export", f"{self.folder}/c", f"{self.folder}/exported")
         yield "parley scale", 0, self.parley("scale", hosts, PATIENT, "--workers=1")
@@ -80,7 +88,7 @@ class ExitCodesTest(job.JobTest):
 
     def commands_that_find_nothing(self):
         nowhere = f"--ps_hosts=localhost:{job.free_ports(1)}"
-        for command in ("status", "top", "checkpoint", "stop"):
+        for command in ("status", "top", "checkpoint", "stop", "rollback", "follow"):
             yield f"parley {command}", 1, self.parley(command, nowhere, PATIENT)
         yield "parley scale", 1, self.parley("scale", nowhere, PATIENT, "--workers=2")
         yield "parley inspect", 1, self.parley("inspect", self.folder)
