@@ -86,6 +86,11 @@ struct Shard::BegunCheckpoint {
     if (known.has_value()) done(*std::move(known));
   }
 
+  bool IsOver() {
+    MutexLock lock(&mutex);
+    return result.has_value();
+  }
+
   int64_t step;
   uint64_t incarnation;  // of the chief
   Mutex mutex;
@@ -117,7 +122,9 @@ void Shard::Checkpoint(v1::CheckpointRequest request, Done<v1::CheckpointRespons
       refused = absl::NotFoundError(
           absl::StrCat(task_, ": no checkpoint of step ", request.step(), " was begun here"));
     }
-    if (refused.ok() && is_begun && (request.begin() || request.finish())) begun = begun_;
+    // One that is begun at a step whose checkpoint is written is another.
+    const bool comes_again = request.finish() || (request.begin() && is_begun && !begun_->IsOver());
+    if (refused.ok() && is_begun && comes_again) begun = begun_;
     if (refused.ok() && begun == nullptr) {
       auto cut = std::make_shared<CheckpointCut>();
       cut->step = request.step();

@@ -67,7 +67,8 @@ void ShardState::Restore(const ShardBooks& books, absl::Time now) {
     if (from.presence == v1::Books::LIVE) {
       to.presence = Presence::kLive;
       to.last_heard = now;
-      to.spare = !IsMember(static_cast<int>(worker)) && from.taken.empty();
+      // One that was a member before is on its way out.
+      to.spare = static_cast<int>(worker) >= counts_->most();
       if (to.spare) asked_ = static_cast<int>(worker) + 1;
     } else if (from.presence == v1::Books::LEFT) {
       to.presence = Presence::kLeft;

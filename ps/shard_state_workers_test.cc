@@ -242,6 +242,31 @@ TEST(ShardStateWorkersTest, TheBoundOnStalenessHoldsForNewWorkersToo) {
   EXPECT_TRUE(cluster.StatusOf(cluster.Pull(0, 3)).ok());
 }
 
+TEST(ShardStateWorkersTest, RestoredItTellsWhoIsToComeFromWhoIsToGo) {
+  ShardStateCluster cluster(2, SynchronousPolicy());
+  ShardBooks books(0, {0, 1}, {0, 0}, {{}, {}}, WorkerCounts(2));
+  v1::LogRecord record;
+  for (uint32_t block = 0; block < 2; ++block) {  // from step 1 on there is one worker
+    record.mutable_round()->set_block(block);
+    record.mutable_round()->set_version(1);
+    record.mutable_round()->add_clocks(1);
+    record.mutable_round()->mutable_workers()->set_from_step(1);
+    record.mutable_round()->mutable_workers()->set_count(1);
+    ASSERT_TRUE(books.Take(record).ok());
+  }
+  for (int worker = 0; worker < 3; ++worker) {
+    record.mutable_member()->set_worker(worker);
+    record.mutable_member()->set_incarnation(1);
+    record.mutable_member()->set_presence(v1::Books::LIVE);
+    ASSERT_TRUE(books.Take(record).ok());
+  }
+  cluster.state().Restore(books, cluster.now);
+  EXPECT_EQ(cluster.state().workers_asked(), 3);
+  EXPECT_EQ(cluster.state().WorkersReady(), 3);
+  EXPECT_TRUE(
+      cluster.StatusOf(cluster.Pull(1, 1)).ok());  // it was a member, and hears that it is none
+}
+
 TEST(ShardStateWorkersTest, RestoredFromItsBooksItGoesOnWithTheSameWorkers) {
   ShardStateCluster cluster(1, SynchronousPolicy());
   ShardBooks books(0, {0, 1}, {0, 0}, {{}, {}}, WorkerCounts(1));

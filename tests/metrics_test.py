@@ -32,9 +32,9 @@ def base_name(name):
 
 
 def names_in(text):
-    """The metrics that a text names; the programs are none."""
+    """The metrics that a text names, of ps and worker tasks; the programs are none."""
     found = {base_name(name) for name in re.findall(r"\b(?:parley|process)_[a-z_]+\b", text)}
-    return found - {"parley_ps", "parley_worker"}
+    return {name for name in found if not name.startswith("parley_serve")} - {"parley_ps", "parley_worker"}
 
 
 class MetricsTest(job.JobTest):
