@@ -263,7 +263,6 @@ TEST(ShardStateWorkersTest, RestoredItTellsWhoIsToComeFromWhoIsToGo) {
   cluster.state().Restore(books, cluster.now);
   EXPECT_EQ(cluster.state().workers_asked(), 3);
   EXPECT_EQ(cluster.state().WorkersReady(), 3);
-  EXPECT_TRUE(
   // It was a member, and does not wait to become one.
   EXPECT_TRUE(cluster.StatusOf(cluster.Pull(1, 0)).ok());
 }
