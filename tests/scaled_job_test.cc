@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "base/mutex.h"
 #include "base/philox.h"
 #include "gmock/gmock.h"
@@ -164,20 +165,29 @@ class ScaledJob {
     return status;
   }
 
+  // With mutex_ held: until something has come about, for a minute at most.
+  void Await(const std::function<bool()>& reached) {
+    const absl::Time deadline = absl::Now() + absl::Minutes(1);
+    while (!reached()) {
+      ASSERT_LT(absl::Now(), deadline)
+          << "the chief is at step " << step_ << ", of " << workers_now_ << " workers";
+      changed_.WaitFor(&mutex_, absl::Seconds(1));
+    }
+  }
   // Until the chief begins a step with so many workers.
   void AwaitWorkers(int workers) {
     MutexLock lock(&mutex_);
-    while (workers_now_ != workers) changed_.Wait(&mutex_);
+    Await([&] { return workers_now_ == workers; });
   }
   void AwaitRefusal() {
     MutexLock lock(&mutex_);
-    while (!has_refused_) changed_.Wait(&mutex_);
+    Await([&] { return has_refused_; });
   }
   // Until it has done so many more steps.
   void AwaitSteps(int64_t steps) {
     MutexLock lock(&mutex_);
     const int64_t step = step_ + steps;
-    while (step_ < step) changed_.Wait(&mutex_);
+    Await([&] { return step_ >= step; });
   }
   // The chief ends the job. All others have to be out of it.
   TrainingSummary End() {
