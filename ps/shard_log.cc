@@ -74,8 +74,12 @@ absl::Status Shard::StartSinks(Declared* declared, v1::Books identity, ShardBook
       Fail(declared, Annotate(status, absl::StrCat(task_, " can write nothing down any more")));
     };
     options.full = [this, declared](const absl::Status& status) {
-      MutexLock lock(&mutex_);
-      declared->state->RefusePushes(status);
+      Outcome outcome;
+      {
+        MutexLock lock(&mutex_);
+        outcome = CarryOut(declared, declared->state->RefusePushes(status, Now()), kNone);
+      }
+      Conclude(std::move(outcome));
     };
     options.synced = [this](absl::Duration took, int64_t bytes) {
       metrics_.LogSynced(took, bytes);

@@ -407,6 +407,7 @@ void ShardState::FillNumbers(absl::Time now, ShardNumbers* numbers) const {
   for (const auto& [token, waiting] : waiting_) {
     switch (waiting.kind) {
       case Kind::kPushPull:
+      case Kind::kHeldPush:
         ++numbers->push_pulls_waiting;
         break;
       case Kind::kJoin:

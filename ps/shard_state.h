@@ -166,8 +166,9 @@ class ShardState {
   Actions HandlePushPull(PushPull request, absl::Time now);
   // From now on nobody is served: what waits ends with `reason`, and what comes.
   void Fail(const absl::Status& reason, Actions* actions);
-  // Whether new pushes are refused, with `reason`; with OK they are not.
-  void RefusePushes(absl::Status reason) { refuses_pushes_ = std::move(reason); }
+  // Whether new pushes are refused, with `reason`, when they may not wait any longer; with OK they
+  // are not, and those that wait are taken, in the order in which they came.
+  Actions RefusePushes(absl::Status reason, absl::Time now);
   // The worker is done; or, with an `error`, failed.
   absl::Status Leave(int worker, uint64_t incarnation, absl::string_view error, absl::Time now,
                      Actions* actions);
@@ -250,7 +251,7 @@ class ShardState {
     uint64_t seen = 0;  // the last request that named it, to find doubles
   };
 
-  enum class Kind { kPushPull, kJoin, kBarrier };
+  enum class Kind { kPushPull, kHeldPush, kJoin, kBarrier };
 
   struct Waiting {
     Kind kind;
@@ -310,6 +311,8 @@ class ShardState {
   // Not one that has left; one that is silent only in a job that awaits those.
   bool AwaitedInBarriers(size_t worker) const;
   void Admit(uint64_t token, int worker, uint64_t incarnation, absl::Time now, Actions* actions);
+  // Until pushes are not refused any more.
+  void Hold(PushPull request);
   void AddWaiting(uint64_t token, Waiting waiting);
   void Finish(uint64_t token, absl::Status status, Actions* actions);
   void FinishAllOf(int worker, const absl::Status& status, Actions* actions);
@@ -330,6 +333,7 @@ class ShardState {
   absl::flat_hash_map<std::string, std::map<int, uint64_t>> barriers_;  // worker -> token
   absl::Status failure_;  // not OK: the job has failed
   absl::Status refuses_pushes_;
+  std::map<uint64_t, PushPull> held_;  // kHeldPush, by token: in the order in which they came
   bool restored_ = false;
   absl::Time last_tick_ = absl::InfinitePast();
   uint64_t requests_ = 0;

@@ -192,7 +192,11 @@ ShardState::Actions ShardState::HandlePushPull(PushPull request, absl::Time now)
       const bool refuses =
           !refuses_pushes_.ok() && !PARLEY_PLANTED_BUG("full_disk_refuses_nothing");
       if (refuses) {  // and not remembered: it may come again
-        answer(Annotate(refuses_pushes_, Who(request.worker, request.step)), {});
+        if (now < request.deadline) {
+          Hold(std::move(request));
+        } else {
+          answer(Annotate(refuses_pushes_, Who(request.worker, request.step)), {});
+        }
         return actions;
       }
       SequenceWindow::Answer first;

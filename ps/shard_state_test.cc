@@ -10,6 +10,7 @@
 namespace parley {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
@@ -79,6 +80,48 @@ TEST(ShardStateTest, ABaseVersionThatIsSeenBeforeItsRoundIsReportedAppliedIsTake
   EXPECT_TRUE(cluster.StatusOf(cluster.Push(1, 0)).ok());
   cluster.base_version = 3;
   EXPECT_EQ(cluster.StatusOf(cluster.Push(1, 1)).code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST(ShardStateTest, APushThatIsRefusedForNowIsTakenWhenItIsNoMoreAndMayWaitSoLong) {
+  ShardStateCluster cluster(2, SynchronousPolicy());
+  cluster.JoinAll();
+  cluster.RefusePushes(absl::ResourceExhaustedError("no space"));
+  const uint64_t early = cluster.PushPull(0, 0, true, 1);
+  const auto wait = [&](int seconds) {
+    for (int i = 0; i < seconds; ++i) {
+      cluster.Advance(absl::Seconds(1));
+      for (const int worker : {0, 1}) cluster.Heartbeat(worker);
+    }
+  };
+  wait(20);
+  // It comes again, as its connection was lost, and another one after it.
+  const uint64_t again = cluster.PushPull(0, 0, true, 1);
+  const uint64_t other = cluster.PushPull(1, 0);
+  EXPECT_EQ(cluster.Numbers().push_pulls_waiting, 3);
+  wait(10);
+  EXPECT_EQ(cluster.StatusOf(early).code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(cluster.StatusOf(early).message(), HasSubstr("ps:0: worker:0 step 0: no space"));
+  EXPECT_FALSE(cluster.Answered(again));
+  EXPECT_THAT(cluster.rounds[0], IsEmpty());
+  cluster.RefusePushes(absl::OkStatus());
+  EXPECT_TRUE(cluster.StatusOf(again).ok());
+  EXPECT_TRUE(cluster.StatusOf(other).ok());
+  EXPECT_THAT(cluster.rounds[0], ElementsAre(ElementsAre(0, 100)));
+  EXPECT_EQ(cluster.Numbers().push_pulls_waiting, 0);
+}
+
+TEST(ShardStateTest, APushThatIsRefusedForNowGoesWithItsWorkersStart) {
+  ShardStateCluster cluster(1, AsynchronousPolicy());
+  cluster.JoinAll();
+  cluster.RefusePushes(absl::ResourceExhaustedError("no space"));
+  const uint64_t early = cluster.Push(0, 0);
+  const uint64_t second = cluster.Join(0, 2);
+  cluster.Advance(absl::Seconds(3));
+  ASSERT_TRUE(cluster.StatusOf(second).ok());
+  EXPECT_EQ(cluster.StatusOf(early).code(), absl::StatusCode::kAborted);
+  EXPECT_EQ(cluster.LiveGradients(), 0);
+  cluster.RefusePushes(absl::OkStatus());
+  EXPECT_THAT(cluster.rounds[0], IsEmpty());
 }
 
 TEST(ShardStateTest, ASecondTaskWithTheSameIndexIsRefusedWhileTheFirstIsHeard) {

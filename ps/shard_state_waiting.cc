@@ -1,11 +1,13 @@
 // Who waits in a ShardState, in barriers or for rounds or places, and how that ends.
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/planted_bug.h"
+#include "base/status.h"
 #include "ps/shard_state.h"
 
 namespace parley {
@@ -82,6 +84,33 @@ void ShardState::ReviewBarriers(Actions* actions) {
 
 // Waiting.
 
+void ShardState::Hold(PushPull request) {
+  Waiting waiting;
+  waiting.kind = Kind::kHeldPush;
+  waiting.worker = request.worker;
+  waiting.deadline = request.deadline;
+  waiting.step = request.step;
+  AddWaiting(request.token, std::move(waiting));
+  held_.emplace(request.token, std::move(request));
+}
+
+ShardState::Actions ShardState::RefusePushes(absl::Status reason, absl::Time now) {
+  Actions actions;
+  refuses_pushes_ = std::move(reason);
+  if (!refuses_pushes_.ok()) return actions;
+  for (auto& [token, request] : std::exchange(held_, {})) {
+    const auto it = waiting_.find(token);
+    deadlines_.erase({it->second.deadline, token});
+    --workers_[it->second.worker].waiting;
+    waiting_.erase(it);
+    Actions taken = HandlePushPull(std::move(request), now);
+    std::move(taken.rounds.begin(), taken.rounds.end(), std::back_inserter(actions.rounds));
+    std::move(taken.answers.begin(), taken.answers.end(), std::back_inserter(actions.answers));
+    std::move(taken.leases.begin(), taken.leases.end(), std::back_inserter(actions.leases));
+  }
+  return actions;
+}
+
 void ShardState::AddWaiting(uint64_t token, Waiting waiting) {
   if (!PARLEY_PLANTED_BUG("deadline_forgotten")) deadlines_.emplace(waiting.deadline, token);
   if (waiting.kind == Kind::kJoin) {
@@ -98,6 +127,7 @@ void ShardState::Finish(uint64_t token, absl::Status status, Actions* actions) {
   waiting_.erase(it);
   deadlines_.erase({waiting.deadline, token});
   joins_.erase(token);
+  held_.erase(token);
   if (waiting.kind != Kind::kJoin) --workers_[waiting.worker].waiting;
   if (waiting.kind == Kind::kBarrier) {
     const auto barrier = barriers_.find(waiting.barrier);
@@ -184,6 +214,8 @@ absl::Status ShardState::Overdue(uint64_t token, const Waiting& waiting, absl::T
                                                       " in barrier ", waiting.barrier,
                                                       " waited for ", DescribeAll(missing, now)));
     }
+    case Kind::kHeldPush:
+      return Annotate(refuses_pushes_, Who(waiting.worker, waiting.step));
     case Kind::kPushPull:
       break;
   }

@@ -83,6 +83,10 @@ ShardStateCluster::ShardStateCluster(int workers, const v1::Policy& policy,
                  std::move(policies), std::move(clocks), WorkerCounts(workers));
 }
 
+void ShardStateCluster::RefusePushes(const absl::Status& reason) {
+  Take(state_->RefusePushes(reason, now));
+}
+
 void ShardStateCluster::AskWorkers(int workers) {
   Take(state_->AskWorkers(workers));
   const size_t count = std::max(incarnations_.size(), static_cast<size_t>(workers));

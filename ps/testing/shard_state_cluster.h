@@ -48,6 +48,7 @@ class ShardStateCluster {
   void Heartbeat(int worker);
   // An operator asks for so many workers.
   void AskWorkers(int workers);
+  void RefusePushes(const absl::Status& reason);
   void Advance(absl::Duration duration);
   // Reports every round that was scheduled as applied, oldest first.
   void ApplyAll();
