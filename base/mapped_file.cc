@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
+#include "base/prefetch.h"
 
 namespace parley {
 namespace {
@@ -62,14 +63,7 @@ absl::Status MappedFile::Map(int64_t size) {
 // Has no destructors to run: it may be left by a jump.
 void MappedFile::CopyAll(absl::Span<const Piece> pieces, size_t size) const {
   constexpr size_t kAhead = 16;
-  constexpr size_t kLine = 64;
-  constexpr size_t kMostLines = 8;  // a processor follows what comes after by itself
-  const auto ask = [&](size_t i) {
-    const std::byte* const from = At(pieces[i].offset);
-    const size_t end = std::min(size, kMostLines * kLine);
-    for (size_t at = 0; at < end; at += kLine) __builtin_prefetch(from + at);
-    __builtin_prefetch(from + end - 1);
-  };
+  const auto ask = [&](size_t i) { PrefetchLines(At(pieces[i].offset), size); };
   for (size_t i = 0; i < std::min(kAhead, pieces.size()); ++i) ask(i);
   for (size_t i = 0; i < pieces.size(); ++i) {
     if (i + kAhead < pieces.size()) ask(i + kAhead);

@@ -32,8 +32,6 @@ class MappedFile {
   // From now on the first `size` bytes can be read, as far as the file has them. Errors have no
   // name of a file.
   absl::Status Map(int64_t size);
-  // Asks for a cache line of what is mapped; never faults.
-  void Prefetch(int64_t offset) const { __builtin_prefetch(At(offset)); }
   // `size` bytes of each piece, all of which are mapped. UNAVAILABLE: they cannot be read.
   absl::Status Read(absl::Span<const Piece> pieces, size_t size) const;
 

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/prefetch.h"
+
 namespace parley {
 
 // A PlaceIndex finds where on a disk a row may be, by 32 bits of its key's hash: open addressing
@@ -18,7 +20,7 @@ class PlaceIndex {
 
   // Asks for the line where a look-up begins.
   void Prefetch(uint32_t hash) const {
-    if (!entries_.empty()) __builtin_prefetch(&entries_[HomeOf(hash)]);
+    if (!entries_.empty()) PrefetchLine(&entries_[HomeOf(hash)]);
   }
 
   // Calls visit(place) for the entries of this hash, of which there is seldom more than one, until

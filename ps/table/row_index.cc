@@ -13,6 +13,8 @@ constexpr uint8_t kManyPassed = 255;
 
 }  // namespace
 
+const RowIndex::Bucket RowIndex::kEmpty = {};
+
 void RowIndex::Insert(uint64_t mixed, uint64_t key, uint32_t slot, PagePool* pool) {
   if (size_ >= num_buckets_ * 3) {
     const size_t units = num_buckets_ * sizeof(Bucket) / PagePool::kUnit;

@@ -25,11 +25,18 @@ class RowIndex {
  public:
   static constexpr uint32_t kNone = 0xffffffff;  // no slot
 
-  // Asks for the line where a look-up begins.
-  void Prefetch(uint64_t mixed) const { __builtin_prefetch(Line(mixed)); }
-  // Where that is; null as long as nothing was inserted.
+  // The line where a look-up begins, to be asked for ahead; valid until the next change.
   const void* Line(uint64_t mixed) const {
-    return buckets_ == nullptr ? nullptr : buckets_ + HomeOf(mixed);
+    return buckets_ == nullptr ? &kEmpty : buckets_ + HomeOf(mixed);
+  }
+  // What Find returns, where `line` is the key's. Where that line does not tell, which is seldom,
+  // find(key) is called, which does.
+  template <typename FindKey>
+  static uint32_t FindAt(const void* line, uint64_t key, FindKey find) {
+    const Bucket& bucket = *static_cast<const Bucket*>(line);
+    const uint32_t found = Match(bucket, key);
+    if (found != 0) return bucket.slots[__builtin_ctz(found)];
+    return bucket.passed == 0 ? kNone : find(key);
   }
 
   // kNone when it is not there.
@@ -73,6 +80,7 @@ class RowIndex {
     uint16_t unused;
   };
   static_assert(sizeof(Bucket) == 64, "a cache line");
+  static const Bucket kEmpty;
 
   uint32_t HomeOf(uint64_t mixed) const {
     return static_cast<uint32_t>(((mixed & 0xffffffff) * num_buckets_) >> 32);

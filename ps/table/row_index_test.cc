@@ -30,7 +30,7 @@ class Index {
 
 TEST(RowIndexTest, AnEmptyOneHasNothing) {
   Index index;
-  index.index().Prefetch(MixKey(1));
+  EXPECT_NE(index.index().Line(MixKey(1)), nullptr);
   EXPECT_EQ(index.Find(0), RowIndex::kNone);
   EXPECT_EQ(index.Erase(0), RowIndex::kNone);
   EXPECT_EQ(index.index().size(), 0u);

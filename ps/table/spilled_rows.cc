@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/prefetch.h"
 #include "base/status.h"
 #include "net/table_placement.h"
 
@@ -89,7 +90,7 @@ absl::Status SpilledRows::BringBack(absl::Span<const uint64_t> keys) {
   constexpr size_t kAhead = 16;
   for (size_t i = 0; i < keys.size(); ++i) {
     if (i + kAhead < keys.size() && slots_[i + kAhead] != RowIndex::kNone) {
-      __builtin_prefetch(&states_[slots_[i + kAhead]], 1);
+      PrefetchLine(&states_[slots_[i + kAhead]]);
     }
     if (slots_[i] == RowIndex::kNone) {
       names_.push_back(NameOf(keys[i]));
@@ -140,7 +141,7 @@ absl::Status SpilledRows::LetGo() {
       const uint64_t key = keys_[slot];
       if ((state & kChanged) != 0) {
         const std::byte* const row = part_->RowAt(static_cast<uint32_t>(slot));
-        for (size_t at = 0; at < layout_->row_bytes; at += 64) __builtin_prefetch(row + at);
+        PrefetchLines(row, layout_->row_bytes);
         written_.push_back({NameOf(key), row, NoteOf(state), (state & kSpilled) != 0});
       }
       leaving_.push_back(key);

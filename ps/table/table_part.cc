@@ -1,37 +1,69 @@
 #include "ps/table/table_part.h"
 
+#include <immintrin.h>
+
 #include <algorithm>
 #include <array>
 #include <cstring>
 #include <limits>
 
+#include "base/prefetch.h"
 #include "net/row_wire.h"
 #include "net/wire_dtype.h"
 
 namespace parley {
 namespace {
 
-constexpr size_t kLine = 64;
-constexpr size_t kMostLines = 8;  // of a row; a processor follows what comes after by itself
 constexpr int kMaxWidth = 1024;
-constexpr size_t kBatch = 16;  // keys that are looked up together
-
-// Asks for all lines of `bytes` at `row`.
-template <int kWrite>
-inline void PrefetchRow(const std::byte* row, size_t bytes) {
-  const size_t end = std::min(bytes, kMostLines * kLine);
-  for (size_t at = 0; at < end; at += kLine) __builtin_prefetch(row + at, kWrite);
-  // A row that does not begin at a line's begin touches one line more.
-  if (reinterpret_cast<uintptr_t>(row) % kLine != 0) __builtin_prefetch(row + end - 1, kWrite);
-}
+constexpr size_t kChunk = 256;  // keys whose slots are found before the first row is read
+constexpr size_t kAhead = 24;   // keys between asking for a line and reading it
+constexpr size_t kBatch = 8;    // rows that are used together
+static_assert(kChunk % kBatch == 0);
 
 inline bool IsAligned(const std::byte* out) {
   return reinterpret_cast<uintptr_t>(out) % sizeof(float) == 0;
 }
 
-inline void CopyRow(const std::byte* row, size_t bytes, std::byte* out) {
-  for (; bytes >= kLine; bytes -= kLine, row += kLine, out += kLine) std::memcpy(out, row, kLine);
-  if (bytes > 0) std::memcpy(out, row, bytes);
+// Copies rows of kBytes, or of `bytes` where that is 0, one behind another; or the i-th to place
+// places[i], where there are some. A row then takes so few instructions that a processor sees the
+// next ones soon enough to ask for them.
+template <size_t kBytes, bool kPlaces>
+void CopyRows(absl::Span<std::byte* const> rows, size_t bytes, const uint32_t* places,
+              std::byte* out) {
+  const size_t row_bytes = kBytes == 0 ? bytes : kBytes;
+  for (size_t i = 0; i < std::min(kAhead, rows.size()); ++i) PrefetchLines(rows[i], row_bytes);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    PrefetchLines(rows[std::min(i + kAhead, rows.size() - 1)], row_bytes);
+    std::byte* const to = out + (kPlaces ? places[i] : i) * row_bytes;
+    if (kBytes == 0) {
+      std::memcpy(to, rows[i], row_bytes);
+      continue;
+    }
+    __m256i pieces[kBytes / sizeof(__m256i) + 1];
+    for (size_t k = 0; k < kBytes / sizeof(__m256i); ++k) {
+      pieces[k] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(rows[i]) + k);
+    }
+    for (size_t k = 0; k < kBytes / sizeof(__m256i); ++k) {
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(to) + k, pieces[k]);
+    }
+  }
+}
+
+template <bool kPlaces>
+void CopyRowsOf(size_t bytes, absl::Span<std::byte* const> rows, const uint32_t* places,
+                std::byte* out) {
+  switch (bytes) {
+    case 32:
+      return CopyRows<32, kPlaces>(rows, bytes, places, out);
+    case 64:
+      return CopyRows<64, kPlaces>(rows, bytes, places, out);
+    case 128:
+      return CopyRows<128, kPlaces>(rows, bytes, places, out);
+    case 256:
+      return CopyRows<256, kPlaces>(rows, bytes, places, out);
+    default:
+      return CopyRows<0, kPlaces>(rows, bytes, places, out);
+  }
 }
 
 }  // namespace
@@ -48,49 +80,45 @@ TablePart::TablePart(const TableLayout* layout, std::vector<uint32_t> virtual_sh
   }
 }
 
-// Three batches are under way at a time: of one the lines of the index are asked for, of the one
-// before the rows, and the one before that is used. So memory always has something to do. Where a
-// row is one line, lines are asked for in loops apart, of nothing else: a processor that waits to
-// ask for one looks ahead over some hundreds of instructions only.
-template <int kWrite, typename Use>
-void TablePart::FindAll(absl::Span<const uint64_t> keys, size_t bytes, Use use) const {
-  struct Batch {
-    uint64_t mixed[kBatch];
-    const RowIndex* indices[kBatch];
-    std::byte* rows[kBatch];
-    uint32_t slots[kBatch];
-  };
-  Batch batches[2];
-  const void* lines[kBatch];
-  const bool apart = bytes <= kLine && layout_->row_bytes % kLine == 0;
-  const size_t count = (keys.size() + kBatch - 1) / kBatch;
-  const uint32_t virtual_shards = layout_->virtual_shards;
-  for (size_t step = 0; step < count + 2; ++step) {
-    if (step < count) {
-      Batch& batch = batches[step % 2];
-      const absl::Span<const uint64_t> some = keys.subspan(step * kBatch, kBatch);
-      for (size_t i = 0; i < some.size(); ++i) {
-        batch.mixed[i] = MixKey(some[i]);
-        batch.indices[i] = &indices_[index_of_[VirtualShardOf(batch.mixed[i], virtual_shards)]];
-        lines[i] = batch.indices[i]->Line(batch.mixed[i]);
-        if (!apart) __builtin_prefetch(lines[i]);
-      }
-      for (size_t i = 0; apart && i < some.size(); ++i) __builtin_prefetch(lines[i]);
+// In two loops over many keys, one over lines of the index and one over rows, each of which asks
+// for the line that it will read kAhead keys later. So there are always as many under way, and
+// hardly any instructions between two: a processor that waits to ask for a line looks ahead over
+// some hundreds of instructions only.
+template <typename Found>
+void TablePart::FindEach(absl::Span<const uint64_t> keys, Found found) const {
+  const void* lines[kChunk];
+  for (size_t begin = 0; begin < keys.size(); begin += kChunk) {
+    const absl::Span<const uint64_t> some = keys.subspan(begin, kChunk);
+    const size_t size = some.size();
+    const auto ask = [&](size_t i) {
+      const uint64_t mixed = MixKey(some[i]);
+      lines[i] = IndexOf(mixed).Line(mixed);
+      PrefetchLine(lines[i]);
+    };
+    for (size_t i = 0; i < std::min(kAhead, size); ++i) ask(i);
+    for (size_t i = 0; i < size; ++i) {
+      if (i + kAhead < size) ask(i + kAhead);
+      found(begin + i, RowIndex::FindAt(lines[i], some[i], [&](uint64_t key) {
+              const uint64_t mixed = MixKey(key);
+              return IndexOf(mixed).Find(mixed, key);
+            }));
     }
-    if (step >= 1 && step <= count) {
-      Batch& batch = batches[(step - 1) % 2];
-      const absl::Span<const uint64_t> some = keys.subspan((step - 1) * kBatch, kBatch);
-      for (size_t i = 0; i < some.size(); ++i) {
-        const uint32_t slot = batch.indices[i]->Find(batch.mixed[i], some[i]);
-        batch.slots[i] = slot;
-        batch.rows[i] = slot == RowIndex::kNone ? nullptr : slab_.RowAt(slot);
-        if (!apart && batch.rows[i] != nullptr) PrefetchRow<kWrite>(batch.rows[i], bytes);
-        lines[i] = batch.rows[i] != nullptr ? static_cast<const void*>(batch.rows[i]) : &batch;
-      }
-      for (size_t i = 0; apart && i < some.size(); ++i) __builtin_prefetch(lines[i], kWrite);
-    }
-    if (step >= 2) use((step - 2) * kBatch, batches[step % 2].rows, batches[step % 2].slots);
   }
+}
+
+void TablePart::FindSlots(absl::Span<const uint64_t> keys, uint32_t* slots) const {
+  FindEach(keys, [slots](size_t i, uint32_t slot) { slots[i] = slot; });
+}
+
+size_t TablePart::FindRows(absl::Span<const uint64_t> keys, uint32_t* slots,
+                           std::byte** rows) const {
+  size_t found = 0;
+  FindEach(keys, [&](size_t i, uint32_t slot) {
+    slots[i] = slot;
+    rows[i] = slot == RowIndex::kNone ? nullptr : slab_.RowAt(slot);
+    found += slot == RowIndex::kNone ? 0 : 1;
+  });
+  return found;
 }
 
 void TablePart::Read(const std::byte* row, uint64_t key, v1::DType dtype, std::byte* out) const {
@@ -154,20 +182,34 @@ void TablePart::Gather(int64_t round, absl::Span<const uint64_t> keys,
                        absl::Span<const uint32_t> places, v1::DType dtype, std::byte* out) const {
   const size_t out_bytes = RowWireBytes(dtype, static_cast<size_t>(layout_->width));
   const bool as_is = dtype == layout_->dtype;
-  FindAll<0>(keys, layout_->value_bytes,
-             [&](size_t begin, std::byte* const* rows, const uint32_t*) {
-               const size_t end = std::min(begin + kBatch, keys.size());
-               for (size_t i = begin; i < end; ++i) {
-                 const std::byte* row = rows[i - begin];
-                 if (row != nullptr && layout_->HasExpired(row, round)) row = nullptr;
-                 std::byte* const to = out + (places.empty() ? i : places[i]) * out_bytes;
-                 if (as_is && row != nullptr) {
-                   CopyRow(row, out_bytes, to);
-                 } else {
-                   Read(row, keys[i], dtype, to);
-                 }
-               }
-             });
+  const bool expire = layout_->expire_after > 0;
+  const auto ask = [this](const std::byte* row) {
+    if (row != nullptr) PrefetchLines(row, layout_->value_bytes);
+  };
+  uint32_t slots[kChunk];
+  std::byte* rows[kChunk];
+  for (size_t begin = 0; begin < keys.size(); begin += kChunk) {
+    const absl::Span<const uint64_t> some = keys.subspan(begin, kChunk);
+    const size_t found = FindRows(some, slots, rows);
+    const uint32_t* const places_here = places.empty() ? nullptr : places.data() + begin;
+    std::byte* const out_here = places.empty() ? out + begin * out_bytes : out;
+    if (as_is && !expire && found == some.size()) {
+      if (places_here == nullptr) {
+        CopyRowsOf<false>(out_bytes, {rows, found}, nullptr, out_here);
+      } else {
+        CopyRowsOf<true>(out_bytes, {rows, found}, places_here, out_here);
+      }
+      continue;
+    }
+    for (size_t i = 0; i < std::min(kAhead, some.size()); ++i) ask(rows[i]);
+    for (size_t i = 0; i < some.size(); ++i) {
+      if (i + kAhead < some.size()) ask(rows[i + kAhead]);
+      const std::byte* row = rows[i];
+      if (expire && row != nullptr && layout_->HasExpired(row, round)) row = nullptr;
+      Read(row, some[i], dtype,
+           out_here + (places_here == nullptr ? i : places_here[i]) * out_bytes);
+    }
+  }
 }
 
 uint32_t TablePart::AddRow(uint64_t key) {
@@ -183,39 +225,52 @@ void TablePart::UpdateRows(int64_t round, absl::Span<const uint64_t> keys,
   const size_t width = static_cast<size_t>(layout_->width);
   const bool narrow = layout_->dtype != v1::FLOAT32;
   RowOptimizer::Row updates[kBatch];
+  std::byte* updated[kBatch];
   std::vector<float> wide(narrow ? kBatch * width : 0);
   const uint32_t stamp = static_cast<uint32_t>(round);
-  FindAll<1>(keys, layout_->row_bytes, [&](size_t begin, std::byte** rows, uint32_t* slots) {
-    const size_t end = std::min(begin + kBatch, keys.size());
-    size_t size = 0;  // rows that are updated
-    for (size_t i = begin; i < end; ++i) {
-      std::byte* row = rows[i - begin];
+  uint32_t slots[kChunk];
+  std::byte* rows[kChunk];
+  for (size_t begin = 0; begin < keys.size(); begin += kChunk) {
+    const absl::Span<const uint64_t> some = keys.subspan(begin, kChunk);
+    FindRows(some, slots, rows);
+    const auto ask = [&](size_t from, size_t to) {
+      for (size_t i = from; i < std::min(to, some.size()); ++i) {
+        if (rows[i] != nullptr) PrefetchLines(rows[i], layout_->row_bytes);
+      }
+    };
+    ask(0, kAhead);
+    size_t size = 0;  // rows of a batch that are updated
+    for (size_t i = 0; i < some.size(); ++i) {
+      if (i % kBatch == 0) ask(i + kAhead, i + kAhead + kBatch);
+      std::byte* row = rows[i];
       const bool fresh = row == nullptr || layout_->HasExpired(row, round - 1);
-      if (fresh && !Admit(keys[i])) continue;
-      if (row == nullptr) {
-        slots[i - begin] = AddRow(keys[i]);
-        row = slab_.RowAt(slots[i - begin]);
+      if (!fresh || Admit(some[i])) {
+        if (row == nullptr) {
+          slots[i] = AddRow(some[i]);
+          row = slab_.RowAt(slots[i]);
+        }
+        if (tracks_) SetChanged(slots[i]);
+        if (fresh) {
+          std::memset(row, 0, layout_->row_bytes);
+          Read(nullptr, some[i], layout_->dtype, row);
+        }
+        if (layout_->expire_after > 0) {
+          std::memcpy(row + layout_->stamp_offset, &stamp, sizeof(stamp));
+        }
+        updated[size] = row;
+        float* const values = narrow ? wide.data() + size * width : reinterpret_cast<float*>(row);
+        if (narrow) FromWire(layout_->dtype, row, width, values);
+        updates[size++] = {values, reinterpret_cast<float*>(row + layout_->state_offset),
+                           gradients[begin + i]};
       }
-      if (tracks_) SetChanged(slots[i - begin]);
-      if (fresh) {
-        std::memset(row, 0, layout_->row_bytes);
-        Read(nullptr, keys[i], layout_->dtype, row);
+      if ((i + 1) % kBatch != 0 && i + 1 < some.size()) continue;
+      layout_->optimizer->Update(round, {updates, size});
+      for (size_t k = 0; narrow && k < size; ++k) {
+        ToWire(layout_->dtype, updates[k].values, width, updated[k]);
       }
-      if (layout_->expire_after > 0) {
-        std::memcpy(row + layout_->stamp_offset, &stamp, sizeof(stamp));
-      }
-      rows[size] = row;
-      float* const values = narrow ? wide.data() + size * width : reinterpret_cast<float*>(row);
-      if (narrow) FromWire(layout_->dtype, row, width, values);
-      updates[size++] = {values, reinterpret_cast<float*>(row + layout_->state_offset),
-                         gradients[i]};
+      size = 0;
     }
-    layout_->optimizer->Update(round, {updates, size});
-    if (!narrow) return;
-    for (size_t i = 0; i < size; ++i) {
-      ToWire(layout_->dtype, updates[i].values, width, rows[i]);
-    }
-  });
+  }
 }
 
 std::vector<uint64_t> TablePart::KeysOf(uint32_t virtual_shard) const {
@@ -262,34 +317,19 @@ uint32_t TablePart::RestoreRow(uint64_t key, const std::byte* row) {
 }
 
 void TablePart::RemoveRows(absl::Span<const uint64_t> keys) {
-  for (size_t begin = 0; begin < keys.size(); begin += kBatch) {
-    const absl::Span<const uint64_t> some = keys.subspan(begin, kBatch);
-    for (const uint64_t key : some) {
-      const uint64_t mixed = MixKey(key);
-      IndexOf(mixed).Prefetch(mixed);
-    }
-    for (const uint64_t key : some) {
-      const uint64_t mixed = MixKey(key);
-      RowIndex& index = IndexOf(mixed);
-      slab_.Free(index.Erase(mixed, key));
-      index.Shrink(&pool_);
-    }
+  const auto ask = [&](size_t i) {
+    const uint64_t mixed = MixKey(keys[i]);
+    PrefetchLine(IndexOf(mixed).Line(mixed));
+  };
+  for (size_t i = 0; i < std::min(kAhead, keys.size()); ++i) ask(i);
+  for (size_t i = 0; i < keys.size(); ++i) {
+    if (i + kAhead < keys.size()) ask(i + kAhead);
+    const uint64_t mixed = MixKey(keys[i]);
+    RowIndex& index = IndexOf(mixed);
+    slab_.Free(index.Erase(mixed, keys[i]));
+    index.Shrink(&pool_);
   }
   num_rows_ -= keys.size();
-}
-
-void TablePart::FindSlots(absl::Span<const uint64_t> keys, uint32_t* slots) const {
-  for (size_t begin = 0; begin < keys.size(); begin += kBatch) {
-    const absl::Span<const uint64_t> some = keys.subspan(begin, kBatch);
-    uint64_t mixed[kBatch];
-    for (size_t i = 0; i < some.size(); ++i) {
-      mixed[i] = MixKey(some[i]);
-      IndexOf(mixed[i]).Prefetch(mixed[i]);
-    }
-    for (size_t i = 0; i < some.size(); ++i) {
-      slots[begin + i] = IndexOf(mixed[i]).Find(mixed[i], some[i]);
-    }
-  }
 }
 
 }  // namespace parley

@@ -89,11 +89,11 @@ class TablePart {
   uint16_t LocalOf(uint64_t mixed) const {
     return index_of_[VirtualShardOf(mixed, layout_->virtual_shards)];
   }
-  // Calls use(begin, places, slots) for one batch of keys after another, the first being
-  // keys[begin], with the places of their rows, null where there is none, and their slots; `bytes`
-  // of each have been asked for. kWrite: they will be written.
-  template <int kWrite, typename Use>
-  void FindAll(absl::Span<const uint64_t> keys, size_t bytes, Use use) const;
+  // Calls found(i, slot) for keys[i], in their order.
+  template <typename Found>
+  void FindEach(absl::Span<const uint64_t> keys, Found found) const;
+  // FindSlots, and where those rows are; null where there is none. Returns how many are there.
+  size_t FindRows(absl::Span<const uint64_t> keys, uint32_t* slots, std::byte** rows) const;
   uint32_t AddRow(uint64_t key);
   void SetChanged(uint32_t slot);
   // Whether `key`, which has no row, gets one now that another round has named it.
