@@ -346,6 +346,8 @@ class Shard final : public ParameterServer {
                          const Payload& payload) const;
   // The sums of squares that it brings to norms over several blocks.
   absl::Status TakeSums(Declared* declared, const v1::LogRecord::Round& round) const;
+  absl::Status TakeTableRound(ShardTable* table, const v1::LogRecord::Round& round,
+                              const Payload& payload) const;
   // Where `log` can be gone on from: the newest first, each a manifest (empty: none) and a segment.
   std::vector<std::pair<std::string, uint64_t>> StartsOf(const LogReader& log) const;
   // Until what the background thread was given so far is done.
@@ -383,6 +385,11 @@ class Shard final : public ParameterServer {
   ShardRecord StateRecordOf(const Declared& declared, size_t block) const;
   // What is written down of a round, but for its norms and, where it has to be computed, the mean
   // gradient, which belongs where `mean` then points.
+  ShardRecord RecordOfTable(const Declared& declared, const ShardState::Round& round,
+                            int64_t version) const;
+  // What is said of a round of blocks and of tables.
+  void DescribeRound(const Declared& declared, const ShardState::Round& round, int64_t version,
+                     v1::LogRecord::Round* record) const;
   ShardRecord RecordOf(const Declared& declared, const ShardState::Round& round, int64_t version,
                        float** mean) const;
   void MakeQueues(Declared* declared) const;

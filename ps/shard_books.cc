@@ -20,6 +20,12 @@ std::vector<int64_t> ToVector(const Field& field) {
 
 }  // namespace
 
+std::vector<uint32_t> ShardBooks::NumbersOf(const Job& job, int shard_index) {
+  std::vector<uint32_t> numbers = job.BlocksOfShard(shard_index);
+  for (int i = 0; i < job.spec().tables_size(); ++i) numbers.push_back(job.BlockOfTable(i));
+  return numbers;
+}
+
 ShardBooks::ShardBooks(int shard_index, std::vector<uint32_t> numbers, const WorkerCounts& counts)
     : shard_index_(shard_index),
       numbers_(std::move(numbers)),
@@ -60,7 +66,7 @@ absl::StatusOr<ShardBooks> ShardBooks::FromProto(const Job& job, int shard_index
                                                  const v1::Books& proto) {
   const absl::StatusOr<WorkerCounts> counts =
       WorkerCounts::FromProto(job.spec().num_workers(), proto.worker_counts());
-  ShardBooks books(shard_index, job.BlocksOfShard(shard_index),
+  ShardBooks books(shard_index, NumbersOf(job, shard_index),
                    counts.ok() ? *counts : WorkerCounts(job.spec().num_workers()));
   const size_t num_workers = static_cast<size_t>(proto.workers_size());
   bool whole = counts.ok() && proto.shard_index() == shard_index &&

@@ -42,6 +42,10 @@ class ShardBooks {
     int members = 0;                   // of its next round: workers with a lower index
   };
 
+  // What a shard has books of, by number, ascending: its blocks, and its parts of tables
+  // (Job::BlockOfTable).
+  static std::vector<uint32_t> NumbersOf(const Job& job, int shard_index);
+
   // Of a shard that begins with its `blocks` (numbers in the job, ascending) at these versions, and
   // with the last of `counts` as the number of workers.
   ShardBooks(int shard_index, std::vector<uint32_t> blocks, const std::vector<int64_t>& versions,

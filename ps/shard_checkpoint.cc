@@ -172,15 +172,21 @@ void Shard::PostCut(Declared* declared, const std::shared_ptr<CheckpointCut>& cu
   const auto write = [this, declared, cut] {
     background_->Post([this, declared, cut] { WriteCut(declared, cut.get()); });
   };
+  // A checkpoint must not have rounds that the log may yet lose.
+  const auto write_when_kept = [declared, write] {
+    if (declared->sink == nullptr || PARLEY_PLANTED_BUG("checkpoint_has_what_the_log_may_lose"))
+      return write();
+    declared->sink->Append({}, write);
+  };
   if (cut->missing == 0) write();  // more shards than blocks
   for (size_t table = 0; table < declared->tables.size(); ++table) {
     cut->table_clocks.push_back(declared->state->ClocksOf(cut->blocks.size() + table).clocks);
     for (size_t part = 0; part < declared->part_queues.size(); ++part) {
-      declared->part_queues[part]->Post([declared, cut, table, part, write] {
+      declared->part_queues[part]->Post([declared, cut, table, part, write_when_kept] {
         ShardTable& of = *declared->tables[table];
         cut->tables[table][part] = SavePart(&of, part, cut->base.has_value());
         of.TrackChanges(part, cut->tracks);
-        if (cut->missing.fetch_sub(1, std::memory_order_acq_rel) == 1) write();
+        if (cut->missing.fetch_sub(1, std::memory_order_acq_rel) == 1) write_when_kept();
       });
     }
   }
@@ -188,14 +194,11 @@ void Shard::PostCut(Declared* declared, const std::shared_ptr<CheckpointCut>& cu
     SavedBlock& block = cut->blocks[i];
     block.number = declared->numbers[i];
     block.clocks = declared->state->ClocksOf(i).clocks;
-    declared->QueueOf(i).Post([this, declared, cut, i, write] {
-      RunInTurn(declared, i, [declared, cut, i, write] {
+    declared->QueueOf(i).Post([this, declared, cut, i, write_when_kept] {
+      RunInTurn(declared, i, [declared, cut, i, write_when_kept] {
         CutBlock(*declared, i, cut.get());
         if (cut->missing.fetch_sub(1, std::memory_order_acq_rel) > 1) return;
-        // A checkpoint must not have rounds that the log may yet lose.
-        if (declared->sink == nullptr || PARLEY_PLANTED_BUG("checkpoint_has_what_the_log_may_lose"))
-          return write();
-        declared->sink->Append({}, write);
+        write_when_kept();
       });
     });
   }

@@ -207,6 +207,7 @@ absl::StatusOr<std::unique_ptr<Shard::Declared>> Shard::MakeDeclared(const v1::J
     declared->norms->ForgetUnknown(NormVersion(*declared));
   }
   declared->pulled = std::make_unique<PulledValues>(declared->blocks.size());
+  PARLEY_RETURN_IF_ERROR(MakeTables(checkpoint, declared.get(), &clocks));
   if (recovery != nullptr) {
     if (recovery->log != nullptr) PARLEY_RETURN_IF_ERROR(Replay(declared.get(), recovery));
     declared->recovered = true;
@@ -214,7 +215,6 @@ absl::StatusOr<std::unique_ptr<Shard::Declared>> Shard::MakeDeclared(const v1::J
       clocks[i] = {recovery->books.blocks()[i].version, recovery->books.blocks()[i].clocks};
     }
   }
-  PARLEY_RETURN_IF_ERROR(MakeTables(checkpoint, declared.get(), &clocks));
   std::vector<const Policy*> policies;
   std::vector<uint32_t> numbers = declared->numbers;
   for (const uint32_t number : numbers) {

@@ -47,13 +47,13 @@ absl::Status Shard::BeginSinks(Declared* declared, const std::string& checkpoint
   identity.set_log_id(RandomId());
   std::vector<int64_t> versions;
   std::vector<std::vector<int64_t>> clocks;
-  for (size_t i = 0; i < declared->numbers.size(); ++i) {
+  const std::vector<uint32_t> numbers = ShardBooks::NumbersOf(declared->job, options_.shard_index);
+  for (size_t i = 0; i < numbers.size(); ++i) {
     ShardState::BlockClocks block = declared->state->ClocksOf(i);
     versions.push_back(block.version);
     clocks.push_back(std::move(block.clocks));
   }
-  ShardBooks books(options_.shard_index, declared->numbers, versions, clocks,
-                   declared->state->counts());
+  ShardBooks books(options_.shard_index, numbers, versions, clocks, declared->state->counts());
   SinkStart start;
   start.begins_anew = true;
   return StartSinks(declared, std::move(identity), std::move(books), start);
@@ -166,21 +166,11 @@ ShardRecord Shard::RecordOf(const Declared& declared, const ShardState::Round& r
                             int64_t version, float** mean) const {
   ShardRecord result;
   v1::LogRecord::Round* const record = result.record.mutable_round();
-  record->set_block(declared.numbers[round.block]);
-  record->set_version(version);
-  for (const ShardState::Contribution& part : round.contributions) {
-    v1::LogRecord::Contribution* const contribution = record->add_contributions();
-    contribution->set_worker(part.worker);
-    contribution->set_incarnation(part.incarnation);
-    contribution->set_sequence(part.sequence);
-  }
-  record->mutable_clocks()->Add(round.clocks.begin(), round.clocks.end());
-  if (round.workers.has_value()) *record->mutable_workers() = *round.workers;
+  DescribeRound(declared, round, version, record);
   record->set_rate_scale(round.correction.rate);
   for (const Gradient& gradient : round.gradients) {
     if (gradient.rate_factor.has_value()) record->set_rate_factor(*gradient.rate_factor);
   }
-  record->set_skipped(round.gradients.empty());
   if (round.gradients.empty()) return result;
   if (IsItsOwnMean(round)) {
     result.payload = round.gradients[0].payload;
@@ -191,6 +181,48 @@ ShardRecord Shard::RecordOf(const Declared& declared, const ShardState::Round& r
   *mean = buffer->data();
   result.payload.Append(buffer->data(), size * sizeof(float), buffer);
   return result;
+}
+
+// By the table's part that is the last to have the round.
+ShardRecord Shard::RecordOfTable(const Declared& declared, const ShardState::Round& round,
+                                 int64_t version) const {
+  ShardRecord result;
+  v1::LogRecord::Round* const record = result.record.mutable_round();
+  DescribeRound(declared, round, version, record);
+  const size_t table = round.block - declared.blocks.size();
+  const size_t width = static_cast<size_t>(declared.tables[table]->layout().width);
+  for (const Gradient& gradient : round.gradients) {
+    const RowGradients& rows = *gradient.rows;
+    size_t count = 0;
+    for (const PartKeys& part : rows.parts) count += part.keys.size();
+    record->add_rows(static_cast<uint32_t>(count));
+    const auto keys = std::make_shared<std::vector<uint64_t>>(count);
+    for (const PartKeys& part : rows.parts) {
+      for (size_t i = 0; i < part.keys.size(); ++i) (*keys)[part.places[i]] = part.keys[i];
+    }
+    if (count == 0) continue;
+    result.payload.Append(keys->data(), count * sizeof(uint64_t), keys);
+    result.payload.Append(rows.rows.get(), count * width * sizeof(float), rows.rows);
+  }
+  return result;
+}
+
+void Shard::DescribeRound(const Declared& declared, const ShardState::Round& round, int64_t version,
+                          v1::LogRecord::Round* record) const {
+  const size_t blocks = declared.blocks.size();
+  record->set_block(round.block < blocks
+                        ? declared.numbers[round.block]
+                        : declared.job.BlockOfTable(static_cast<int>(round.block - blocks)));
+  record->set_version(version);
+  for (const ShardState::Contribution& part : round.contributions) {
+    v1::LogRecord::Contribution* const contribution = record->add_contributions();
+    contribution->set_worker(part.worker);
+    contribution->set_incarnation(part.incarnation);
+    contribution->set_sequence(part.sequence);
+  }
+  record->mutable_clocks()->Add(round.clocks.begin(), round.clocks.end());
+  if (round.workers.has_value()) *record->mutable_workers() = *round.workers;
+  record->set_skipped(round.gradients.empty());
 }
 
 void Shard::Keep(Declared* declared, ShardRecord record,

@@ -265,6 +265,10 @@ absl::Status Shard::Replay(Declared* declared, Recovery* recovery) const {
   for (const std::unique_ptr<Block>& block : declared->blocks) {
     versions.push_back(block->Snapshot().version);
   }
+  for (const std::unique_ptr<ShardTable>& table : declared->tables) {
+    versions.push_back(table->version(0));
+  }
+  const size_t first_table = declared->job.blocks().size();
   KeyedTasks applying(static_cast<int>(owners_->size()), kUnderWay);
   PARLEY_ASSIGN_OR_RETURN(
       recovery->last_bytes, recovery->log->Replay(recovery->segment, [&](ReadLogRecord read) {
@@ -277,30 +281,41 @@ absl::Status Shard::Replay(Declared* declared, Recovery* recovery) const {
         const uint32_t number = is_round ? record.round().block() : record.block_state().block();
         const int64_t version =
             is_round ? record.round().version() : record.block_state().version();
-        if (number >= declared->local.size() || declared->local[number] < 0) {
+        const bool is_table =
+            is_round && number >= first_table && number - first_table < declared->tables.size();
+        if (!is_table && (number >= declared->local.size() || declared->local[number] < 0)) {
           return absl::DataLossError("a record of a block that is not here");
         }
-        const size_t index = static_cast<size_t>(declared->local[number]);
+        const size_t index = is_table ? declared->blocks.size() + (number - first_table)
+                                      : static_cast<size_t>(declared->local[number]);
         if (version <= versions[index]) return absl::OkStatus();  // the checkpoint has it
         versions[index] = version;
-        if (is_round) {
-          PARLEY_RETURN_IF_ERROR(TakeSums(declared, record.round()));
-        } else {
+        if (!is_round) {
           from_copy = true;
           PARLEY_RETURN_IF_ERROR(declared->norms->Take(index, NormSumsOf(record.block_state())));
+        } else if (!is_table) {
+          PARLEY_RETURN_IF_ERROR(TakeSums(declared, record.round()));
         }
         const size_t size = read.payload.size();
-        return applying.Post(index, size, [this, declared, index, read = std::move(read)] {
-          return read.record.has_round()
-                     ? TakeRound(declared, index, read.record.round(), read.payload)
-                     : TakeState(declared, index, read.record.block_state(), read.payload);
-        });
+        return applying.Post(
+            index, size, [this, declared, index, is_table, read = std::move(read)] {
+              if (is_table) {
+                return TakeTableRound(declared->tables[index - declared->blocks.size()].get(),
+                                      read.record.round(), read.payload);
+              }
+              return read.record.has_round()
+                         ? TakeRound(declared, index, read.record.round(), read.payload)
+                         : TakeState(declared, index, read.record.block_state(), read.payload);
+            });
       }));
   PARLEY_RETURN_IF_ERROR(applying.Finish());
-  for (size_t i = 0; i < declared->blocks.size(); ++i) {
-    if (declared->blocks[i]->Snapshot().version == recovery->books.blocks()[i].version) continue;
-    return absl::DataLossError(
-        absl::StrCat("the log ends before the checkpoint, in block ", declared->numbers[i]));
+  for (size_t i = 0; i < versions.size(); ++i) {
+    const int64_t version = i < declared->blocks.size()
+                                ? declared->blocks[i]->Snapshot().version
+                                : declared->tables[i - declared->blocks.size()]->version(0);
+    if (version == recovery->books.blocks()[i].version) continue;
+    return absl::DataLossError(absl::StrCat("the log ends before the checkpoint, in block ",
+                                            recovery->books.numbers()[i]));
   }
   if (from_copy) declared->norms->ForgetUnknown(NormVersion(*declared));
   LOG(INFO) << task_ << ": " << records << " records of its log, from segment " << recovery->segment
@@ -331,6 +346,29 @@ absl::Status Shard::TakeSums(Declared* declared, const v1::LogRecord::Round& rou
     declared->norms->Finish(round.version());
   }
   return absl::OkStatus();
+}
+
+absl::Status Shard::TakeTableRound(ShardTable* table, const v1::LogRecord::Round& round,
+                                   const Payload& payload) const {
+  const auto refuse = [&](absl::string_view why) {
+    return absl::DataLossError(
+        absl::StrCat("round ", round.version(), " of table ", table->name(), " ", why));
+  };
+  if (round.version() != table->version(0) + 1) return refuse("is not the next");
+  std::vector<Gradient> gradients;
+  PayloadReader reader(payload);
+  for (const uint32_t count : round.rows()) {
+    v1::TableRows rows;
+    if (count > reader.left() / sizeof(uint64_t)) return refuse("is cut short");
+    rows.mutable_keys()->Resize(static_cast<int>(count), 0);
+    reader.Take(count * sizeof(uint64_t)).CopyTo(rows.mutable_keys()->mutable_data());
+    auto taken = table->TakeGradients(rows, v1::FLOAT32, &reader);
+    if (!taken.ok()) return refuse(taken.status().message());
+    gradients.emplace_back().rows = *std::move(taken);
+  }
+  if (reader.left() > 0) return refuse("has more than its rows");
+  for (size_t part = 0; part < table->num_parts(); ++part) table->Apply(part, gradients);
+  return table->health();
 }
 
 absl::Status Shard::TakeRound(Declared* declared, size_t index, const v1::LogRecord::Round& round,

@@ -29,11 +29,18 @@ absl::Status Shard::MakeTables(const std::string& checkpoint, Declared* declared
                                std::vector<ShardState::BlockClocks>* clocks) const {
   const Job& job = declared->job;
   const int tables = job.spec().tables_size();
-  if (tables > 0 && HasSink()) {
+  if (tables > 0 && HasCopy()) {
     return absl::FailedPreconditionError(
         absl::StrCat("job ", job.name(),
-                     " has tables, which neither a log nor a replica keeps yet: allowed is "
-                     "a ps task without both"));
+                     " has tables, of which no other task keeps a copy: allowed is a ps task "
+                     "without --replicas; --durability=disk writes them down"));
+  }
+  for (int i = 0; i < tables && HasSink(); ++i) {
+    if (job.spec().tables(i).admit_after_rounds() <= 1) continue;
+    return absl::FailedPreconditionError(
+        absl::StrCat("table ", job.spec().tables(i).name(),
+                     " has admit_after_rounds, whose counts no log has: allowed is a ps task "
+                     "without --durability=disk"));
   }
   if (tables == 0) return absl::OkStatus();
   const size_t num_parts = owners_->size();
@@ -135,7 +142,15 @@ void Shard::PostTableRounds(Declared* declared, std::vector<ShardState::Round>* 
       TaskQueue::Task task = [this, declared, table, part, shared] {
         declared->tables[table]->Apply(part, shared->round.gradients);
         if (shared->missing.fetch_sub(1, std::memory_order_acq_rel) > 1) return;
-        ReportApplied(declared, {shared->round.block});
+        const size_t block = shared->round.block;
+        if (declared->sink == nullptr) return ReportApplied(declared, {block});
+        // The next round ends after this task does, for this part has it then: so records come in
+        // their order.
+        std::vector<ShardRecord> records;
+        records.push_back(
+            RecordOfTable(*declared, shared->round, declared->tables[table]->version(part)));
+        declared->sink->Append(std::move(records),
+                               [this, declared, block] { ReportApplied(declared, {block}); });
       };
       // Whoever brought the last gradient takes one part, and the pool's threads the others.
       if (help == kAll && part + 1 == declared->part_queues.size()) {
