@@ -1,6 +1,7 @@
 // Random operations on a table against a plain map: pulls, pushes with doubled keys, checkpoints,
-// and returns to them with other numbers of shards, while rows expire, are spilled to the disk and
-// come back, and the worker keeps some. --operations=1000000 does more of them.
+// and returns to them with other numbers of shards, shards that die and go on from their logs,
+// while rows expire, are spilled to the disk and come back, and the worker keeps some.
+// --operations=1000000 does more of them.
 
 #include <cmath>
 #include <cstdint>
@@ -17,6 +18,7 @@
 #include "google/protobuf/text_format.h"
 #include "gtest/gtest.h"
 #include "ps/shard.h"
+#include "ps/testing/restarted_shard.h"
 #include "worker/client.h"
 
 DEFINE_int64(operations, 600, "against the map");
@@ -71,6 +73,8 @@ class Oracle {
         Pull();
       } else if (choice < 97) {
         Save();
+      } else if (choice < 99 && logs_) {
+        Die();
       } else {
         Return();
       }
@@ -147,8 +151,26 @@ class Oracle {
     ASSERT_GE(client_->first_step(), 0);
   }
 
+  // One shard or all at once.
+  void Die() {
+    const size_t one = random_() % tasks_.size();
+    const bool all = random_() % 2 == 0;
+    for (size_t i = 0; i < tasks_.size(); ++i) {
+      if (all || i == one) tasks_[i]->Die();
+    }
+    for (size_t i = 0; i < tasks_.size(); ++i) {
+      if (!all && i != one) continue;
+      const absl::StatusOr<bool> recovered = tasks_[i]->Start();
+      ASSERT_TRUE(recovered.ok()) << recovered.status();
+      ASSERT_TRUE(*recovered);
+    }
+  }
+
   void Restart(const std::string& checkpoint) {
     client_ = nullptr;
+    tasks_.clear();
+    logs_ = random_() % 4 == 0;
+    log_folder_ = logs_ ? std::make_unique<TempFolder>() : nullptr;
     const int shards = 1 + static_cast<int>(random_() % 5);
     const int virtual_shards = random_() % 2 == 0 ? 64 : 1 + static_cast<int>(random_() % 100);
     std::vector<std::shared_ptr<ParameterServer>> servers;
@@ -158,7 +180,10 @@ class Oracle {
       options.checkpoint_folder = folder_.path();
       options.threads = 1 + static_cast<int>(random_() % 3);
       options.spill_folder = spilled_.path();
-      servers.push_back(std::make_shared<Shard>(std::move(options)));
+      if (logs_) options.log_folder = log_folder_->File(absl::StrCat(i));
+      tasks_.push_back(std::make_shared<RestartedShard>(std::move(options)));
+      servers.push_back(tasks_.back());
+      ASSERT_TRUE(tasks_.back()->Start().ok());
     }
     ClientOptions options;
     options.checkpoint = checkpoint;
@@ -180,6 +205,9 @@ class Oracle {
   int64_t expire_after_ = 0;  // rounds; 0: rows stay
   TempFolder folder_;
   TempFolder spilled_;
+  bool logs_ = false;
+  std::unique_ptr<TempFolder> log_folder_;
+  std::vector<std::shared_ptr<RestartedShard>> tasks_;
   std::unique_ptr<Client> client_;
   int64_t step_ = 0;
   int64_t round_ = 0;
