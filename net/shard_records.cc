@@ -40,6 +40,10 @@ absl::Status NoRecord(absl::string_view text) {
   return absl::DataLossError(absl::StrCat("\"", text, "\" is not what a ps task writes there"));
 }
 
+std::string LeavingFolder(const std::string& job) {
+  return absl::StrCat(JobFolder(job), "leaving/");
+}
+
 // Puts an entry of a shard's folder, under `name`, where it belongs.
 absl::Status Take(const EtcdEntry& entry, absl::string_view name, ShardRecords* records) {
   if (name == kLeader) {
@@ -78,6 +82,10 @@ std::string CopiesKey(const std::string& job, int shard) {
 }
 
 std::string PsTasksKey(const std::string& job) { return absl::StrCat(JobFolder(job), "ps_tasks"); }
+
+std::string LeavingKey(const std::string& job, int task) {
+  return absl::StrCat(LeavingFolder(job), task);
+}
 
 std::string FormatLeader(const ShardLeader& leader) {
   std::string text = absl::StrCat(leader.address, " ", leader.term);
@@ -138,6 +146,8 @@ absl::StatusOr<AllShardRecords> ReadShardRecords(EtcdClient* etcd, const std::st
   PARLEY_ASSIGN_OR_RETURN(const EtcdRange range, etcd->List(JobFolder(job)));
   const std::string shards = ShardFolder(job);
   const std::string tasks = TaskFolder(job);
+  const std::string leaving = LeavingFolder(job);
+  std::map<int, uint64_t> leaves;
   AllShardRecords all;
   all.shards.resize(static_cast<size_t>(std::max(count, 0)));
   all.revision = range.revision;
@@ -152,6 +162,11 @@ absl::StatusOr<AllShardRecords> ReadShardRecords(EtcdClient* etcd, const std::st
       const int task = IndexOf(entry.key.substr(tasks.size()));
       if (task >= 0) all.tasks[task] = {entry.value, entry.create_revision};
     }
+    if (absl::StartsWith(entry.key, leaving)) {
+      uint64_t start;
+      const int task = IndexOf(entry.key.substr(leaving.size()));
+      if (task >= 0 && absl::SimpleHexAtoi(entry.value, &start)) leaves[task] = start;
+    }
     if (!absl::StartsWith(entry.key, shards)) continue;
     const std::vector<std::string> path = absl::StrSplit(entry.key.substr(shards.size()), '/');
     const int shard = IndexOf(path[0]);
@@ -160,6 +175,9 @@ absl::StatusOr<AllShardRecords> ReadShardRecords(EtcdClient* etcd, const std::st
       all.shards.resize(static_cast<size_t>(shard) + 1);
     }
     PARLEY_RETURN_IF_ERROR(Take(entry, path[1], &all.shards[static_cast<size_t>(shard)]));
+  }
+  for (auto& [index, task] : all.tasks) {
+    if (const auto found = leaves.find(index); found != leaves.end()) task.leaving = found->second;
   }
   return all;
 }

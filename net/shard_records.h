@@ -19,8 +19,10 @@ namespace parley {
 //   /parley/<job>/shard/<index>/copies   ShardCopies
 // and, once an operator has said so, how many ps tasks there are to be:
 //   /parley/<job>/ps_tasks               a number
-// and where those are that are there, under a lease of each (net/discovery.h):
+// and where those are that are there, under a lease of each (net/discovery.h), and which of them
+// are about to go, likewise:
 //   /parley/<job>/ps/<index>             host:port
+//   /parley/<job>/leaving/<index>        which start of it
 
 // One start of a ps task.
 struct TaskStart {
@@ -77,6 +79,7 @@ struct PsTasks {
 struct PresentTask {
   std::string address;  // "host:port"
   int64_t create_revision = 0;
+  uint64_t leaving = 0;  // the start of it that hands over what it has and goes; 0: none
 };
 
 // More no job has.
@@ -89,6 +92,7 @@ std::string ShardFolder(const std::string& job, int shard);
 std::string LeaderKey(const std::string& job, int shard);
 std::string CopiesKey(const std::string& job, int shard);
 std::string PsTasksKey(const std::string& job);
+std::string LeavingKey(const std::string& job, int task);
 
 // The keys' values: words with a space between.
 std::string FormatLeader(const ShardLeader& leader);  // host:port term task start [shards tasks]

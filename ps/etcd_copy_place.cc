@@ -19,23 +19,27 @@ EtcdCopyPlace::EtcdCopyPlace(Options options, const Plan& plan,
                              std::shared_ptr<ShardLeadership> leadership)
     : options_(std::move(options)),
       leadership_(std::move(leadership)),
-      predecessor_(leadership_->copy().has_value() ? leadership_->copy()->task : -1) {
-  SetPlan(plan);
-}
+      predecessor_(leadership_->copy().has_value() ? leadership_->copy()->task : -1),
+      plan_(plan) {}
 
 void EtcdCopyPlace::SetPlan(const Plan& plan) {
-  num_tasks_ = plan.num_tasks;
-  home_ = plan.home;
-  wanted_ = plan.wanted;
+  MutexLock lock(&mutex_);
+  plan_ = plan;
+}
+
+EtcdCopyPlace::Plan EtcdCopyPlace::plan() const {
+  MutexLock lock(&mutex_);
+  return plan_;
 }
 
 absl::StatusOr<std::shared_ptr<ParameterServer>> EtcdCopyPlace::Choose() {
   PARLEY_ASSIGN_OR_RETURN(const Tasks tasks, ListTasks(options_.etcd.get(), options_.job));
+  const Plan plan = this->plan();
   std::vector<int> candidates;
   if (at_ < 0) candidates.push_back(predecessor_);
-  candidates.push_back(wanted_);
+  candidates.push_back(plan.wanted);
   if (const auto copy = leadership_->copy(); copy.has_value()) candidates.push_back(copy->task);
-  candidates.push_back(home_);
+  candidates.push_back(plan.home);
   for (auto next = tasks.upper_bound(options_.task); next != tasks.end(); ++next) {
     candidates.push_back(next->first);
   }
@@ -48,10 +52,12 @@ absl::StatusOr<std::shared_ptr<ParameterServer>> EtcdCopyPlace::Choose() {
 
 absl::StatusOr<std::shared_ptr<ParameterServer>> EtcdCopyPlace::ChooseFrom(
     const std::vector<int>& candidates, const Tasks& tasks, Chosen* chosen) const {
+  const Plan plan = this->plan();
   for (const int task : candidates) {
     const auto found = tasks.find(task);
     if (task == options_.task || found == tasks.end()) continue;
-    if (task >= num_tasks_ && task != predecessor_) continue;
+    const bool goes = task >= plan.num_tasks || plan.leaving.count(task) > 0;
+    if (goes && task != predecessor_) continue;
     if (options_.is_refused(found->second)) continue;
     *chosen = {task, found->second};
     return options_.channel(absl::StrCat("ps:", task), found->second);
@@ -69,13 +75,13 @@ bool EtcdCopyPlace::IsGone() {
 }
 
 bool EtcdCopyPlace::IsToMove() const {
-  const int wanted = wanted_;
+  const int wanted = plan().wanted;
   return wanted >= 0 && wanted != options_.task && wanted != at_;
 }
 
 absl::StatusOr<std::shared_ptr<ParameterServer>> EtcdCopyPlace::BeginMove() {
   PARLEY_ASSIGN_OR_RETURN(const Tasks tasks, ListTasks(options_.etcd.get(), options_.job));
-  return ChooseFrom({wanted_}, tasks, &next_);
+  return ChooseFrom({plan().wanted}, tasks, &next_);
 }
 
 void EtcdCopyPlace::EndMove() {
@@ -84,7 +90,9 @@ void EtcdCopyPlace::EndMove() {
 }
 
 std::shared_ptr<ParameterServer> EtcdCopyPlace::OwnPlace() const {
-  return wanted_ >= 0 && wanted_ == home_ && home_ != options_.task ? options_.own : nullptr;
+  const Plan plan = this->plan();
+  const bool goes_home = plan.wanted == plan.home && plan.home != options_.task;
+  return plan.wanted >= 0 && goes_home ? options_.own : nullptr;
 }
 
 void EtcdCopyPlace::SetOwn(std::function<bool()> has_all) {

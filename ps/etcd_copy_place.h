@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -24,9 +25,10 @@ class EtcdCopyPlace final : public CopyPlace {
  public:
   // What the job's ps tasks are to be.
   struct Plan {
-    int num_tasks = 0;  // from which on tasks keep no copies
-    int home = 0;       // the task that is to speak for the shard
-    int wanted = -1;    // the task that is to keep the copy; -1: any
+    int num_tasks = 0;      // from which on tasks keep no copies
+    std::set<int> leaving;  // tasks that begin to keep none either
+    int home = 0;           // the task that is to speak for the shard
+    int wanted = -1;        // the task that is to keep the copy; -1: any
   };
 
   struct Options {
@@ -68,12 +70,11 @@ class EtcdCopyPlace final : public CopyPlace {
   const Options options_;
   const std::shared_ptr<ShardLeadership> leadership_;
   const int predecessor_;  // who handed the shard over, and has a copy; -1: nobody
+  Plan plan() const;
+
   mutable Mutex mutex_;
   std::function<bool()> own_has_all_ ABSL_GUARDED_BY(mutex_);
-  // Of the plan.
-  std::atomic<int> num_tasks_;
-  std::atomic<int> home_;
-  std::atomic<int> wanted_;
+  Plan plan_ ABSL_GUARDED_BY(mutex_);
 
   struct Chosen {
     int task = -1;

@@ -56,6 +56,11 @@ void JobWatch::Stop() {
   draining_ = stopping_ = true;
 }
 
+bool JobWatch::draining() const {
+  MutexLock lock(&mutex_);
+  return draining_;
+}
+
 bool JobWatch::stopping() const {
   MutexLock lock(&mutex_);
   return stopping_;

@@ -25,6 +25,7 @@ class JobWatch {
   // That the job ends: in order, and, when an operator stops it, for good.
   void SetDraining();
   void Stop();
+  bool draining() const;
   bool stopping() const;
 
   // Adds what it knows; `response` has the workers already.

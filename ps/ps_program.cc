@@ -72,7 +72,8 @@ DEFINE_string(replace_after, "",
               "come four times as often. At most the lease; a quarter of it unless told.");
 DEFINE_string(drain_timeout, "25s",
               "After SIGTERM: how long to wait for the job's workers, which are asked to stop too, "
-              "to leave. With --durability=disk they are not waited for.");
+              "to leave. With --durability=disk they are not waited for. With --replicas=1 and "
+              "--etcd: for other ps tasks to have all that is here, with which the job goes on.");
 DEFINE_int32(
     status_port, -1,
     "The port where this task shows the job to people, as a page; 0: a free one, which the "
@@ -157,6 +158,24 @@ std::unique_ptr<StatusPage> ServeStatus(const std::string& task, const Server* s
 volatile std::sig_atomic_t g_signal = 0;
 
 void OnSignal(int number) { g_signal = number; }
+
+enum class Departure { kGone, kAlone, kLate };
+
+// After SIGTERM, where other tasks can speak for this one's shards: has them do so. kGone: the job
+// goes on without this task, or is done. kAlone: there are no others, or the job ends. kLate: not
+// within `timeout`.
+Departure Depart(const std::string& task, Server* server, absl::Duration timeout) {
+  const absl::Time deadline = Env::Posix()->Now() + timeout;
+  LOG(INFO) << task << ": asked to stop; other ps tasks are to go on with what is here";
+  server->Leave();
+  while (g_signal == SIGTERM && Env::Posix()->Now() < deadline) {
+    if (server->IsAlone() || server->IsStopping()) return Departure::kAlone;
+    if (server->IsSurplus()) return Departure::kGone;
+    const bool standby_done = server->IsStandbyDone();
+    if (server->WaitUntilDone(absl::Milliseconds(20)) && standby_done) return Departure::kGone;
+  }
+  return Departure::kLate;
+}
 
 // After SIGTERM, or when an operator asked for it: lets the workers that are in the job end it.
 // Returns the exit code.
@@ -397,7 +416,16 @@ int Serve(int argc, char** argv, ServerOptions options) {
     return 0;
   }
   if (g_signal == SIGTERM) {
-    return Drain(task, server->get(), drain_timeout, /*restartable=*/writes && !takes_over);
+    const Departure departure =
+        takes_over ? Depart(task, server->get(), drain_timeout) : Departure::kAlone;
+    if (departure == Departure::kAlone) {
+      return Drain(task, server->get(), drain_timeout, /*restartable=*/writes && !takes_over);
+    }
+    LOG_IF(WARNING, departure == Departure::kLate)
+        << task << ": stopping, though after " << absl::FormatDuration(drain_timeout)
+        << " other tasks do not have all that is here";
+    (*server)->Stop(absl::Seconds(2));
+    return departure == Departure::kGone ? 0 : 128 + g_signal;
   }
   return 128 + g_signal;
 }

@@ -44,6 +44,12 @@ bool Server::IsStandbyDone() const {
 
 bool Server::IsSurplus() const { return succession_ != nullptr && succession_->IsSurplus(); }
 
+void Server::Leave() {
+  if (succession_ != nullptr) succession_->Leave();
+}
+
+bool Server::IsAlone() const { return succession_ == nullptr || succession_->IsAlone(); }
+
 // The transports go first: they answer what they hold while the shards still live.
 Server::~Server() {
   grpc_.reset();

@@ -84,6 +84,9 @@ class Server {
   bool IsStandbyDone() const;
   // With etcd: whether the job goes on without this task (Succession::IsSurplus).
   bool IsSurplus() const;
+  // With etcd: other tasks get what is here (Succession::Leave), where there are any (IsAlone).
+  void Leave();
+  bool IsAlone() const;
 
   // Whether any worker is in the job: has joined and not left.
   bool HasWorkers() const;

@@ -245,6 +245,11 @@ bool Shard::WaitUntilDone(absl::Duration timeout) const {
   }
 }
 
+bool Shard::HasJob() const {
+  MutexLock lock(&mutex_);
+  return declared_ != nullptr;
+}
+
 bool Shard::HasWorkers() const {
   MutexLock lock(&mutex_);
   return declared_ != nullptr && declared_->state->HasWorkers();

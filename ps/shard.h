@@ -159,12 +159,16 @@ class Shard final : public ParameterServer {
   bool WaitUntilDone(absl::Duration timeout) const;
   // Whether any worker has joined and not left.
   bool HasWorkers() const;
+  // Whether a job is declared.
+  bool HasJob() const;
   // Where it stands; nothing before a job is declared.
   absl::optional<ShardNumbers> Numbers() const;
   // From now on heartbeats tell the workers that this shard was asked to stop.
   void SetDraining() { watch_.SetDraining(); }
   // Whether an operator asked that the job ends for good.
   bool IsStopping() const { return watch_.stopping(); }
+  // That, or that this task asks the workers to end the job.
+  bool IsDraining() const { return watch_.draining(); }
 
  private:
   // What there is to do with a block when a round that is in its middle is finished.

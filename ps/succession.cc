@@ -75,6 +75,16 @@ bool Succession::IsSurplus() const {
   return surplus_;
 }
 
+void Succession::Leave() {
+  MutexLock lock(&mutex_);
+  leaving_ = true;
+}
+
+bool Succession::IsAlone() const {
+  MutexLock lock(&mutex_);
+  return alone_;
+}
+
 bool Succession::IsOver() const {
   MutexLock lock(&mutex_);
   return over_;
@@ -82,14 +92,17 @@ bool Succession::IsOver() const {
 
 void Succession::Run() {
   for (;;) {
+    bool leaving;
     {
       MutexLock lock(&mutex_);
       if (closing_) return;
+      leaving = leaving_;
     }
     absl::StatusOr<AllShardRecords> records =
         ReadShardRecords(options_.etcd.get(), options_.job, options_.num_shards);
     if (records.ok()) records_ = *std::move(records);
     if (records.ok() && HasLease()) {
+      SayWhetherLeaving(leaving);
       MakePlan();
       for (int i = 0; i < options_.num_shards; ++i) {
         Review(i, records_.shards[static_cast<size_t>(i)]);
@@ -97,7 +110,8 @@ void Succession::Run() {
       MutexLock lock(&mutex_);
       over_ =
           std::all_of(known_.begin(), known_.end(), [](const Known& known) { return known.over; });
-      surplus_ = !NeedsThisTask();
+      surplus_ = !NeedsThisTask(leaving);
+      alone_ = leaving && !HasSuccessor(options_.self.task);
     }
     dropped_.remove_if([](const std::shared_ptr<Shard>& shard) { return shard.use_count() == 1; });
     if (records.ok()) {
@@ -131,7 +145,6 @@ bool Succession::HasLease() {
 
 void Succession::MakePlan() {
   num_tasks_ = records_.ps_tasks.has_value() ? records_.ps_tasks->tasks : options_.num_tasks;
-  homes_ = ShardHomes(options_.num_shards, num_tasks_);
   std::map<int, There> there;
   for (const auto& [task, present] : records_.tasks) {
     const auto before = there_.find(task);
@@ -140,6 +153,57 @@ void Succession::MakePlan() {
     there[task] = stayed ? before->second : There{present.create_revision, Now()};
   }
   there_ = std::move(there);
+  homes_ = ShardHomes(options_.num_shards, num_tasks_);
+  for (int i = 0; i < options_.num_shards; ++i) homes_[static_cast<size_t>(i)] = HomeOf(i);
+}
+
+void Succession::SayWhetherLeaving(bool leaving) {
+  const auto self = records_.tasks.find(options_.self.task);
+  if (self == records_.tasks.end()) return;                   // not yet, or not now
+  const uint64_t wanted = leaving ? options_.self.start : 0;  // 0 where an earlier start left
+  if (self->second.leaving == wanted) return;
+  const std::string key = LeavingKey(options_.job, options_.self.task);
+  const absl::Status said =
+      leaving ? options_.etcd->Put({key, absl::StrCat(absl::Hex(wanted)), lease_->id()})
+              : options_.etcd->Delete(key).status();
+  if (said.ok()) {
+    self->second.leaving = wanted;
+  } else {
+    LOG_EVERY_N(WARNING, 20) << task_ << ": " << said.message();  // the next look is the next try
+  }
+}
+
+bool Succession::IsLeaving(int task) const {
+  const auto there = records_.tasks.find(task);
+  return there != records_.tasks.end() && there->second.leaving != 0;
+}
+
+bool Succession::HasSuccessor(int besides) const {
+  return std::any_of(records_.tasks.begin(), records_.tasks.end(), [&](const auto& each) {
+    const auto& [task, present] = each;
+    return task != options_.self.task && task != besides && task < num_tasks_ &&
+           present.leaving == 0;
+  });
+}
+
+// Where the plan has it, and while that task leaves, where it is, or next to be: no shard moves
+// twice for that.
+int Succession::HomeOf(int shard) const {
+  const int home = homes_[static_cast<size_t>(shard)];
+  const absl::optional<ShardCopies>& copies = records_.shards[static_cast<size_t>(shard)].copies;
+  if (!copies.has_value()) return home;
+  const int leader = copies->leader.task;
+  const bool stays = !IsLeaving(leader);
+  if (!IsLeaving(home) && (stays || IsSettled(home))) return home;
+  if (stays) return leader;
+  const auto may_lead = [this](int task) {
+    return task < num_tasks_ && IsSettled(task) && !IsLeaving(task);
+  };
+  if (copies->copy.has_value() && may_lead(copies->copy->task)) return copies->copy->task;
+  for (int i = 1; i < num_tasks_; ++i) {
+    if (const int next = (leader + i) % num_tasks_; may_lead(next)) return next;
+  }
+  return home;
 }
 
 bool Succession::IsSettled(int task) const {
@@ -147,34 +211,46 @@ bool Succession::IsSettled(int task) const {
   return found != there_.end() && Now() >= found->second.since + options_.settling;
 }
 
-// One that was started after the operator spoke waits to be counted among the tasks.
-bool Succession::NeedsThisTask() const {
+bool Succession::NeedsThisTask(bool leaving) const {
   const int self = options_.self.task;
   const auto there = there_.find(self);
-  if (self < num_tasks_ || !records_.ps_tasks.has_value() || there == there_.end() ||
-      there->second.create_revision > records_.ps_tasks->mod_revision || !led_.empty()) {
-    return true;
+  // One that was started after the operator spoke waits to be counted among the tasks.
+  const bool is_to_go = self >= num_tasks_ && records_.ps_tasks.has_value() &&
+                        there != there_.end() &&
+                        there->second.create_revision <= records_.ps_tasks->mod_revision;
+  if (!is_to_go && !(leaving && IsLeaving(self))) return true;
+  for (int i = 0; i < options_.num_shards; ++i) {
+    if (const auto led = led_.find(i); led != led_.end()) {
+      if (leaving && !led->second.shard->HasJob()) continue;  // there is nothing to go on with
+      return true;
+    }
+    const ShardRecords& shard = records_.shards[static_cast<size_t>(i)];
+    if (!shard.copies.has_value()) continue;
+    const bool is_led = shard.leader.has_value();
+    if (shard.copies->leader.task == self || (is_led && shard.leader->who.task == self))
+      return true;
+    const bool has_copy = shard.copies->copy.has_value() && shard.copies->copy->task == self;
+    if (has_copy && (!is_led || HasSuccessor(shard.copies->leader.task))) return true;
   }
-  return std::any_of(records_.shards.begin(), records_.shards.end(),
-                     [&](const ShardRecords& shard) {
-                       return !shard.leader.has_value() || shard.leader->who.task == self ||
-                              !shard.copies.has_value() || shard.copies->leader.task == self ||
-                              (shard.copies->copy.has_value() && shard.copies->copy->task == self);
-                     });
+  return false;
 }
 
 EtcdCopyPlace::Plan Succession::PlanOf(int shard) const {
   EtcdCopyPlace::Plan plan;
   plan.num_tasks = num_tasks_;
+  for (const auto& [task, present] : records_.tasks) {
+    if (present.leaving != 0) plan.leaving.insert(task);
+  }
   plan.home = homes_[static_cast<size_t>(shard)];
   const absl::optional<ShardCopies>& copies = records_.shards[static_cast<size_t>(shard)].copies;
   if (plan.home != options_.self.task && IsSettled(plan.home)) {
     plan.wanted = plan.home;  // so that it can take over
-  } else if (copies.has_value() && copies->copy.has_value() && copies->copy->task >= num_tasks_) {
+  } else if (copies.has_value() && copies->copy.has_value() &&
+             (copies->copy->task >= num_tasks_ || IsLeaving(copies->copy->task))) {
     // The next task that stays.
     for (int i = 1; i < num_tasks_ && plan.wanted < 0; ++i) {
       const int next = (options_.self.task + i) % num_tasks_;
-      if (next != options_.self.task && IsSettled(next)) plan.wanted = next;
+      if (next != options_.self.task && IsSettled(next) && !IsLeaving(next)) plan.wanted = next;
     }
   }
   return plan;
@@ -248,7 +324,8 @@ bool Succession::ShouldHandOver(int shard, const ShardRecords& now) const {
   const int home = homes_[static_cast<size_t>(shard)];
   return home != options_.self.task && Now() >= led.may_hand_over && IsSettled(home) &&
          now.copies->copy.has_value() && now.copies->copy->task == home && led.place->OwnHasAll() &&
-         led.leadership->MaySpeak() && !options_.is_refused(records_.tasks.at(home).address);
+         led.leadership->MaySpeak() && !led.shard->IsDraining() &&
+         !options_.is_refused(records_.tasks.at(home).address);
 }
 
 bool Succession::HandsOver(int shard, const ShardRecords& now) {

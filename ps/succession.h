@@ -26,7 +26,8 @@ namespace parley {
 // docs/architecture.md): it leads the shards that are at home here when nobody has led them, takes
 // over shards whose copies are here when their leaders are gone, and lets go of those that others
 // have taken. One that it leads and whose home is another task it hands over, when that is there
-// and has the copy.
+// and has the copy. A task that is about to leave hands over all it leads, likewise, to tasks that
+// stay, and nobody's copies are begun there.
 //
 // It looks at what etcd says and does what follows from that and from what is here; so it does not
 // matter what was seen of the way there, or whether an answer was lost.
@@ -66,9 +67,14 @@ class Succession {
 
   // Whether all shards' jobs are done, for all that etcd says.
   bool IsOver() const;
-  // Whether the job goes on without this task, as an operator said: there are to be fewer, and
-  // nothing is here any more.
+  // Whether the job goes on without this task, as an operator or Leave said, and nothing is here
+  // any more that another task could have instead.
   bool IsSurplus() const;
+
+  // From now on other tasks get what is here: those that are there and do not leave themselves.
+  void Leave();
+  // After Leave: whether, for all that etcd says, there is no other to go on.
+  bool IsAlone() const;
 
   // Does nothing from now on but to hold what it leads. Of shards whose job is done nothing is left
   // in etcd.
@@ -104,7 +110,13 @@ class Succession {
   bool ShouldHandOver(int shard, const ShardRecords& now) const;
   // Whether it waits for the shard's home to take over, having handed it over or doing so now.
   bool HandsOver(int shard, const ShardRecords& now);
-  bool NeedsThisTask() const;
+  // Has etcd say that this task leaves, or does not.
+  void SayWhetherLeaving(bool leaving);
+  bool IsLeaving(int task) const;
+  // Another one that may have what this one has.
+  bool HasSuccessor(int besides) const;
+  int HomeOf(int shard) const;
+  bool NeedsThisTask(bool leaving) const;
   // Whether the copy here is to be taken over, or what else it takes to lead the shard.
   bool ShouldTakeOver(const ShardRecords& now) const;
   // Whether an earlier start of this task led it last, and has left a log of that.
@@ -143,6 +155,8 @@ class Succession {
   bool closing_ ABSL_GUARDED_BY(mutex_) = false;
   bool over_ ABSL_GUARDED_BY(mutex_) = false;
   bool surplus_ ABSL_GUARDED_BY(mutex_) = false;
+  bool leaving_ ABSL_GUARDED_BY(mutex_) = false;
+  bool alone_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };
 
