@@ -66,17 +66,11 @@ class Job:
         return any(task.process.poll() is not None for task in self.tasks[SHARDS:])
 
     def records(self):
-        """Of each shard: the leader and who has its copy, each (task, start), None where there is nobody; nothing while etcd is away."""
+        """As job.shard_records; nothing while etcd is away."""
         try:
-            keys = job.etcd_keys(self.etcd, f"/parley/{self.name}/shard/")
+            return job.shard_records(self.etcd, self.name, SHARDS)
         except job.grpc.RpcError:
             return None
-        found = []
-        for shard in range(SHARDS):
-            leader = keys.get(f"/parley/{self.name}/shard/{shard}/leader", "").split()
-            copies = keys.get(f"/parley/{self.name}/shard/{shard}/copies", "").split()
-            found.append(((int(leader[2]), leader[3]) if leader else None, (int(copies[3]), copies[4]) if len(copies) == 5 else None))
-        return found
 
     def wait_for_copies(self):
         def whole():

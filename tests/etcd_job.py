@@ -33,15 +33,8 @@ class EtcdJobTest(job.JobTest):
         return "\n".join(f"--- {task.name}\n{task.output()}" for task in self.tasks if task.name != "etcd")
 
     def records(self):
-        """What etcd has of each shard: the leader and who has its copy, each (task, start); None for who is not there."""
-        keys = job.etcd_keys(self.etcd, "/parley/trial/shard/")
-        found = []
-        for shard in range(self.shards):
-            leader = keys.get(f"/parley/trial/shard/{shard}/leader", "").split()
-            copies = keys.get(f"/parley/trial/shard/{shard}/copies", "").split()
-            found.append(((int(leader[2]), leader[3]) if leader else None,
-                          (int(copies[3]), copies[4]) if len(copies) == 5 else None))
-        return found
+        """As job.shard_records."""
+        return job.shard_records(self.etcd, "trial", self.shards)
 
     def leaders(self):
         """Which task speaks for each shard; None: nobody does now."""

@@ -105,6 +105,25 @@ def etcd_keys(etcd, prefix):
     return found
 
 
+def shard_records(etcd, name, shards):
+    """What etcd has of each shard of job `name`: the leader and who has its copy, each (task, start); None for who is not there."""
+    keys = etcd_keys(etcd, f"/parley/{name}/shard/")
+    found = []
+    for shard in range(shards):
+        leader = keys.get(f"/parley/{name}/shard/{shard}/leader", "").split()
+        copies = keys.get(f"/parley/{name}/shard/{shard}/copies", "").split()
+        found.append(((int(leader[2]), leader[3]) if leader else None, (int(copies[3]), copies[4]) if len(copies) == 5 else None))
+    return found
+
+
+def start_etcd(folder):
+    """An etcd of one member on a free port: the task, and its address."""
+    anywhere = "http://127.0.0.1:0"
+    etcd = Task("etcd", ("etcd", f"--data-dir={folder}/etcd", f"--listen-client-urls={anywhere}", f"--advertise-client-urls={anywhere}",
+                         f"--listen-peer-urls={anywhere}", "--enable-grpc-gateway=false", "--logger=zap", "--log-outputs=stderr"))
+    return etcd, etcd.wait_for(r'serving client traffic.*"address":"([^"]+)"').group(1)
+
+
 class Task:
     """One process, its output collected by a thread."""
 
@@ -230,12 +249,10 @@ class JobTest(unittest.TestCase):
         return tasks, ",".join(f"localhost:{port}" for port in ports)
 
     def start_etcd(self):
-        """An etcd of one member on a free port. Returns its address."""
-        anywhere = "http://127.0.0.1:0"
-        etcd = self.start("etcd", "etcd", f"--data-dir={self.folder}/etcd", f"--listen-client-urls={anywhere}",
-                          f"--advertise-client-urls={anywhere}", f"--listen-peer-urls={anywhere}",
-                          "--enable-grpc-gateway=false", "--logger=zap", "--log-outputs=stderr")
-        return etcd.wait_for(r'serving client traffic.*"address":"([^"]+)"').group(1)
+        """Returns its address."""
+        etcd, address = start_etcd(self.folder)
+        self.tasks.append(etcd)
+        return address
 
     def start_worker(self, ps_hosts, index=0, workers=1, *flags):
         return self.start(
