@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <iostream>
+#include <string>
 
 #include "absl/time/clock.h"
 #include "base/testing/simulation.h"
@@ -18,7 +19,7 @@ namespace parley {
 namespace {
 
 constexpr absl::Duration kMostTime = absl::Seconds(15);
-constexpr int64_t kLeast = 100;
+constexpr int64_t kLeast = 200;
 
 int64_t FromEnvironment(const char* name, int64_t otherwise) {
   const char* const value = std::getenv(name);
@@ -45,10 +46,37 @@ TEST_F(SimulatedClusterTest, EveryPromiseIsKept) {
             << "\n";
   for (const auto& [what, count] : all.counts) std::cout << "  " << count << " " << what << "\n";
   if (seeds < kLeast) return;
+  // A fault that never comes about shows nothing. Of a few seeds there may be none of the rarer.
+  const auto count = [&all](const std::string& what) {
+    const auto found = all.counts.find(what);
+    return found == all.counts.end() ? 0 : found->second;
+  };
   for (const char* const fault :
-       {"ps tasks killed", "workers killed", "broken connections",
-        "changes of the number of workers", "changes of the number of ps tasks"}) {
-    EXPECT_GT(all.counts.count(fault), 0u) << fault;
+       {"ps tasks killed", "workers killed", "broken connections", "power failures",
+        "power failures beside etcd", "changes of the number of workers",
+        "changes of the number of ps tasks", "shards that moved",
+        "ps tasks that ended when they were asked to", "disks that were full for a while",
+        "writes for which there was no room", "jobs with norms and copies",
+        "jobs with logs, copies and etcd", "jobs with backup workers"}) {
+    EXPECT_GT(count(fault), 0) << fault;
+  }
+}
+
+// Seeds that once failed, with how they were mended.
+TEST_F(SimulatedClusterTest, WhatWasFoundIsMended) {
+  FLAGS_minloglevel = google::FATAL;
+  for (const uint64_t seed : {
+           22,    // a fifth request with gradients waited for answers that need norms of all
+           93,    // likewise
+           101,   // a shard was handed over to a task whose disk was full, and lost
+           135,   // a task did not go on from its log, since its disk was full
+           146,   // whoever has a shard's log alone was not started again: the simulation's own
+           829,   // likewise
+           1277,  // with backup workers a pull overtook its own worker's gradient
+           1750,  // a copy waited for norms, these for a worker, and that for the copy
+           1780,  // likewise, with another worker that lives
+       }) {
+    EXPECT_EQ(RunSimulatedSeed(seed).violation, "") << "seed " << seed;
   }
 }
 

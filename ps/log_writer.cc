@@ -22,15 +22,19 @@ LogWriter::LogWriter(Options options, v1::Books identity, ShardBooks books)
 absl::StatusOr<std::unique_ptr<LogWriter>> LogWriter::Create(Options options, v1::Books identity,
                                                              ShardBooks books, uint64_t segment,
                                                              int64_t previous_bytes) {
-  PARLEY_RETURN_IF_ERROR(options.env->CreateFolders(options.folder));
   std::unique_ptr<LogWriter> writer(
       new LogWriter(std::move(options), std::move(identity), std::move(books)));
-  PARLEY_RETURN_IF_ERROR(writer->Begin(segment, previous_bytes));
+  const absl::Status begun = writer->Begin(segment, previous_bytes);
+  const bool waits = absl::IsResourceExhausted(begun) && writer->options_.may_wait_for_room;
+  if (!begun.ok() && !waits) return begun;
   {
     MutexLock lock(&writer->mutex_);
     writer->next_segment_ = segment + 1;
   }
-  writer->thread_ = std::thread([writer = writer.get()] { writer->Run(); });
+  writer->thread_ = std::thread([writer = writer.get(), previous_bytes,
+                                 later = waits ? absl::make_optional(segment) : absl::nullopt] {
+    writer->Run(later, previous_bytes);
+  });
   return writer;
 }
 
@@ -79,8 +83,16 @@ void LogWriter::RemoveBefore(uint64_t segment) {
   changed_.NotifyAll();
 }
 
-void LogWriter::Run() {
+void LogWriter::Run(absl::optional<uint64_t> segment, int64_t previous_bytes) {
+  absl::Status status;
+  if (segment.has_value()) {
+    status = WhenThereIsRoom([&] { return Begin(*segment, previous_bytes); });
+  }
   for (;;) {
+    if (!status.ok()) {
+      if (!absl::IsCancelled(status)) options_.failed(status);
+      break;
+    }
     std::vector<Item> items;
     {
       MutexLock lock(&mutex_);
@@ -88,10 +100,7 @@ void LogWriter::Run() {
       if (items_.empty()) return;
       items.swap(items_);
     }
-    const absl::Status status = Process(&items);
-    if (status.ok()) continue;
-    if (!absl::IsCancelled(status)) options_.failed(status);
-    break;
+    status = Process(&items);
   }
   // Nothing is acknowledged any more.
   for (;;) {
@@ -178,6 +187,7 @@ absl::Status LogWriter::Begin(uint64_t segment, int64_t previous_bytes) {
   begin->set_previous_bytes(static_cast<uint64_t>(previous_bytes));
   const std::string head = EncodeLogRecord(record.record, record.payload, 0);
 
+  PARLEY_RETURN_IF_ERROR(options_.env->CreateFolders(options_.folder));
   const std::string path = JoinPath(options_.folder, LogSegmentName(segment));
   PARLEY_ASSIGN_OR_RETURN(file_, options_.env->NewWritableFile(path));
   PARLEY_RETURN_IF_ERROR(file_->Append(head.data(), head.size()));

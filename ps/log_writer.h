@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "absl/types/optional.h"
 #include "absl/types/span.h"
 #include "base/env.h"
 #include "base/mutex.h"
@@ -41,13 +42,16 @@ class LogWriter final : public RecordSink {
     absl::AnyInvocable<void(const absl::Status&)> failed;
     // The reason while there is no room, then OK.
     absl::AnyInvocable<void(const absl::Status&)> full;
+    // The segment that it begins with may be begun when there is room, before anything is kept.
+    bool may_wait_for_room = false;
     // Records of so many bytes are durable; the sync took so long. May be empty.
     absl::AnyInvocable<void(absl::Duration took, int64_t bytes)> synced;
   };
 
   static constexpr size_t kLongSegment = 64 << 20;  // bytes of payloads
 
-  // Begins segment `segment`, behind `previous_bytes` of the one before it; durable when OK.
+  // Begins segment `segment`, behind `previous_bytes` of the one before it; durable when OK, or
+  // before anything is kept.
   // `identity` has what of the books is the job's: spec, checkpoint and log_id.
   static absl::StatusOr<std::unique_ptr<LogWriter>> Create(Options options, v1::Books identity,
                                                            ShardBooks books, uint64_t segment,
@@ -81,7 +85,8 @@ class LogWriter final : public RecordSink {
 
   LogWriter(Options options, v1::Books identity, ShardBooks books);
   uint64_t RollLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void Run();
+  // First begins `segment` where that has yet to be done.
+  void Run(absl::optional<uint64_t> segment, int64_t previous_bytes);
   absl::Status Process(std::vector<Item>* items);
   // Makes the records of the items durable, together.
   absl::Status Keep(absl::Span<Item> items);

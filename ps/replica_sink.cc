@@ -117,7 +117,14 @@ void ReplicaSink::Run() {
       const bool adopted = whole_ && !in_sync_;
       if (items.empty() && !adopted) items = TakeItems(looks ? kTryAgainAfter : absl::Seconds(1));
       if (items.empty() && stopping()) return;
-      if (!items.empty()) status = Send(items);
+      if (!items.empty()) {
+        for (const Item& item : items) {
+          for (const ShardRecord& record : item.records) {
+            if (record.record.has_block_state()) last_grown_ = options_.env->Now();
+          }
+        }
+        status = Send(items);
+      }
     }
     if (status.ok()) {
       last_good_ = options_.env->Now();
@@ -129,6 +136,9 @@ void ReplicaSink::Run() {
         if (status.ok()) FollowOwn();
       } else if (waits_ && hurries_from_ != absl::InfiniteFuture() && IsOverdue()) {
         status = StopWaiting(absl::UnavailableError("its next copy takes a while"));
+      } else if (waits_ && options_.env->Now() >= last_grown_ + options_.patience) {
+        // A block in the middle of a round with norms may wait for a worker, and that for this.
+        status = StopWaiting(absl::UnavailableError("its copy does not become whole"));
       }
       if (status.ok()) {
         if (in_sync_ || !waits_ ||
@@ -319,6 +329,7 @@ absl::Status ReplicaSink::Begin() {
   stream.adopts = options_.place->MayAdopt();
   PARLEY_ASSIGN_OR_RETURN(stream_, CopyStream::Begin(std::move(stream), Books()));
   alone_ = false;
+  last_grown_ = options_.env->Now();
   whole_ = stream_->whole();
   if (!whole_) options_.fill();
   return absl::OkStatus();

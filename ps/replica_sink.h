@@ -136,6 +136,7 @@ class ReplicaSink final : public RecordSink {
   bool may_be_known_ = false;  // the job may know of a copy that is in sync
   bool in_sync_ = false;       // it does, and it is the stream's
   absl::Time last_good_;
+  absl::Time last_grown_;  // when the stream was begun, or a block was sent
   absl::Time hurries_from_ = absl::InfiniteFuture();  // when the copy's task was found gone
   std::vector<Kept> held_;                            // until the copy is whole
 

@@ -140,6 +140,15 @@ TEST_F(ReplicaSinkTest, NothingIsKeptBeforeTheCopyIsWholeAndTheJobKnows) {
   EXPECT_EQ(second.get(), kKeeper);
 }
 
+TEST_F(ReplicaSinkTest, ACopyThatDoesNotGrowIsNotWaitedFor) {
+  Start(/*patience=*/absl::Milliseconds(20));
+  EXPECT_EQ(Append().get(), 0u);
+  standby_->BecomeWhole();
+  Append().get();
+  while (Append().get() != kKeeper) {
+  }
+}
+
 TEST_F(ReplicaSinkTest, TheJobKnowsThatThereIsNoCopyBeforeAnythingIsKeptWithoutIt) {
   Start(/*patience=*/absl::Milliseconds(20));
   standby_->BecomeWhole();

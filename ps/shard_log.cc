@@ -81,6 +81,7 @@ absl::Status Shard::StartSinks(Declared* declared, v1::Books identity, ShardBook
       }
       Conclude(std::move(outcome));
     };
+    options.may_wait_for_room = !start.begins_anew;
     options.synced = [this](absl::Duration took, int64_t bytes) {
       metrics_.LogSynced(took, bytes);
       if (trace() == nullptr) return;

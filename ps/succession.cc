@@ -439,6 +439,12 @@ ShardLeadership::Options Succession::LeadershipOptions(int shard) const {
           options_.self, options_.address, {options_.num_shards, options_.num_tasks}};
 }
 
+bool Succession::WaitForNextTry() {
+  MutexLock lock(&mutex_);
+  if (!closing_) changed_.WaitFor(&mutex_, kTick);
+  return !closing_;
+}
+
 void Succession::Lead(int shard, const ShardRecords& seen) {
   auto leadership = ShardLeadership::Take(LeadershipOptions(shard), seen, lease_);
   if (leadership.ok()) return Serve(shard, *std::move(leadership));
@@ -473,7 +479,12 @@ void Succession::Serve(int shard, std::shared_ptr<ShardLeadership> leadership) {
                  << taken.message();
     }
   } else if (known.takes_log) {
-    const absl::StatusOr<bool> recovered = led.shard->Recover();
+    absl::StatusOr<bool> recovered = led.shard->Recover();
+    while (absl::IsResourceExhausted(recovered.status()) && WaitForNextTry()) {
+      LOG_EVERY_N(ERROR, 100) << task_ << ": it waits for room to go on with ps:" << shard << ": "
+                              << recovered.status().message();
+      recovered = led.shard->Recover();
+    }
     if (recovered.ok() && *recovered) {
       LOG(INFO) << task_ << ": it goes on with ps:" << shard << " from its log, of term " << term;
     } else {

@@ -126,6 +126,8 @@ class Succession {
   EtcdCopyPlace::Plan PlanOf(int shard) const;
   void ForgetOperator();
   void RemoveEarlierStart(int shard, const ShardRecords& now);
+  // False: it is being closed.
+  bool WaitForNextTry();
   void Lead(int shard, const ShardRecords& seen);
   void Serve(int shard, std::shared_ptr<ShardLeadership> leadership);
   void Drop(int shard, const std::string& why);

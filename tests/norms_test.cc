@@ -244,6 +244,30 @@ TEST(NormRoundsTest, StepsThatAreOnlyPushedEndWhenTheyArePulled) {
   EXPECT_EQ(pushed, pulled);
 }
 
+// With a log nothing is answered before it is applied, and nothing applied before all is here.
+TEST(NormRoundsTest, GradientsInManyRequestsDoNotWaitForEachOthersAnswers) {
+  const TempFolder folder;
+  ServerOptions server;
+  server.shard.log_folder = folder.File("log");
+  const std::unique_ptr<Server> shard = Server::Start(server).value();
+  ClientOptions options;
+  options.incarnation = 1;
+  options.timeout = absl::Seconds(20);
+  options.request_bytes = 64 * sizeof(float);  // a block
+  const std::unique_ptr<Client> client = Client::Connect(SpecOf("learning_rate: 0.1 lamb {}", 1, 1),
+                                                         {shard->parameter_server()}, options)
+                                             .value();
+  Values values = Zeros();
+  ASSERT_TRUE(client->PullAsync(0, TargetsOf(&values)).get().ok());
+  for (int64_t step = 0; step < 3; ++step) {
+    const Values gradients = GradientsOf(0, step, values);
+    const absl::Status status =
+        client->PushPullAsync(step, ToPush(gradients), TargetsOf(&values)).get();
+    ASSERT_TRUE(status.ok()) << status;
+  }
+  EXPECT_TRUE(client->Leave(absl::OkStatus()).ok());
+}
+
 TEST(NormRoundsTest, ASkippedStepChangesNothing) {
   const v1::JobSpec spec = SpecOf("learning_rate: 0.1 adam {} clip_norm: 1", 2, 2);
   const Shards shards(2);

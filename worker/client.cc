@@ -56,6 +56,9 @@ class ClientImpl final : public Client {
     session.incarnation = options_.incarnation;
     session.env = options_.env;
     session.trace = options_.trace;
+    // A round with norms is not applied before a shard has all gradients of it, and where it is
+    // written down none is answered before.
+    if (!NormPlan(&job_).empty()) session.max_in_flight = std::numeric_limits<int>::max();
     for (size_t shard = 0; shard < shards.size(); ++shard) {
       session.shard = static_cast<int>(shard);
       sessions_.push_back(std::make_shared<Session>(session, std::move(shards[shard]), timer_));

@@ -21,6 +21,19 @@ namespace {
 // Of a request whose values are viewed, at most.
 constexpr size_t kUncopiedBytes = size_t{16} << 20;
 
+// As PlanRequests' max_fused. With backup workers a pull that comes before its own worker's
+// gradient is answered without it, and the worker would go on too early: they travel together.
+size_t MostFused(const Job& job) {
+  for (size_t i = 0; i < job.parameters().size(); ++i) {
+    const int parameter = static_cast<int>(i);
+    const bool pulls_wait = job.LockstepRounds(parameter) == std::numeric_limits<int64_t>::max() ||
+                            job.PolicyOf(parameter).has_local_sgd() ||
+                            !job.GathersGradients(parameter);
+    if (!pulls_wait) return std::numeric_limits<size_t>::max();
+  }
+  return static_cast<size_t>(SessionOptions().max_in_flight);
+}
+
 }  // namespace
 
 // What callbacks share with the client: they may run while it is being destroyed.
@@ -255,7 +268,7 @@ void Transfers::Transfer(const absl::Status& usable, const Call& call,
     request_bytes = std::max(request_bytes, std::min(4 * request_bytes, kUncopiedBytes));
   }
   std::vector<PlannedRequest> plan =
-      PlanRequests(job_, sources, pulls, request_bytes, SessionOptions().max_in_flight);
+      PlanRequests(job_, sources, pulls, request_bytes, MostFused(job_));
   if (call.skip) {
     std::vector<PlannedRequest> skips = PlanSkip(job_);
     plan.insert(plan.begin(), skips.begin(), skips.end());

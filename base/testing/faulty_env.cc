@@ -12,7 +12,7 @@ class FaultyEnv::File final : public WritableFile {
       : env_(env), target_(std::move(target)) {}
 
   absl::Status Append(const void* data, size_t size) override {
-    const absl::Status change = env_->Change();
+    const absl::Status change = env_->Change(/*needs_room=*/true);
     if (!change.ok()) {
       PARLEY_RETURN_IF_ERROR(target_->Append(data, size / 2));
       return change;
@@ -46,16 +46,25 @@ void FaultyEnv::FailAt(int64_t change, After after, absl::Status error) {
   error_ = std::move(error);
 }
 
-absl::Status FaultyEnv::Change() {
+void FaultyEnv::SetFull(bool full) {
+  MutexLock lock(&mutex_);
+  full_ = full;
+}
+
+absl::Status FaultyEnv::Change(bool needs_room) {
   MutexLock lock(&mutex_);
   const int64_t change = changes_++;
+  if (full_ && needs_room) {
+    ++found_full_;
+    return absl::ResourceExhaustedError("the disk is full");
+  }
   if (fail_at_ < 0 || change < fail_at_) return absl::OkStatus();
   if (change == fail_at_ || after_ == After::kCrashes) return error_;
   return absl::OkStatus();
 }
 
 absl::StatusOr<std::unique_ptr<WritableFile>> FaultyEnv::NewWritableFile(const std::string& path) {
-  PARLEY_RETURN_IF_ERROR(Change());
+  PARLEY_RETURN_IF_ERROR(Change(/*needs_room=*/true));
   PARLEY_ASSIGN_OR_RETURN(std::unique_ptr<WritableFile> file, target_->NewWritableFile(path));
   return std::make_unique<File>(this, std::move(file));
 }
@@ -71,7 +80,7 @@ absl::Status FaultyEnv::RemoveFile(const std::string& path) {
 }
 
 absl::Status FaultyEnv::CreateFolders(const std::string& folder) {
-  PARLEY_RETURN_IF_ERROR(Change());
+  PARLEY_RETURN_IF_ERROR(Change(/*needs_room=*/true));
   return target_->CreateFolders(folder);
 }
 

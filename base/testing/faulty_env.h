@@ -26,6 +26,14 @@ class FaultyEnv final : public Env {
 
   // The change number `change` from now on fails with `error`; -1: none does.
   void FailAt(int64_t change, After after, absl::Status error);
+  // While it is full, what needs room, NewWritableFile, Append and CreateFolders, fails with
+  // RESOURCE_EXHAUSTED.
+  void SetFull(bool full);
+  // How often anything has failed for that.
+  int64_t found_full() const {
+    MutexLock lock(&mutex_);
+    return found_full_;
+  }
   // Changes since the last FailAt (or construction).
   int64_t changes() const {
     MutexLock lock(&mutex_);
@@ -49,7 +57,7 @@ class FaultyEnv final : public Env {
   class File;
 
   // Counts a change; not OK when it fails.
-  absl::Status Change();
+  absl::Status Change(bool needs_room = false);
 
   Env* const target_;
   bool is_full() const {
@@ -61,6 +69,8 @@ class FaultyEnv final : public Env {
   int64_t fail_at_ ABSL_GUARDED_BY(mutex_) = -1;
   After after_ ABSL_GUARDED_BY(mutex_) = After::kRecovers;
   absl::Status error_ ABSL_GUARDED_BY(mutex_);
+  bool full_ ABSL_GUARDED_BY(mutex_) = false;
+  int64_t found_full_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace parley
