@@ -193,7 +193,7 @@ absl::Status Spill() {
     for (size_t i = 0; i < keys.size(); i += kTogether) {
       const absl::Span<const uint64_t> some = keys.subspan(i, kTogether);
       PARLEY_RETURN_IF_ERROR(spilled.BringBack(some));
-      part.UpdateRows(round, some, absl::MakeSpan(gradients).first(some.size()));
+      part.UpdateRows(round, some, absl::MakeSpan(gradients).first(some.size()), spilled.slots());
       spilled.Changed(some);
       PARLEY_RETURN_IF_ERROR(spilled.LetGo());
     }
@@ -204,7 +204,7 @@ absl::Status Spill() {
       const absl::Span<const uint64_t> some = keys.subspan(i, kTogether);
       PARLEY_RETURN_IF_ERROR(spilled.BringBack(some));
       part.Gather(1, some, {}, v1::FLOAT32,
-                  reinterpret_cast<std::byte*>(spilled_out.data() + i * kWidth));
+                  reinterpret_cast<std::byte*>(spilled_out.data() + i * kWidth), spilled.slots());
       PARLEY_RETURN_IF_ERROR(spilled.LetGo());
     }
     return absl::OkStatus();

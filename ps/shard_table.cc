@@ -168,7 +168,7 @@ void ShardTable::Apply(size_t part, absl::Span<const Gradient> gradients) {
     for (size_t begin = 0; begin < keys.size(); begin += kTogether) {
       const absl::Span<const uint64_t> some = keys.subspan(begin, kTogether);
       PARLEY_RETURN_IF_ERROR(to.spilled->BringBack(some));
-      to.rows.UpdateRows(to.version, some, means.subspan(begin, kTogether));
+      to.rows.UpdateRows(to.version, some, means.subspan(begin, kTogether), to.spilled->slots());
       to.spilled->Changed(some);
       PARLEY_RETURN_IF_ERROR(to.spilled->LetGo());
     }
@@ -207,7 +207,8 @@ int64_t ShardTable::Gather(size_t part, const PartKeys& keys, v1::DType dtype, s
           absl::MakeConstSpan(keys.keys).subspan(begin, kTogether);
       PARLEY_RETURN_IF_ERROR(from.spilled->BringBack(some));
       from.rows.Gather(from.version, some,
-                       absl::MakeConstSpan(keys.places).subspan(begin, kTogether), dtype, out);
+                       absl::MakeConstSpan(keys.places).subspan(begin, kTogether), dtype, out,
+                       from.spilled->slots());
       PARLEY_RETURN_IF_ERROR(from.spilled->LetGo());
     }
     return absl::OkStatus();

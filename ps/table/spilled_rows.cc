@@ -87,6 +87,7 @@ absl::Status SpilledRows::BringBack(absl::Span<const uint64_t> keys) {
   slots_.resize(keys.size());
   part_->FindSlots(keys, slots_.data());
   names_.clear();
+  missing_.clear();
   constexpr size_t kAhead = 16;
   for (size_t i = 0; i < keys.size(); ++i) {
     if (i + kAhead < keys.size() && slots_[i + kAhead] != RowIndex::kNone) {
@@ -94,6 +95,7 @@ absl::Status SpilledRows::BringBack(absl::Span<const uint64_t> keys) {
     }
     if (slots_[i] == RowIndex::kNone) {
       names_.push_back(NameOf(keys[i]));
+      missing_.push_back(static_cast<uint32_t>(i));
     } else {
       Use(&states_[slots_[i]]);
     }
@@ -101,8 +103,10 @@ absl::Status SpilledRows::BringBack(absl::Span<const uint64_t> keys) {
   if (names_.empty()) return absl::OkStatus();
   return spill_->Get(names_, [&](size_t i, uint16_t note, const std::byte* row) {
     const uint64_t key = names_[i].key;
-    if (part_->FindRow(key) != nullptr) return;  // a key of a Gather may come more than once
-    const uint32_t slot = part_->RestoreRow(key, row);
+    uint32_t& slot = slots_[missing_[i]];
+    part_->FindSlots({&key, 1}, &slot);
+    if (slot != RowIndex::kNone) return;  // a key of a Gather may come more than once
+    slot = part_->RestoreRow(key, row);
     Keep(slot, key, kSpilled | UsesOf(note));
     Use(&states_[slot]);
     ++fetched_;
@@ -110,8 +114,6 @@ absl::Status SpilledRows::BringBack(absl::Span<const uint64_t> keys) {
 }
 
 void SpilledRows::Changed(absl::Span<const uint64_t> keys) {
-  slots_.resize(keys.size());
-  part_->FindSlots(keys, slots_.data());
   for (size_t i = 0; i < keys.size(); ++i) {
     const uint32_t slot = slots_[i];
     if (slot == RowIndex::kNone) continue;  // it is not admitted yet

@@ -32,9 +32,11 @@ class SpilledRows {
   // `memory` bytes for the part, with what this adds. All must outlive it.
   SpilledRows(const TableLayout* layout, TablePart* part, RowSpill* spill, size_t memory);
 
-  // Before the part's Gather, or UpdateRows, of these keys, of which the latter are distinct; and
-  // after UpdateRows of them.
+  // Before the part's Gather, or UpdateRows, of these keys, of which the latter are distinct; what
+  // FindSlots then gives of them, for these, until the next call; and after UpdateRows of the same
+  // keys, which had these slots.
   absl::Status BringBack(absl::Span<const uint64_t> keys);
+  uint32_t* slots() { return slots_.data(); }
   void Changed(absl::Span<const uint64_t> keys);
   // Lets rows go until there is room.
   absl::Status LetGo();
@@ -96,6 +98,7 @@ class SpilledRows {
   size_t sorted_ = 0;
   // Kept, so that they need not be made each time.
   std::vector<uint32_t> slots_;
+  std::vector<uint32_t> missing_;
   std::vector<uint64_t> leaving_;
   std::vector<RowSpill::Name> names_;
   std::vector<RowSpill::Row> written_;

@@ -113,7 +113,8 @@ class Pair {
       const absl::Span<const uint64_t> some = absl::MakeConstSpan(keys).subspan(begin, size);
       const absl::Status back = spilled_.BringBack(some);
       if (!back.ok()) return back;
-      part_.UpdateRows(round_, some, absl::MakeConstSpan(gradients).subspan(begin, size));
+      part_.UpdateRows(round_, some, absl::MakeConstSpan(gradients).subspan(begin, size),
+                       spilled_.slots());
       spilled_.Changed(some);
       const absl::Status gone = spilled_.LetGo();
       if (!gone.ok()) return gone;
@@ -125,7 +126,8 @@ class Pair {
     if (!back.ok()) return back;
     std::vector<float> expected(keys.size() * kWidth), rows(expected.size());
     whole_.Gather(round_, keys, {}, v1::FLOAT32, reinterpret_cast<std::byte*>(expected.data()));
-    part_.Gather(round_, keys, {}, v1::FLOAT32, reinterpret_cast<std::byte*>(rows.data()));
+    part_.Gather(round_, keys, {}, v1::FLOAT32, reinterpret_cast<std::byte*>(rows.data()),
+                 spilled_.slots());
     EXPECT_EQ(0, std::memcmp(rows.data(), expected.data(), rows.size() * sizeof(float)));
     return spilled_.LetGo();
   }

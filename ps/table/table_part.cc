@@ -121,6 +121,16 @@ size_t TablePart::FindRows(absl::Span<const uint64_t> keys, uint32_t* slots,
   return found;
 }
 
+size_t TablePart::RowsAt(absl::Span<const uint32_t> slots, std::byte** rows) const {
+  size_t found = 0;
+  for (size_t i = 0; i < slots.size(); ++i) {
+    const bool there = slots[i] != RowIndex::kNone;
+    rows[i] = there ? slab_.RowAt(slots[i]) : nullptr;
+    found += there ? 1 : 0;
+  }
+  return found;
+}
+
 void TablePart::Read(const std::byte* row, uint64_t key, v1::DType dtype, std::byte* out) const {
   const size_t width = static_cast<size_t>(layout_->width);
   if (row != nullptr && dtype == layout_->dtype) {
@@ -179,18 +189,20 @@ void TablePart::Sweep(int64_t round, std::vector<uint32_t>* swept) {
 }
 
 void TablePart::Gather(int64_t round, absl::Span<const uint64_t> keys,
-                       absl::Span<const uint32_t> places, v1::DType dtype, std::byte* out) const {
+                       absl::Span<const uint32_t> places, v1::DType dtype, std::byte* out,
+                       const uint32_t* slots) const {
   const size_t out_bytes = RowWireBytes(dtype, static_cast<size_t>(layout_->width));
   const bool as_is = dtype == layout_->dtype;
   const bool expire = layout_->expire_after > 0;
   const auto ask = [this](const std::byte* row) {
     if (row != nullptr) PrefetchLines(row, layout_->value_bytes);
   };
-  uint32_t slots[kChunk];
+  uint32_t found_slots[kChunk];
   std::byte* rows[kChunk];
   for (size_t begin = 0; begin < keys.size(); begin += kChunk) {
     const absl::Span<const uint64_t> some = keys.subspan(begin, kChunk);
-    const size_t found = FindRows(some, slots, rows);
+    const size_t found = slots == nullptr ? FindRows(some, found_slots, rows)
+                                          : RowsAt({slots + begin, some.size()}, rows);
     const uint32_t* const places_here = places.empty() ? nullptr : places.data() + begin;
     std::byte* const out_here = places.empty() ? out + begin * out_bytes : out;
     if (as_is && !expire && found == some.size()) {
@@ -221,18 +233,23 @@ uint32_t TablePart::AddRow(uint64_t key) {
 }
 
 void TablePart::UpdateRows(int64_t round, absl::Span<const uint64_t> keys,
-                           absl::Span<const float* const> gradients) {
+                           absl::Span<const float* const> gradients, uint32_t* known) {
   const size_t width = static_cast<size_t>(layout_->width);
   const bool narrow = layout_->dtype != v1::FLOAT32;
   RowOptimizer::Row updates[kBatch];
   std::byte* updated[kBatch];
   std::vector<float> wide(narrow ? kBatch * width : 0);
   const uint32_t stamp = static_cast<uint32_t>(round);
-  uint32_t slots[kChunk];
+  uint32_t found[kChunk];
   std::byte* rows[kChunk];
   for (size_t begin = 0; begin < keys.size(); begin += kChunk) {
     const absl::Span<const uint64_t> some = keys.subspan(begin, kChunk);
-    FindRows(some, slots, rows);
+    uint32_t* const slots = known == nullptr ? found : known + begin;
+    if (known == nullptr) {
+      FindRows(some, slots, rows);
+    } else {
+      RowsAt({slots, some.size()}, rows);
+    }
     const auto ask = [&](size_t from, size_t to) {
       for (size_t i = from; i < std::min(to, some.size()); ++i) {
         if (rows[i] != nullptr) PrefetchLines(rows[i], layout_->row_bytes);

@@ -34,9 +34,10 @@ class TablePart {
 
   // Row i of `out`, as it travels in `dtype` (net/row_wire.h), is that of keys[i]; or,
   // where `places` is not empty, row places[i] is. Keys may come more than once; their virtual
-  // shards are here. `round` is the last one that was applied.
+  // shards are here. `round` is the last one that was applied. `slots`, unless it is null, is what
+  // FindSlots gives.
   void Gather(int64_t round, absl::Span<const uint64_t> keys, absl::Span<const uint32_t> places,
-              v1::DType dtype, std::byte* out) const;
+              v1::DType dtype, std::byte* out, const uint32_t* slots = nullptr) const;
 
   // The table's round, from 1 and rising, gives these rows gradients: gradients[i], `width` finite
   // float32, is that of keys[i]. Keys are distinct and their virtual shards here. Throws
@@ -47,9 +48,10 @@ class TablePart {
     Sweep(round);
   }
   // The two halves of an Update: some of the round's rows, and after all of them what has expired
-  // by its end gives its memory back, of the virtual shards whose turn it is.
+  // by its end gives its memory back, of the virtual shards whose turn it is. `slots`, unless it is
+  // null, is what FindSlots gives before, and then what it gives after.
   void UpdateRows(int64_t round, absl::Span<const uint64_t> keys,
-                  absl::Span<const float* const> gradients);
+                  absl::Span<const float* const> gradients, uint32_t* slots = nullptr);
   // `swept`, unless it is null, is what is told of each slot that is free from then on.
   void Sweep(int64_t round, std::vector<uint32_t>* swept = nullptr);
 
@@ -94,6 +96,8 @@ class TablePart {
   void FindEach(absl::Span<const uint64_t> keys, Found found) const;
   // FindSlots, and where those rows are; null where there is none. Returns how many are there.
   size_t FindRows(absl::Span<const uint64_t> keys, uint32_t* slots, std::byte** rows) const;
+  // The same of slots that are known.
+  size_t RowsAt(absl::Span<const uint32_t> slots, std::byte** rows) const;
   uint32_t AddRow(uint64_t key);
   void SetChanged(uint32_t slot);
   // Whether `key`, which has no row, gets one now that another round has named it.
