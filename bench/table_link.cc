@@ -7,7 +7,7 @@
 // --transport=inproc, grpc or shm; worker and shard are threads of this process, with a socket or
 // shared memory between them.
 //
-// --transport=shm --rows=1000000 --seconds=3 --under_way=2 --threads=0
+// --transport=shm --rows=1000000 --seconds=3 --under_way=2 --threads=0 --log_folder=
 #include <gflags/gflags.h>
 
 #include <algorithm>
@@ -36,6 +36,7 @@ DEFINE_int64(rows, 1'000'000, "that the table has");
 DEFINE_double(seconds, 3, "of each case");
 DEFINE_int32(under_way, 2, "requests");
 DEFINE_int32(threads, 0, "of the shard; 0: one for each core");
+DEFINE_string(log_folder, "", "where pushes are written down before they count; empty: nowhere");
 
 namespace parley {
 namespace {
@@ -75,10 +76,12 @@ class Link {
     if (FLAGS_transport == "inproc") {
       ShardOptions shard;
       shard.threads = FLAGS_threads;
+      shard.log_folder = FLAGS_log_folder;
       shards.push_back(std::make_shared<Shard>(std::move(shard)));
     } else {
       ServerOptions server;
       server.shard.threads = FLAGS_threads;
+      server.shard.log_folder = FLAGS_log_folder;
       server.address = "localhost:0";
       PARLEY_ASSIGN_OR_RETURN(server_, Server::Start(server));
       ChannelOptions channel;
