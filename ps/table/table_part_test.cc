@@ -257,6 +257,51 @@ TEST(TablePartGatherTest, AnswersInNarrowTypes) {
   }
 }
 
+TEST(TablePartGatherTest, CopiesRowsOfEveryWidthToTheirPlaces) {
+  for (const int width : {1, 3, 8, 16, 17, 32, 64, 100}) {
+    for (const char* const dtype : {"FLOAT32", "BFLOAT16"}) {
+      SCOPED_TRACE(testing::Message() << "width " << width << " " << dtype);
+      const TableLayout layout = LayoutOf(Spec(width, dtype, "adagrad {}"));
+      std::vector<uint32_t> all(layout.virtual_shards);
+      std::iota(all.begin(), all.end(), 0);
+      TablePart part(&layout, all);
+      std::vector<uint64_t> keys(600);  // more than are looked up together
+      std::iota(keys.begin(), keys.end(), 1000);
+      std::vector<float> gradients(keys.size() * static_cast<size_t>(width));
+      std::iota(gradients.begin(), gradients.end(), 1.0f);
+      std::vector<const float*> rows;
+      for (size_t i = 0; i < keys.size(); ++i) {
+        rows.push_back(gradients.data() + i * static_cast<size_t>(width));
+      }
+      part.Update(1, keys, rows);
+      std::vector<uint32_t> places;  // the other way round
+      for (size_t i = keys.size(); i-- > 0;) places.push_back(static_cast<uint32_t>(i));
+      for (const bool missing : {false, true}) {
+        if (missing) keys[300] = 1;
+        std::vector<uint32_t> slots(keys.size());
+        part.FindSlots(keys, slots.data());
+        const size_t bytes = layout.value_bytes;
+        // A byte more, which must stay.
+        std::vector<std::byte> out(keys.size() * bytes + 1, std::byte{7}), there = out, known = out;
+        part.Gather(1, keys, {}, layout.dtype, out.data());
+        part.Gather(1, keys, places, layout.dtype, there.data());
+        part.Gather(1, keys, {}, layout.dtype, known.data(), slots.data());
+        EXPECT_TRUE(known == out);
+        EXPECT_EQ(out.back(), std::byte{7});
+        EXPECT_EQ(there.back(), std::byte{7});
+        for (size_t i = 0; i < keys.size(); ++i) {
+          const std::byte* const row = part.FindRow(keys[i]);
+          ASSERT_EQ(row == nullptr, missing && i == 300);
+          const std::byte* const to = out.data() + i * bytes;
+          ASSERT_EQ(0, std::memcmp(to, there.data() + places[i] * bytes, bytes)) << i;
+          if (row == nullptr) continue;
+          ASSERT_EQ(0, std::memcmp(to, row, bytes)) << i;
+        }
+      }
+    }
+  }
+}
+
 TEST(TablePartMemoryTest, WhatHasExpiredGivesItsMemoryToOthers) {
   const TableLayout layout = LayoutOf(Spec(4, "FLOAT32", "sgd {} } expire_after_rounds: 4 #"));
   Table table(&layout, 1);
