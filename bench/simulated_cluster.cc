@@ -31,7 +31,7 @@ void AwaitEnd(SimulatedTasks* tasks, SimulatedFaults* faults) {
   });
   const auto ended = [&] {
     return std::all_of(ps.begin(), ps.end(), [&](const SimulatedTasks::PsTask& task) {
-      return task.over || task.gone || task.ended || is_late(task);
+      return task.over || task.gone || is_late(task);
     });
   };
   while (!tasks->is_over() && !ended() && Simulation::Elapsed() < left + absl::Minutes(1)) {

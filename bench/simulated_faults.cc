@@ -305,7 +305,7 @@ void SimulatedFaults::Restart() {
     // Its log may be all that there is of a shard.
     if (task.failed && scenario_.logs) task.wanted = true;
     if (task.over || (task.process == nullptr && !task.wanted)) continue;
-    if (task.failed || task.ended) tasks_->EndPs(&task, true);
+    if (task.failed) tasks_->EndPs(&task, true);
     if (task.process != nullptr || (!over_ && !random.OneIn(8))) continue;
     if (scenario_.logs) task.disk->FailAt(-1, FaultyEnv::After::kRecovers, absl::OkStatus());
     tasks_->StartPs(&task);

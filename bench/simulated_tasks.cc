@@ -38,8 +38,7 @@ void SimulatedTasks::Violated(const std::string& why) {
 
 bool SimulatedTasks::IsAlive(const TaskStart& who) const {
   const PsTask& task = ps_[static_cast<size_t>(who.task)];
-  return task.process != nullptr && !task.failed && !task.gone && !task.asked &&
-         task.start == who.start;
+  return task.process != nullptr && !task.failed && !task.gone && task.start == who.start;
 }
 
 bool SimulatedTasks::AllTrained() const {
@@ -57,7 +56,7 @@ void SimulatedTasks::StartPs(PsTask* task) {
   ++task->starts;
   task->started = Simulation::Elapsed();
   task->ready = absl::InfiniteDuration();
-  task->failed = task->asked = task->ended = false;
+  task->failed = task->asked = false;
   task->address =
       absl::StrCat(task->host, ":", scenario_.takes_over() ? 1000 + task->starts : 1000);
   task->process = Simulation::NewProcess(absl::StrCat("ps:", task->index, "/", task->starts));
@@ -119,20 +118,20 @@ void SimulatedTasks::Serve(PsTask* task) {
     task->server->Lead(task->address);
   }
   task->ready = Simulation::Elapsed();
+  bool leaves = false;
   for (;;) {
     if (registration != nullptr && !registration->status().ok()) {
       return Fail(task, &*started);
     }
+    if (task->asked && !leaves) {
+      leaves = true;
+      task->server->Leave();
+    }
     if (task->server->IsSurplus()) {
-      Count("ps tasks that the job went on without");
+      Count(leaves ? "ps tasks that ended when they were asked to"
+                   : "ps tasks that the job went on without");
       Stop(task, std::move(registration), *std::move(started));
       task->gone = true;
-      return;
-    }
-    if (task->asked) {
-      Stop(task, std::move(registration), *std::move(started));
-      Count("ps tasks that ended when they were asked to");
-      task->ended = true;
       return;
     }
     const bool standby_done = task->server->IsStandbyDone();

@@ -49,8 +49,7 @@ class SimulatedTasks {
     bool over = false;     // its program has ended in good order, with the job
     bool wanted = true;    // whoever starts tasks starts it again
     bool gone = false;     // its program has ended, since the job goes on without it
-    bool asked = false;    // to end
-    bool ended = false;    // and has
+    bool asked = false;    // to end when others have what is here
     std::unique_ptr<FaultyEnv> disk;
   };
   struct WorkerTask {
