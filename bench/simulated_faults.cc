@@ -85,7 +85,11 @@ bool SimulatedFaults::MayKill(const PsTask& task) {
     const absl::StatusOr<ShardCopies> copies = ParseCopies(range.entries[0].value);
     const bool leads = copies->leader.task == task.index;
     const bool has_copy = copies->copy.has_value() && copies->copy->task == task.index;
-    if (leads && (!copies->copy.has_value() || !tasks_->IsAlive(*copies->copy))) return false;
+    // One that is to go takes a copy with it when nobody else is there to have one.
+    const bool is_copied = copies->copy.has_value() && tasks_->IsAlive(*copies->copy) &&
+                           copies->copy->task < num_tasks_ &&
+                           !tasks_->ps()[static_cast<size_t>(copies->copy->task)].asked;
+    if (leads && !is_copied) return false;
     if (has_copy && !tasks_->IsAlive(copies->leader)) return false;
   }
   return true;

@@ -7,8 +7,8 @@
 Three ps tasks with --replicas=1 and two workers, each on a host of its own (a network namespace), and an etcd train on Fashion-MNIST, synchronously, one job
 after another until enough tasks were killed. A ps task is disturbed when every shard has its copy, since one copy survives one death; etcd itself is killed,
 too, and started again. Each job's final parameters are compared, bit for bit, with those of a job that nobody disturbed: a gradient that was acknowledged
-and lost, or taken twice, would show. Ends with an error at the first that differs or fails, with the seed and all tasks' output. Prints one JSON line for all
-jobs, with the number of disturbances by kind. Needs root.
+and lost, or taken twice, would show. Ends with an error at the first that differs or fails, or of whose tasks a sanitizer reports something, with the
+seed and all tasks' output. Prints one JSON line for all jobs, with the number of disturbances by kind. Needs root.
 """
 
 import argparse
@@ -99,6 +99,10 @@ class Job:
                 task.process.wait(15)
             except subprocess.TimeoutExpired:
                 task.kill()
+        for task in self.all:
+            report = job.REPORT.search(task.output())
+            if report:
+                raise RuntimeError(f"{task.name}: {report.group()}")
         return digest(self.options, f"{self.folder}/{self.name}")
 
     def close(self):

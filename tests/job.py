@@ -22,6 +22,10 @@ DATA = "/usr/share/datasets/fashion-mnist"
 DEADLINE = 120 * (10 if os.environ.get("PARLEY_SLOW_BUILD") else 1)  # seconds, for things that take a second or two
 
 
+# What a program says that was built with a sanitizer, and would say in no other case.
+REPORT = re.compile(r"^.*(?:(?:Address|Leak|Thread)Sanitizer:|: runtime error:).*$", re.M)
+
+
 def program(label):
     return os.path.join(RUNFILES, label)
 
@@ -225,6 +229,8 @@ class JobTest(unittest.TestCase):
         for task in self.tasks:
             task.kill()
         self._folder.cleanup()
+        for task in self.tasks:  # those that are killed have no exit code that tells it
+            self.assertNotRegex(task.output(), REPORT, task.name)
 
     def start(self, name, *command, env=None):
         task = Task(name, list(command), env)
