@@ -133,7 +133,6 @@ SimulatedOracle::Seen SimulatedOracle::Look() const {
     const bool open = !worker.pushes.empty() && !worker.pushes.back().acknowledged &&
                       !worker.pushes.back().abandoned;
     seen.pushes.push_back(worker.pushes.size() - (open ? 1 : 0));
-    seen.heard.push_back(worker.heard);
   }
   return seen;
 }
@@ -186,10 +185,9 @@ void SimulatedOracle::Left(int worker) { workers_[static_cast<size_t>(worker)].l
 
 bool SimulatedOracle::MayBeLeftOut(const Worker& worker) const {
   const absl::Duration lease = ShardOptions().lease;
-  // One that has yet to join is awaited.
+  // One may have joined, and died before it heard of that.
   return worker.left ||
-         (worker.heard != -absl::InfiniteDuration() &&
-          std::max(worker.longest_silence, Simulation::Elapsed() - worker.heard) >= lease);
+         std::max(worker.longest_silence, Simulation::Elapsed() - worker.heard) >= lease;
 }
 
 std::string SimulatedOracle::CheckCounts(int64_t version, const WorkerCounts& counts) {
@@ -252,9 +250,8 @@ std::string SimulatedOracle::CheckSum(int64_t version, int parameter, int elemen
                         without ? ", with the " + absl::StrCat(least) + " acknowledged" : "");
   }
   // A worker that was not heard for a lease is not awaited, and then begins where the others are.
-  const bool awaited = scenario_.policy == SimulatedPolicy::kBoundedStaleness &&
-                       seen.heard[static_cast<size_t>(owner)] != -absl::InfiniteDuration() &&
-                       !MayBeLeftOut(worker);
+  const bool awaited =
+      scenario_.policy == SimulatedPolicy::kBoundedStaleness && !MayBeLeftOut(worker);
   if (awaited && clock < version - scenario_.staleness) {
     return absl::StrCat(": it is ahead of worker:", owner, ", which has done ", clock,
                         " steps, by more than ", scenario_.staleness);

@@ -38,10 +38,9 @@ class SimulatedOracle {
   // What `worker` pushes in `step`, in which there are so many.
   SimulatedValues GradientsOf(int worker, int64_t step, int workers) const;
 
-  // What everybody who asks from now on has to see, and when they were heard last.
+  // What everybody who asks from now on has to see.
   struct Seen {
-    std::vector<size_t> pushes;         // by worker: so many
-    std::vector<absl::Duration> heard;  // by worker
+    std::vector<size_t> pushes;  // by worker: so many
   };
   Seen Look() const;
 
@@ -72,8 +71,8 @@ class SimulatedOracle {
   };
   struct Worker {
     std::vector<Push> pushes;
-    absl::Duration heard = -absl::InfiniteDuration();  // by all shards, then or later
-    absl::Duration longest_silence;                    // at most
+    absl::Duration heard = absl::ZeroDuration();  // by all shards, then or later
+    absl::Duration longest_silence;               // at most
     bool left = false;
 
     int64_t acknowledged() const;
