@@ -21,6 +21,7 @@ TEST_F(SuccessionTest, AShardGoesHomeWhenItsTaskIsThereAgain) {
   EXPECT_EQ(*Push(1), expected[1]);
   AwaitLeader(1);
   AwaitCopy(2);
+  End(0);
   StartWithoutSettling(0);
   const ShardRecords home = AwaitLeader(0);
   EXPECT_EQ(home.leader->term, 3);
@@ -59,7 +60,7 @@ TEST_F(SuccessionTest, AShardGoesHomeThoughTheAnswerIsLostWhenItIsHandedOver) {
   tasks_[1]->etcd().LoseNextRemoval();
   StartWithoutSettling(0);
   AwaitLeader(0);
-  EXPECT_TRUE(tasks_[1]->etcd().has_lost_removal());
+  EXPECT_TRUE(Becomes([&] { return tasks_[1]->etcd().has_lost_removal(); }));
   EXPECT_EQ(*Push(1), expected[1]);
 }
 
@@ -91,6 +92,7 @@ TEST_F(SuccessionTest, ATaskThatIsToGoIsSurplusWhenOthersHaveAllItHad) {
         shard);
   }
   // One that is started now waits to be asked for.
+  End(2);
   StartWithoutSettling(2);
   ASSERT_TRUE(client_->Put({PsTasksKey("job"), "3", 0}).ok());
   AwaitLeader(2, 2);
@@ -121,6 +123,7 @@ TEST_F(SuccessionTest, ATaskThatLeavesIsSurplusWhenOthersHaveAllItHad) {
 TEST_F(SuccessionTest, OneOfTwoTasksLeavesWithoutAnotherCopy) {
   const auto expected = Undisturbed(3);
   StartJob();
+  ASSERT_TRUE(client_->Put({PsTasksKey("job"), "2", 0}).ok());
   EXPECT_EQ(*Push(0), expected[0]);
   tasks_[0]->succession().Leave();
   AwaitLeader(1);
@@ -128,11 +131,12 @@ TEST_F(SuccessionTest, OneOfTwoTasksLeavesWithoutAnotherCopy) {
   End(0);
   EXPECT_EQ(*Push(1), expected[1]);
   Await([](const ShardRecords& now) { return !now.copies->copy.has_value(); });
-  // A copy at a task that leaves is moved as soon as there is another.
+  // Where there is to be another, a task waits until that one has the copy instead.
   StartWithoutSettling(0);
   AwaitLeader(0);
   AwaitCopy(1);
   EXPECT_EQ(*Push(2), expected[2]);
+  ASSERT_TRUE(client_->Put({PsTasksKey("job"), "3", 0}).ok());
   tasks_[1]->succession().Leave();
   StartWithoutSettling(2);
   AwaitCopy(2);
@@ -143,10 +147,8 @@ TEST_F(SuccessionTest, OneOfTwoTasksLeavesWithoutAnotherCopy) {
 TEST_F(SuccessionTest, WhereAllLeaveEachIsAloneAndKeepsWhatItHas) {
   const auto expected = Undisturbed(1);
   StartJob();
-  tasks_[1]->succession().Leave();
-  EXPECT_TRUE(Becomes([&] { return tasks_[1]->succession().IsSurplus(); }));
   EXPECT_FALSE(tasks_[0]->succession().IsAlone());
-  tasks_[0]->succession().Leave();
+  for (int i = 0; i < 2; ++i) tasks_[i]->succession().Leave();
   for (int i = 0; i < 2; ++i) {
     EXPECT_TRUE(Becomes([&] { return tasks_[i]->succession().IsAlone(); }));
   }

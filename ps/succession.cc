@@ -101,7 +101,7 @@ void Succession::Run() {
     absl::StatusOr<AllShardRecords> records =
         ReadShardRecords(options_.etcd.get(), options_.job, options_.num_shards);
     if (records.ok()) records_ = *std::move(records);
-    if (records.ok() && HasLease()) {
+    if (records.ok() && !IsReplaced() && HasLease()) {
       SayWhetherLeaving(leaving);
       MakePlan();
       for (int i = 0; i < options_.num_shards; ++i) {
@@ -111,7 +111,8 @@ void Succession::Run() {
       over_ =
           std::all_of(known_.begin(), known_.end(), [](const Known& known) { return known.over; });
       surplus_ = !NeedsThisTask(leaving);
-      alone_ = leaving && !HasSuccessor(options_.self.task);
+      alone_ = leaving && !HasSuccessor();
+      if (surplus_) return;  // it takes over no more: it is about to end
     }
     dropped_.remove_if([](const std::shared_ptr<Shard>& shard) { return shard.use_count() == 1; });
     if (records.ok()) {
@@ -128,6 +129,11 @@ void Succession::Run() {
     MutexLock lock(&mutex_);
     if (!closing_) changed_.WaitFor(&mutex_, kTick);
   }
+}
+
+bool Succession::IsReplaced() const {
+  const auto self = records_.tasks.find(options_.self.task);
+  return self != records_.tasks.end() && self->second.address != options_.address;
 }
 
 bool Succession::HasLease() {
@@ -178,12 +184,18 @@ bool Succession::IsLeaving(int task) const {
   return there != records_.tasks.end() && there->second.leaving != 0;
 }
 
-bool Succession::HasSuccessor(int besides) const {
+bool Succession::HasSuccessor() const {
   return std::any_of(records_.tasks.begin(), records_.tasks.end(), [&](const auto& each) {
     const auto& [task, present] = each;
-    return task != options_.self.task && task != besides && task < num_tasks_ &&
-           present.leaving == 0;
+    return task != options_.self.task && task < num_tasks_ && present.leaving == 0;
   });
+}
+
+bool Succession::AnotherMayKeepCopies(int leader) const {
+  for (int task = 0; task < num_tasks_; ++task) {
+    if (task != options_.self.task && task != leader && !IsLeaving(task)) return true;
+  }
+  return false;
 }
 
 // Where the plan has it, and while that task leaves, where it is, or next to be: no shard moves
@@ -230,7 +242,8 @@ bool Succession::NeedsThisTask(bool leaving) const {
     if (shard.copies->leader.task == self || (is_led && shard.leader->who.task == self))
       return true;
     const bool has_copy = shard.copies->copy.has_value() && shard.copies->copy->task == self;
-    if (has_copy && (!is_led || HasSuccessor(shard.copies->leader.task))) return true;
+    const bool is_spare = leaving && is_led && !AnotherMayKeepCopies(shard.copies->leader.task);
+    if (has_copy && !is_spare) return true;
   }
   return false;
 }

@@ -101,6 +101,9 @@ class Succession {
   };
 
   void Run();
+  // Whether another start of this task has its place: this one was thought to be dead, and decides
+  // nothing any more.
+  bool IsReplaced() const;
   // Whether the lease is held; gets another where it was lost.
   bool HasLease();
   void Review(int shard, const ShardRecords& now);
@@ -113,8 +116,10 @@ class Succession {
   // Has etcd say that this task leaves, or does not.
   void SayWhetherLeaving(bool leaving);
   bool IsLeaving(int task) const;
-  // Another one that may have what this one has.
-  bool HasSuccessor(int besides) const;
+  // Whether another task is there and stays.
+  bool HasSuccessor() const;
+  // Whether one is to be there, now or later, beside `leader` and this one.
+  bool AnotherMayKeepCopies(int leader) const;
   int HomeOf(int shard) const;
   bool NeedsThisTask(bool leaving) const;
   // Whether the copy here is to be taken over, or what else it takes to lead the shard.

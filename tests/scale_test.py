@@ -48,7 +48,8 @@ class ScaleTest(etcd_job.EtcdJobTest):
         self.servers[victim].kill()
         self.servers[victim] = self.start_ps_task(victim)
         self.assertEqual(scaled.exit_code(), 0, self.everything())
-        self.assertEqual(self.leaders(), [0, 1, 2, 2, 1, 0])
+        # It may have been killed just after the command had seen all at home.
+        job.wait_until(lambda: self.leaders() == [0, 1, 2, 2, 1, 0], "the shards do not come home")
         self.finish()
 
 

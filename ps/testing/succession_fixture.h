@@ -217,7 +217,10 @@ class SuccessionTest : public ::testing::Test {
   }
   // Shards come home to it at once.
   void StartWithoutSettling(int index) { Start(index, kLong, absl::ZeroDuration()); }
-  void End(int index) { tasks_[index] = nullptr; }
+  void End(int index) {
+    tasks_[index] = nullptr;
+    EXPECT_TRUE(client_->Delete(absl::StrCat("/parley/job/ps/", index)).ok());
+  }
 
   // The shard's records, once `is` says so.
   template <typename Is>
@@ -256,12 +259,13 @@ class SuccessionTest : public ::testing::Test {
     ASSERT_TRUE(Join().ok());
     AwaitCopy(1);
   }
-  // Likewise, and task 1 has taken it over, with one push, as nobody reaches task 0.
+  // Likewise, and task 1 has taken it over, with one push, as task 0 has gone.
   void StartJobAwayFromHome() {
     StartJob();
     tasks_[0]->CutOff();
     ASSERT_TRUE(Push(0).ok());
     AwaitLeader(1);
+    End(0);
   }
   template <typename Is>
   static bool Becomes(Is is) {
