@@ -10,11 +10,11 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "base/philox.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "net/forwarding_parameter_server.h"
 #include "ps/shard.h"
+#include "tests/toy_task.h"
 #include "worker/client.h"
 #include "worker/trainer.h"
 
@@ -24,58 +24,11 @@ namespace {
 using ::testing::HasSubstr;
 using Values = std::vector<std::vector<float>>;
 
-constexpr int kSizes[] = {7, 300};
 constexpr int kBlocks = 1 + 3;  // of 100 elements
 constexpr float kRate = 0.25f;
 constexpr int kEvery = 3;
 constexpr int64_t kSteps = 11;  // the last exchange comes early
 constexpr int kExchanges = 4;
-
-float Target(int worker, int64_t step, size_t element) {
-  return static_cast<float>(
-      PhiloxUniform(static_cast<uint64_t>(worker), static_cast<uint64_t>(step), element));
-}
-
-// Half the squared distance to a target that every worker has another of in every step.
-class ToyTask final : public TrainingTask {
- public:
-  explicit ToyTask(int worker) : worker_(worker) {}
-
-  std::vector<v1::ParameterSpec> Parameters() const override {
-    std::vector<v1::ParameterSpec> parameters;
-    for (const int size : kSizes) {
-      v1::ParameterSpec parameter;
-      parameter.set_name(absl::StrCat("p", size));
-      parameter.add_shape(size);
-      parameter.set_dtype(v1::FLOAT32);
-      parameter.mutable_initializer()->mutable_constant()->set_value(0.5f);
-      parameters.push_back(parameter);
-    }
-    return parameters;
-  }
-  absl::Status Start(absl::Span<const absl::Span<float>> parameters,
-                     absl::Span<const absl::Span<float>> gradients, int64_t) override {
-    parameters_.assign(parameters.begin(), parameters.end());
-    gradients_.assign(gradients.begin(), gradients.end());
-    return absl::OkStatus();
-  }
-  absl::StatusOr<StepResult> ComputeGradients(int64_t step, GradientReady) override {
-    if (on_step) on_step(step);
-    for (size_t i = 0; i < parameters_.size(); ++i) {
-      for (size_t j = 0; j < parameters_[i].size(); ++j) {
-        gradients_[i][j] = parameters_[i][j] - Target(worker_, step, j);
-      }
-    }
-    return StepResult{0, 1, 0};
-  }
-  absl::StatusOr<Evaluation> Evaluate() override { return Evaluation{}; }
-
-  std::function<void(int64_t)> on_step;
-
- private:
-  const int worker_;
-  std::vector<absl::Span<float>> parameters_, gradients_;
-};
 
 enum class Kind { kLocalSgd, kElastic, kGeo };
 
@@ -164,7 +117,7 @@ Result RunJob(const v1::JobSpec& spec) {
 TEST(LocalUpdateTest, LocalSgdIsTheMeanOfWhatEachWorkerComesToAlone) {
   constexpr int kWorkers = 3;
   Values shared;
-  for (const int size : kSizes) shared.emplace_back(size, 0.5f);
+  for (const int size : kToySizes) shared.emplace_back(size, 0.5f);
   for (int64_t first = 0; first < kSteps; first += kEvery) {
     std::vector<Values> own(kWorkers, shared);
     for (int worker = 0; worker < kWorkers; ++worker) {

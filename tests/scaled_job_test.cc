@@ -14,11 +14,11 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/mutex.h"
-#include "base/philox.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "net/worker_counts.h"
 #include "ps/shard.h"
+#include "tests/toy_task.h"
 #include "worker/client.h"
 #include "worker/trainer.h"
 
@@ -28,38 +28,14 @@ namespace {
 using ::testing::HasSubstr;
 using Values = std::vector<std::vector<float>>;
 
-constexpr int kSizes[] = {7, 300};
 constexpr float kRate = 0.25f;
 constexpr int kMost = 4;  // workers
 
-float Target(int worker, int64_t step, size_t element) {
-  return static_cast<float>(
-      PhiloxUniform(static_cast<uint64_t>(worker), static_cast<uint64_t>(step), element));
-}
-
-// Half the squared distance to a target that every worker has another of in every step.
-class ToyTask final : public TrainingTask {
+// One that is told how many workers there are.
+class ScaledToyTask final : public ToyTask {
  public:
-  explicit ToyTask(int worker) : worker_(worker) {}
+  explicit ScaledToyTask(int worker) : ToyTask(worker) {}
 
-  std::vector<v1::ParameterSpec> Parameters() const override {
-    std::vector<v1::ParameterSpec> parameters;
-    for (const int size : kSizes) {
-      v1::ParameterSpec parameter;
-      parameter.set_name(absl::StrCat("p", size));
-      parameter.add_shape(size);
-      parameter.set_dtype(v1::FLOAT32);
-      parameter.mutable_initializer()->mutable_constant()->set_value(0.5f);
-      parameters.push_back(parameter);
-    }
-    return parameters;
-  }
-  absl::Status Start(absl::Span<const absl::Span<float>> parameters,
-                     absl::Span<const absl::Span<float>> gradients, int64_t) override {
-    parameters_.assign(parameters.begin(), parameters.end());
-    gradients_.assign(gradients.begin(), gradients.end());
-    return absl::OkStatus();
-  }
   absl::Status SetWorkers(int64_t step, int workers) override {
     if (workers == refused) {
       on_refusal();
@@ -69,26 +45,14 @@ class ToyTask final : public TrainingTask {
     EXPECT_TRUE(added.ok()) << added;
     return absl::OkStatus();
   }
-  absl::StatusOr<StepResult> ComputeGradients(int64_t step, GradientReady) override {
+  absl::StatusOr<StepResult> ComputeGradients(int64_t step, GradientReady ready) override {
     EXPECT_LT(worker_, counts.At(step)) << "step " << step;
-    if (on_step) on_step(step);
-    for (size_t i = 0; i < parameters_.size(); ++i) {
-      for (size_t j = 0; j < parameters_[i].size(); ++j) {
-        gradients_[i][j] = parameters_[i][j] - Target(worker_, step, j);
-      }
-    }
-    return StepResult{0, 1, 0};
+    return ToyTask::ComputeGradients(step, std::move(ready));
   }
-  absl::StatusOr<Evaluation> Evaluate() override { return Evaluation{}; }
 
   WorkerCounts counts{2};
   int refused = -1;
   std::function<void()> on_refusal;
-  std::function<void(int64_t)> on_step;
-
- private:
-  const int worker_;
-  std::vector<absl::Span<float>> parameters_, gradients_;
 };
 
 v1::JobSpec Spec(int workers, int shards) {
@@ -97,7 +61,8 @@ v1::JobSpec Spec(int workers, int shards) {
   spec.set_num_workers(workers);
   spec.set_num_shards(shards);
   spec.set_block_elements(100);
-  for (v1::ParameterSpec& parameter : ToyTask(0).Parameters()) *spec.add_parameters() = parameter;
+  for (v1::ParameterSpec& parameter : ScaledToyTask(0).Parameters())
+    *spec.add_parameters() = parameter;
   spec.mutable_optimizer()->set_learning_rate(kRate);
   spec.mutable_optimizer()->mutable_sgd();
   spec.mutable_policy()->mutable_synchronous();
@@ -106,7 +71,7 @@ v1::JobSpec Spec(int workers, int shards) {
 
 Values Expected(const WorkerCounts& counts, int64_t steps) {
   Values values;
-  for (const int size : kSizes) values.emplace_back(size, 0.5f);
+  for (const int size : kToySizes) values.emplace_back(size, 0.5f);
   for (int64_t step = 0; step < steps; ++step) {
     const int workers = counts.At(step);
     for (std::vector<float>& each : values) {
@@ -203,7 +168,7 @@ class ScaledJob {
     auto client = Client::Connect(spec, shards_, client_options);
     ASSERT_TRUE(client.ok()) << client.status();
     EXPECT_EQ((*client)->job().spec().num_workers(), 2);
-    ToyTask task(worker);
+    ScaledToyTask task(worker);
     task.refused = refused_;
     task.on_refusal = [this] {
       MutexLock lock(&mutex_);
