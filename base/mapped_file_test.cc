@@ -3,8 +3,10 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstring>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "base/testing/temp_folder.h"
@@ -64,6 +66,42 @@ TEST_F(MappedFileTest, AFileThatWasMadeShorterIsAnErrorEachTime) {
   for (int i = 0; i < 3; ++i) {
     EXPECT_TRUE(absl::IsUnavailable(Read(mapped, {0, 50000}, 4, &out)));
     EXPECT_TRUE(Read(mapped, {0}, 4, &out).ok());
+  }
+  // And when it has the bytes again, they are there.
+  Write("efgh", 50000);
+  ASSERT_TRUE(Read(mapped, {50000}, 4, &out).ok());
+  EXPECT_EQ(out, "efgh");
+}
+
+TEST_F(MappedFileTest, WhoReadsBesideOneThatCannotGetsNoZeros) {
+  constexpr int64_t kPage = 4096;
+  constexpr int64_t kPages = 64;
+  Write(std::string(kPages * kPage, 'x'), 0);
+  for (int round = 0; round < 20; ++round) {
+    MappedFile mapped(file_);
+    ASSERT_TRUE(mapped.Map(kPages * kPage).ok());
+    std::atomic<int> reading{0};
+    std::vector<std::thread> readers;
+    for (int i = 0; i < 2; ++i) {
+      readers.emplace_back([&] {
+        std::string out;
+        // Until the last page is gone.
+        for (bool all = true; all;) {
+          for (int64_t page = kPages - 1; page >= 0; --page) {
+            const absl::Status read = Read(mapped, {page * kPage + 8}, 64, &out);
+            all = read.ok() && all;
+            ASSERT_TRUE(read.ok() || absl::IsUnavailable(read)) << read;
+            if (!read.ok()) continue;
+            ASSERT_EQ(out, std::string(64, 'x'));
+          }
+          ++reading;
+        }
+      });
+    }
+    while (reading < 2) std::this_thread::yield();
+    ASSERT_EQ(ftruncate(file_, kPages / 2 * kPage), 0);
+    for (std::thread& reader : readers) reader.join();
+    Write(std::string(kPages / 2 * kPage, 'x'), kPages / 2 * kPage);
   }
 }
 
