@@ -80,6 +80,12 @@ absl::Status PrintContents(const CheckpointIndex& index, const v1::Manifest& man
   }
   if (bases > 0) out << "; incremental, on " << bases << " before it";
   out << "\n" << DescribeJob(spec);
+  const auto describe = [](std::string* text, const v1::WorkerCount& change) {
+    absl::StrAppend(text, change.count(), " from ", change.from_step(), " on");
+  };
+  if (manifest.worker_counts_size() > 0) {
+    out << "workers by step: " << absl::StrJoin(manifest.worker_counts(), ", ", describe) << "\n";
+  }
   return absl::OkStatus();
 }
 

@@ -15,6 +15,7 @@
 #include "base/testing/faulty_env.h"
 #include "base/testing/temp_folder.h"
 #include "net/checkpoint_folder.h"
+#include "net/worker_counts.h"
 #include "ps/block.h"
 #include "ps/checkpoint_inspect.h"
 #include "ps/checkpoint_reader.h"
@@ -508,6 +509,21 @@ TEST_F(CheckpointTest, InspectShowsWhatIsInside) {
                                              digest));
   ASSERT_TRUE(InspectCheckpoint(env_, folder_.File(ManifestFileName(12)), of_file).ok());
   EXPECT_EQ(of_file.str(), of_folder.str());
+}
+
+TEST_F(CheckpointTest, InspectShowsHowManyWorkersThereWereFromWhichStepOn) {
+  MustWrite(Spec(1, 64), 9);
+  v1::Manifest manifest = ReadManifest(env_, path(), ManifestFileName(9)).value();
+  WorkerCounts counts(2);
+  ASSERT_TRUE(counts.Add(4, 3).ok());
+  ASSERT_TRUE(counts.Add(7, 2).ok());  // whose clocks it has
+  counts.ToProto(manifest.mutable_worker_counts());
+  ASSERT_TRUE(WriteManifest(env_, path(), manifest).ok());
+  std::ostringstream out;
+  ASSERT_TRUE(InspectCheckpoint(env_, path(), out).ok());
+  EXPECT_TRUE(
+      absl::StrContains(out.str(), "\nworkers by step: 2 from 0 on, 3 from 4 on, 2 from 7 on\n"))
+      << out.str();
 }
 
 TEST_F(CheckpointTest, InspectRefusesWhatIsDamagedOrNone) {

@@ -1,4 +1,4 @@
-"""A short storm over a training job on hosts of its own: bench/storm.py, with few kills.
+"""A short storm over training jobs on hosts of their own: bench/storm.py, with few kills.
 
 PARLEY_KILLS in the environment: how many, at least; 3 unless told. Skipped where network namespaces cannot be made.
 """
@@ -18,7 +18,7 @@ KILLS = int(os.environ.get("PARLEY_KILLS", "3"))
 
 
 class StormTest(unittest.TestCase):
-    def test_a_job_whose_tasks_are_killed_stopped_and_cut_off_ends_with_the_bits_of_one_that_nobody_disturbed(self):
+    def test_jobs_whose_tasks_are_killed_stopped_cut_off_added_and_removed_end_with_the_bits_of_those_that_nobody_disturbed(self):
         try:
             StarNetwork(1).close()
         except Unavailable as error:
@@ -27,7 +27,10 @@ class StormTest(unittest.TestCase):
             storm = subprocess.run([sys.executable, job.program("bench/storm.py"), f"--bin={job.RUNFILES}", f"--kills={KILLS}", "--steps=800",
                                     f"--log={log.name}"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
             self.assertEqual(storm.returncode, 0, storm.stdout + log.read())
-        self.assertGreaterEqual(json.loads(storm.stdout.splitlines()[-1])["disturbances"]["killed"], KILLS)
+        disturbances = json.loads(storm.stdout.splitlines()[-1])["disturbances"]
+        self.assertGreaterEqual(disturbances["killed"], KILLS)
+        self.assertGreaterEqual(disturbances["number of ps tasks changed"], 1)
+        self.assertGreaterEqual(disturbances["number of workers changed"], 1)
 
 
 if __name__ == "__main__":
