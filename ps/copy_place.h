@@ -45,9 +45,13 @@ class CopyPlace {
   // Where the shard's own task keeps a copy, which it needs to hand the shard over; null: it needs
   // none. From any thread, at once.
   virtual std::shared_ptr<ParameterServer> OwnPlace() const { return nullptr; }
-  // Says of that copy whether it has everything that is kept by the time of the call; empty: there
-  // is none. May be called from any thread.
+  // Says of that copy whether it has everything that is kept by the time of the call, and while
+  // there is a pause, whether that is all that the other copy has, too; empty: there is none. May
+  // be called from any thread.
   virtual void SetOwn(std::function<bool()>) {}
+  // Not 0: nothing more is to be sent to the copies, for the shard is being handed over; another
+  // number each time. From any thread, at once.
+  virtual uint64_t pause() const { return 0; }
   // Makes it known that the copy there is in sync, so that its task, of start `keeper`, may take
   // over; or with 0 that none is. OK: it is known. ABORTED: another task speaks for the shard.
   // Others: it may be known or not; try again.

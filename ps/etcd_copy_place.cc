@@ -105,6 +105,10 @@ bool EtcdCopyPlace::OwnHasAll() const {
   return own_has_all_ != nullptr && own_has_all_();
 }
 
+void EtcdCopyPlace::BeginPause() { pause_ = ++pauses_; }
+
+void EtcdCopyPlace::EndPause() { pause_ = 0; }
+
 absl::Status EtcdCopyPlace::SetInSync(uint64_t keeper) {
   if (keeper == 0) return leadership_->SetCopy(absl::nullopt);
   return leadership_->SetCopy(TaskStart{chosen_.task, keeper});

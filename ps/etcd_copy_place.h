@@ -62,8 +62,12 @@ class EtcdCopyPlace final : public CopyPlace {
   std::shared_ptr<ParameterServer> OwnPlace() const override;
   void SetOwn(std::function<bool()> has_all) override;
 
-  // Whether this task has a copy of its own with all that is kept by now. Any thread.
+  // Whether this task has a copy of its own with all that is kept by now; between BeginPause and
+  // EndPause, whether both copies have that and nothing else, and get nothing more. Any thread.
   bool OwnHasAll() const;
+  void BeginPause();
+  void EndPause();
+  uint64_t pause() const override { return pause_; }
   absl::Status SetInSync(uint64_t keeper) override;
 
  private:
@@ -83,6 +87,8 @@ class EtcdCopyPlace final : public CopyPlace {
   absl::StatusOr<std::shared_ptr<ParameterServer>> ChooseFrom(
       const std::vector<int>& candidates, const std::map<int, std::string>& tasks,
       Chosen* chosen) const;
+  std::atomic<uint64_t> pause_{0};
+  uint64_t pauses_ = 0;      // begun so far, by the thread that calls BeginPause
   Chosen chosen_;            // last
   std::atomic<int> at_{-1};  // its task
   Chosen next_;              // of a move

@@ -14,6 +14,7 @@ namespace {
 
 constexpr size_t kMessageBytes = 8 << 20;  // more than one record only up to this
 constexpr absl::Duration kTryAgainAfter = absl::Milliseconds(100);
+constexpr absl::Duration kPauseLook = absl::Milliseconds(5);
 // A move whose task is not reached, and one that failed.
 constexpr absl::Duration kBeginAgainAfter = absl::Seconds(1);
 constexpr absl::Duration kMoveAgainAfter = absl::Seconds(5);
@@ -96,6 +97,15 @@ std::vector<ReplicaSink::Item> ReplicaSink::TakeItems(absl::Duration wait) {
   return taken;
 }
 
+bool ReplicaSink::Pauses() {
+  const uint64_t pause = options_.place->pause();
+  paused_ = in_sync_ ? pause : 0;
+  if (paused_ == 0) return false;
+  MutexLock lock(&mutex_);
+  if (!stopping_) changed_.WaitFor(&mutex_, kPauseLook);
+  return true;
+}
+
 void ReplicaSink::Run() {
   std::vector<Item> items;  // not sent yet
   absl::Time next_attempt = absl::InfinitePast();
@@ -106,6 +116,10 @@ void ReplicaSink::Run() {
       RunHeld();
       if (stopping() && items.empty()) return;
       items.clear();
+      continue;
+    }
+    if (items.empty() && Pauses()) {
+      if (stopping()) return;
       continue;
     }
     absl::Status status;
@@ -248,7 +262,14 @@ void ReplicaSink::FollowOwn() {
     next_own_ = options_.env->Now() + kMoveAgainAfter;
   } else if (place != nullptr && !options_.place->IsToMove() && options_.env->Now() >= next_own_) {
     own_ = BeginCopy(place);
-    options_.place->SetOwn([own = own_] { return own->IsReady(); });
+    options_.place->SetOwn([this, own = own_] {
+      const uint64_t pause = options_.place->pause();
+      if (pause != paused_ && !PARLEY_PLANTED_BUG("copies_differ_at_a_hand_over")) {
+        changed_.NotifyAll();  // it may wait for what comes
+        return false;
+      }
+      return own->IsReady();
+    });
   }
 }
 

@@ -40,7 +40,8 @@ namespace parley {
 // know that it is that one now.
 //
 // Before the shard is handed over its own task keeps a copy too (CopyPlace::OwnPlace), in the same
-// way; who takes over has that one for a copy at once.
+// way; who takes over has that one for a copy at once. So that it answers nothing which that one
+// lacks, both have the same then: what comes during the pause (CopyPlace::pause) waits.
 //
 // Invariant: from before the job may know of the copy until it is known that it does not, nothing
 // is kept that the copy does not have.
@@ -116,6 +117,8 @@ class ReplicaSink final : public RecordSink {
   // What is next to be sent; waits for it, at most `wait`.
   std::vector<Item> TakeItems(absl::Duration wait);
   bool stopping();
+  // Whether nothing may be sent now, as has been waited for a while then.
+  bool Pauses();
 
   Options options_;
   const v1::Books identity_;
@@ -133,8 +136,9 @@ class ReplicaSink final : public RecordSink {
   std::atomic<bool> whole_{false};  // the copy has every block; others read it
   bool alone_ = false;              // it is done without, for now
   bool waits_ = true;  // for the copy to be whole: not where it was done without since it last was
-  bool may_be_known_ = false;  // the job may know of a copy that is in sync
-  bool in_sync_ = false;       // it does, and it is the stream's
+  bool may_be_known_ = false;        // the job may know of a copy that is in sync
+  bool in_sync_ = false;             // it does, and it is the stream's
+  std::atomic<uint64_t> paused_{0};  // CopyPlace::pause, when nothing was under way; others read it
   absl::Time last_good_;
   absl::Time last_grown_;  // when the stream was begun, or a block was sent
   absl::Time hurries_from_ = absl::InfiniteFuture();  // when the copy's task was found gone

@@ -2,9 +2,12 @@
 
 #include "ps/replica_sink.h"
 
+#include <atomic>
 #include <chrono>
+#include <functional>
 #include <future>
 #include <memory>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -19,7 +22,8 @@ namespace {
 
 constexpr uint64_t kKeeper = 77;
 
-// Takes whatever comes; says that the copy is whole, and that nobody is there, as it is told.
+// Takes whatever comes; says that the copy is whole, and that nobody is there, as it is told; holds
+// answers back.
 class PuppetStandby final : public ForwardingParameterServer {
  public:
   PuppetStandby() : ForwardingParameterServer(nullptr) {}
@@ -34,6 +38,7 @@ class PuppetStandby final : public ForwardingParameterServer {
       response.set_complete(whole_);
       response.set_keeper(kKeeper);
       changed_.NotifyAll();
+      while (silent_) changed_.Wait(&mutex_);
     }
     if (away) return done(absl::UnavailableError("nobody is there"));
     done(response);
@@ -47,6 +52,15 @@ class PuppetStandby final : public ForwardingParameterServer {
     MutexLock lock(&mutex_);
     away_ = true;
   }
+  void BeSilent(bool silent) {
+    MutexLock lock(&mutex_);
+    silent_ = silent;
+    changed_.NotifyAll();
+  }
+  int records() const {
+    MutexLock lock(&mutex_);
+    return records_;
+  }
   // Until so many records have come.
   void Await(int records) {
     MutexLock lock(&mutex_);
@@ -54,8 +68,9 @@ class PuppetStandby final : public ForwardingParameterServer {
   }
 
  private:
-  Mutex mutex_;
+  mutable Mutex mutex_;
   CondVar changed_;
+  bool silent_ ABSL_GUARDED_BY(mutex_) = false;
   bool whole_ ABSL_GUARDED_BY(mutex_) = false;
   bool away_ ABSL_GUARDED_BY(mutex_) = false;
   int records_ ABSL_GUARDED_BY(mutex_) = 0;
@@ -69,6 +84,15 @@ class PuppetPlace final : public CopyPlace {
   bool TookOver() const override { return false; }
   absl::StatusOr<std::shared_ptr<ParameterServer>> Choose() override { return standby_; }
   bool IsGone() override { return false; }
+  std::shared_ptr<ParameterServer> OwnPlace() const override {
+    MutexLock lock(&mutex_);
+    return own_;
+  }
+  void SetOwn(std::function<bool()> has_all) override {
+    MutexLock lock(&mutex_);
+    own_has_all_ = std::move(has_all);
+  }
+  uint64_t pause() const override { return pause_; }
   absl::Status SetInSync(uint64_t keeper) override {
     MutexLock lock(&mutex_);
     in_sync_ = keeper;
@@ -79,10 +103,22 @@ class PuppetPlace final : public CopyPlace {
     MutexLock lock(&mutex_);
     return in_sync_;
   }
+  void KeepOwn(std::shared_ptr<ParameterServer> own) {
+    MutexLock lock(&mutex_);
+    own_ = std::move(own);
+  }
+  bool OwnHasAll() const {
+    MutexLock lock(&mutex_);
+    return own_has_all_ != nullptr && own_has_all_();
+  }
+  void SetPause(uint64_t pause) { pause_ = pause; }
 
  private:
   const std::shared_ptr<ParameterServer> standby_;
+  std::atomic<uint64_t> pause_{0};
   mutable Mutex mutex_;
+  std::shared_ptr<ParameterServer> own_ ABSL_GUARDED_BY(mutex_);
+  std::function<bool()> own_has_all_ ABSL_GUARDED_BY(mutex_);
   uint64_t in_sync_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
@@ -155,6 +191,34 @@ TEST_F(ReplicaSinkTest, TheJobKnowsThatThereIsNoCopyBeforeAnythingIsKeptWithoutI
   EXPECT_EQ(Append().get(), kKeeper);
   standby_->GoAway();
   EXPECT_EQ(Append().get(), 0u);
+}
+
+// Who takes over answers from its copy, and may die while this one is all that is left.
+TEST_F(ReplicaSinkTest, AtAHandOverTheShardsOwnCopyHasWhatTheOtherHasAndNeitherGetsMore) {
+  const auto own = std::make_shared<PuppetStandby>();
+  own->BecomeWhole();
+  standby_->BecomeWhole();
+  place_->KeepOwn(own);
+  Start(/*patience=*/absl::Minutes(10));
+  do {
+    Append().get();
+  } while (!place_->OwnHasAll());
+  standby_->BeSilent(true);
+  const int before = standby_->records();
+  const int own_before = own->records();
+  std::future<uint64_t> first = Append();
+  standby_->Await(before + 1);
+  place_->SetPause(1);
+  std::future<uint64_t> second = Append();
+  EXPECT_FALSE(place_->OwnHasAll());  // not the first
+  standby_->BeSilent(false);
+  EXPECT_EQ(first.get(), kKeeper);
+  while (!place_->OwnHasAll()) std::this_thread::yield();
+  EXPECT_EQ(own->records(), own_before + 1);
+  EXPECT_EQ(standby_->records(), before + 1);
+  EXPECT_FALSE(IsKept(second));
+  place_->SetPause(0);
+  EXPECT_EQ(second.get(), kKeeper);
 }
 
 }  // namespace

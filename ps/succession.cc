@@ -351,11 +351,13 @@ bool Succession::HandsOver(int shard, const ShardRecords& now) {
     LOG(WARNING) << task_ << ": ps:" << home << " does not take ps:" << shard << " over";
     led.handed_over = absl::InfiniteFuture();
     led.may_hand_over = Now() + kHandOverAgain;
+    led.place->EndPause();
     return false;
   }
   if (!ShouldHandOver(shard, now)) return false;
   led.leadership->FallSilent();
-  // What it has acknowledged by now is to be in its own copy.
+  // What the other has, which it will answer from, is to be in this task's own copy.
+  led.place->BeginPause();
   const absl::Time deadline = Now() + kOwnCopy;
   bool has_all = led.place->OwnHasAll();
   for (; !has_all && Now() < deadline; has_all = led.place->OwnHasAll()) {
@@ -363,6 +365,7 @@ bool Succession::HandsOver(int shard, const ShardRecords& now) {
   }
   if (!has_all) {
     led.may_hand_over = Now() + kHandOverAgain;
+    led.place->EndPause();
     return false;
   }
   led.handed_over = Now();
@@ -520,6 +523,7 @@ void Succession::Drop(int shard, const std::string& why) {
   Led led = std::move(led_.at(shard));
   led_.erase(shard);
   led.leadership->End();
+  led.place->EndPause();  // calls that wait are to hear of it
   host_->Remove(shard);
   dropped_.push_back(std::move(led.shard));
 }
