@@ -77,6 +77,16 @@ TEST_F(SimulatedClusterTest, WhatWasFoundIsMended) {
            1780,  // likewise, with another worker that lives
            // A task that was to go went with the only copy, as the others were not there just then.
            1015564,
+           // Who took a shard over acknowledged what it alone had, and was killed.
+           3019471,
+           22212,    // a newcomer that had given up was not taken when it came again
+           46088,    // likewise
+           1017830,  // a record in etcd stayed, as another write was done in between
+           20899,    // likewise, what an operator had said
+           3022597,  // a task that did not get into etcd ended, and had the only copy
+           4010824,  // a worker left for a number of workers that a power failure took back
+           4016228,  // a task that did not reach etcd for a while began a shard anew that had a
+                     // leader
        }) {
     EXPECT_EQ(RunSimulatedSeed(seed).violation, "") << "seed " << seed;
   }

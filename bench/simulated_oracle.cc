@@ -181,6 +181,17 @@ void SimulatedOracle::Heard(int index, absl::Duration began) {
   worker.heard = std::max(worker.heard, began);
 }
 
+bool SimulatedOracle::Counts(int worker, int64_t step, const SimulatedValues& values) const {
+  if (scenario_.policy != SimulatedPolicy::kBackupWorkers) return true;
+  for (int p = 0; p < kSimulatedParameters; ++p) {
+    for (int e = worker; e < kSimulatedElements[p]; e += scenario_.workers) {
+      const auto parts = PartsOf(values[p][e]);
+      if (!parts.has_value() || PartOf(*parts, step) == 0) return false;
+    }
+  }
+  return true;
+}
+
 void SimulatedOracle::Left(int worker) { workers_[static_cast<size_t>(worker)].left = true; }
 
 bool SimulatedOracle::MayBeLeftOut(const Worker& worker) const {

@@ -49,6 +49,8 @@ class SimulatedOracle {
   // It pushes; all its shards have answered that it did, of what was sent from `began` on.
   void Begun(int worker, int64_t step);
   void Acknowledged(int worker, int64_t step, absl::Duration began);
+  // Whether all that it pushed in that step is in these values.
+  bool Counts(int worker, int64_t step, const SimulatedValues& values) const;
   // Its shards have answered something else that was sent from `began` on.
   void Heard(int worker, absl::Duration began);
   void Left(int worker);

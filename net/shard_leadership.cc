@@ -9,6 +9,9 @@
 namespace parley {
 namespace {
 
+// How often a shard's records are tried to be removed.
+constexpr int kRemovals = 3;
+
 EtcdCondition IsAt(const std::string& key, int64_t mod_revision) {
   return {key, EtcdCondition::Of::kModRevision, mod_revision};
 }
@@ -200,16 +203,28 @@ absl::Status ShardLeadership::SetCopy(const absl::optional<TaskStart>& copy) {
 
 absl::Status ShardLeadership::Remove() {
   MutexLock etcd_lock(&etcd_mutex_);
-  if (!known_) PARLEY_RETURN_IF_ERROR(Refresh());
   EtcdTransaction remove;
   remove.deletes = {LeaderKey(options_.job, options_.shard),
                     CopiesKey(options_.job, options_.shard)};
-  {
-    MutexLock lock(&mutex_);
-    remove.conditions = {IsAt(remove.deletes[1], copies_.mod_revision)};
+  absl::Status status;
+  for (int attempt = 0; attempt < kRemovals; ++attempt) {
+    // A write of before whose answer was lost may be done between two attempts.
+    if (!known_ || attempt > 0) {
+      status = Refresh();
+      if (absl::IsAborted(status)) return absl::OkStatus();  // there is nothing of this term
+      if (!status.ok()) continue;
+    }
+    {
+      MutexLock lock(&mutex_);
+      remove.conditions = {IsAt(remove.deletes[1], copies_.mod_revision)};
+    }
+    known_ = false;
+    const absl::StatusOr<EtcdTransactionResult> result = options_.etcd->Transact(remove);
+    if (result.ok() && result->done) return absl::OkStatus();
+    status = result.ok() ? absl::UnavailableError("etcd's records change all the time")
+                         : result.status();
   }
-  const absl::StatusOr<EtcdTransactionResult> result = options_.etcd->Transact(remove);
-  return result.status();
+  return status;
 }
 
 }  // namespace parley

@@ -74,7 +74,7 @@ class ShardLeadership {
 
   // From now on it may not speak.
   void End();
-  // The shard's job is done: nothing of it is left in etcd.
+  // The shard's job is done: nothing of this term is left in etcd. Tries a few times.
   absl::Status Remove();
 
  private:

@@ -128,6 +128,15 @@ TEST_F(ShardLeadershipTest, AShardWhoseJobIsDoneLeavesNothing) {
   EXPECT_FALSE(Read().copies.has_value());
 }
 
+TEST_F(ShardLeadershipTest, AShardWhoseJobIsDoneLeavesNothingOfALateWriteEither) {
+  const auto leader = ShardLeadership::Take(OptionsOf(0), Read(), Lease()).value();
+  const ShardCopies copies = *Read().copies;  // of the same task, whose answer it never got
+  ASSERT_TRUE(client_->Put({CopiesKey("job", 3), FormatCopies(copies), 0}).ok());
+  ASSERT_TRUE(leader->Remove().ok());
+  EXPECT_FALSE(Read().leader.has_value());
+  EXPECT_FALSE(Read().copies.has_value());
+}
+
 TEST_F(ShardLeadershipTest, AllShardsAreReadAtOnceAndWhatOthersWroteIsNamed) {
   const auto leader = ShardLeadership::Take(OptionsOf(0), Read(), Lease()).value();
   const auto all = ReadShardRecords(client_.get(), "job", 5);

@@ -174,8 +174,15 @@ absl::Status ShardBooks::TakeRound(const v1::LogRecord::Round& round) {
     known = known && part.worker() >= 0 && part.worker() < static_cast<int>(workers_.size());
   }
   if (known && round.has_workers()) {
+    const size_t before = static_cast<size_t>(counts_.last());
     known = counts_.Add(round.workers().from_step(), round.workers().count()).ok() &&
             Resize(static_cast<size_t>(round.workers().count()));
+    for (size_t worker = before; worker < static_cast<size_t>(counts_.last()); ++worker) {
+      // As ShardState has it.
+      if (workers_[worker].presence == v1::Books::LEFT) {
+        workers_[worker].presence = v1::Books::ABSENT;
+      }
+    }
   }
   if (!known) return DoesNotFollow("its workers are not those of the job");
   if (round.has_workers() && !PARLEY_PLANTED_BUG("books_forget_how_many_workers_there_are")) {

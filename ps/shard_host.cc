@@ -152,6 +152,10 @@ void ShardHost::Ask(v1::AskRequest request, Done<v1::AskResponse> done) {
 
 void ShardHost::Replicate(v1::ReplicateRequest request, Payload payload,
                           Done<v1::ReplicateResponse> done) {
+  if (!keeps_copies_) {
+    return done(absl::UnavailableError(
+        absl::StrCat("ps:", task_, ": it keeps no copies before it is in etcd")));
+  }
   standby_->Replicate(std::move(request), std::move(payload), std::move(done));
 }
 

@@ -1,6 +1,7 @@
 #ifndef PARLEY_PS_SHARD_HOST_H_
 #define PARLEY_PS_SHARD_HOST_H_
 
+#include <atomic>
 #include <functional>
 #include <map>
 #include <memory>
@@ -28,6 +29,9 @@ class ShardHost final : public ParameterServer {
 
   // `may_speak` is asked before and after each call, on any thread.
   void Add(int shard, std::shared_ptr<Shard> served, std::function<bool()> may_speak);
+  // From now on the standby keeps other tasks' copies; before, they are refused (UNAVAILABLE): a
+  // task that is not in etcd for certain may end for that.
+  void KeepCopies() { keeps_copies_ = true; }
   // Calls under way may hold it for a moment.
   void Remove(int shard);
   // Those that are here, by index.
@@ -67,6 +71,7 @@ class ShardHost final : public ParameterServer {
 
   const int task_;
   Standby* const standby_;
+  std::atomic<bool> keeps_copies_{false};
   mutable Mutex mutex_;
   std::map<int, Hosted> hosted_ ABSL_GUARDED_BY(mutex_);
 };

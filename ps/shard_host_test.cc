@@ -73,6 +73,24 @@ TEST_F(ShardHostTest, AnAnswerThatComesWhenItMayNotSpeakAnyMoreIsNotGiven) {
   EXPECT_TRUE(absl::IsUnavailable(refused)) << refused;
 }
 
+// It may end because it does not get into etcd, and would take the copy with it.
+TEST_F(ShardHostTest, BeforeItsTaskIsInEtcdItKeepsNoCopies) {
+  const auto replicate = [&] {
+    v1::ReplicateRequest request;
+    request.set_shard(1);
+    request.set_term(1);
+    request.set_stream(7);
+    request.set_ends(true);
+    return Begin<v1::ReplicateResponse>(
+               [&](auto done) { host_.Replicate(request, Payload(), std::move(done)); })
+        .get()
+        .status();
+  };
+  EXPECT_TRUE(absl::IsUnavailable(replicate())) << replicate();
+  host_.KeepCopies();
+  EXPECT_TRUE(replicate().ok()) << replicate();
+}
+
 TEST_F(ShardHostTest, AShardThatIsNotHereIsLookedForElsewhere) {
   v1::BarrierRequest request;
   *request.mutable_sender() = Sender(0);

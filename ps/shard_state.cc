@@ -18,7 +18,10 @@ constexpr size_t kMaxWaitingJoins = 4096;
 ShardState::ShardState(Options options, const Job* job, std::vector<uint32_t> blocks,
                        std::vector<const Policy*> policies, std::vector<BlockClocks> clocks,
                        const WorkerCounts& counts)
-    : options_(std::move(options)), job_(job), counts_(std::make_shared<WorkerCounts>(counts)) {
+    : options_(std::move(options)),
+      job_(job),
+      counts_(std::make_shared<WorkerCounts>(counts)),
+      told_(counts_) {
   const size_t num_workers = static_cast<size_t>(counts.last());
   blocks_.resize(blocks.size());
   Resize(num_workers);
@@ -52,7 +55,7 @@ void ShardState::Resize(size_t workers) {
 
 void ShardState::Restore(const ShardBooks& books, absl::Time now) {
   restored_ = true;
-  counts_ = std::make_shared<WorkerCounts>(books.counts());
+  told_ = counts_ = std::make_shared<WorkerCounts>(books.counts());
   Resize(books.workers().size());
   for (size_t block = 0; block < blocks_.size(); ++block) {
     blocks_[block].members = books.blocks()[block].members;
@@ -106,7 +109,18 @@ absl::Status ShardState::TakeWorkers(const PushPull& request) {
   }
   auto counts = std::make_shared<WorkerCounts>(*counts_);
   PARLEY_RETURN_IF_ERROR(counts->Add(request.step + 1, request.workers));
+  // A newcomer that has given up, as another shard had not been asked yet, is to come again.
+  for (int worker = counts_->last(); worker < counts->last(); ++worker) {
+    if (static_cast<size_t>(worker) >= workers_.size()) break;
+    Worker& newcomer = workers_[static_cast<size_t>(worker)];
+    if (newcomer.presence != Presence::kLeft) continue;
+    newcomer.presence = Presence::kAbsent;
+    present_[static_cast<size_t>(worker)] = heard_[static_cast<size_t>(worker)] = 1;
+  }
   counts_ = std::move(counts);
+  if (!TellsWhatIsApplied() || PARLEY_PLANTED_BUG("new_workers_told_before_they_are_kept")) {
+    told_ = counts_;
+  }
   Resize(static_cast<size_t>(counts_->last()));
   for (size_t worker = 0; worker < workers_.size(); ++worker) {
     if (IsMember(static_cast<int>(worker))) workers_[worker].spare = false;
@@ -115,7 +129,7 @@ absl::Status ShardState::TakeWorkers(const PushPull& request) {
 }
 
 std::shared_ptr<const WorkerCounts> ShardState::CountsToTell() const {
-  return counts_->changes().empty() ? nullptr : counts_;
+  return told_->changes().empty() ? nullptr : told_;
 }
 
 absl::Status ShardState::CheckSender(int worker, uint64_t incarnation, absl::Time now) {

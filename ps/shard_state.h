@@ -2,6 +2,7 @@
 #define PARLEY_PS_SHARD_STATE_H_
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <set>
@@ -52,7 +53,9 @@ namespace parley {
 //      are not applied: who pushes faster than the shard applies is held up.
 //  (8) A block's round awaits only members: workers with an index below the number that the chief
 //      said last in a push to an earlier round of the block. A worker that has joined before it is
-//      a member, a spare, is answered no pull until then.
+//      a member, a spare, is answered no pull until then; one that has left before it became a
+//      member is awaited again when it is one. Workers of a synchronous job hear of a
+//      change when the round is applied in which the chief said it.
 //  (9) A worker's clock in a block never falls. It rises without a push of its own only to where
 //      the others are: when it comes, or comes back, and, for all that are behind, where a phase
 //      begins.
@@ -238,6 +241,8 @@ class ShardState {
     int64_t scheduled = 0;
     int members = 0;                               // of the open round: workers with a lower index
     absl::optional<v1::WorkerCount> next_members;  // of those after it, where that changes
+    // Changes with rounds that are not applied: the first version that has each.
+    std::deque<std::pair<int64_t, v1::WorkerCount>> untold;
     std::vector<WorkerInRound> workers;
     std::vector<Gradient> gradients;          // of the open round, by worker; empty where !pushed
     std::vector<Contribution> contributions;  // likewise, with acknowledges_applied
@@ -272,6 +277,8 @@ class ShardState {
   bool IsMember(int worker) const { return worker < counts_->last(); }
   // As Answer::workers.
   std::shared_ptr<const WorkerCounts> CountsToTell() const;
+  // Whether a change of the number of workers is told when its round is applied, and not before.
+  bool TellsWhatIsApplied() const { return job_->spec().policy().has_synchronous(); }
   // Makes room for so many workers.
   void Resize(size_t workers);
   // What the chief's request says of the number of workers.
@@ -326,6 +333,9 @@ class ShardState {
   std::vector<uint8_t> heard_;            // by worker: has not left, and is not silent
   mutable std::vector<uint8_t> awaited_;  // SnapshotOf's, of a block with fewer members
   std::shared_ptr<const WorkerCounts> counts_;
+  // What answers say: of a synchronous job only what cannot be lost, for a worker that knew of a
+  // change, and left, would be missed where the change has been forgotten.
+  std::shared_ptr<const WorkerCounts> told_;
   int asked_ = 0;  // workers; 0: nobody has asked
   std::map<uint64_t, Waiting> waiting_;
   std::set<std::pair<absl::Time, uint64_t>> deadlines_;

@@ -142,6 +142,7 @@ void ShardState::CloseIfComplete(size_t index, absl::Duration* waited, Actions* 
       clock = std::max(clock, block.next_members->from_step());
     }
     block.members = block.next_members->count();
+    block.untold.emplace_back(block.scheduled, *block.next_members);
     round.workers = std::move(block.next_members);
     block.next_members.reset();
   }
@@ -281,9 +282,17 @@ void ShardState::AnswerWaiters(Block& block, Actions* actions) {
 
 ShardState::Actions ShardState::Applied(size_t index) {
   Actions actions;
-  ++blocks_[index].applied;
+  Block& block = blocks_[index];
+  ++block.applied;
   ++rounds_;
-  AnswerWaiters(blocks_[index], &actions);
+  while (!block.untold.empty() && block.untold.front().first <= block.applied) {
+    const v1::WorkerCount& change = block.untold.front().second;
+    auto told = std::make_shared<WorkerCounts>(*told_);
+    // It is in counts_, and this is less.
+    if (told->Add(change.from_step(), change.count()).ok()) told_ = std::move(told);
+    block.untold.pop_front();
+  }
+  AnswerWaiters(block, &actions);
   return actions;
 }
 

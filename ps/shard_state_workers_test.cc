@@ -63,6 +63,41 @@ TEST(ShardStateWorkersTest, ANewWorkerBeginsWithTheStepThatTheChiefSaid) {
   EXPECT_EQ(cluster.rounds[1], expected);
 }
 
+// A worker that has left because of a change is missed where the change is lost.
+TEST(ShardStateWorkersTest, NobodyHearsOfAChangeBeforeItsRoundIsApplied) {
+  ShardStateCluster cluster(2, SynchronousPolicy());
+  cluster.JoinAll();
+  cluster.apply_at_once = false;
+  cluster.chief_says = 1;
+  cluster.PushPull(0, 0);
+  const uint64_t push = cluster.PushPull(1, 0);
+  const uint64_t pull = cluster.Pull(1, 0);
+  ASSERT_TRUE(cluster.StatusOf(pull).ok());
+  EXPECT_EQ(cluster.answers[pull].workers, nullptr);
+  cluster.ApplyAll();
+  ASSERT_TRUE(cluster.StatusOf(push).ok());
+  ASSERT_NE(cluster.answers[push].workers, nullptr);
+  EXPECT_EQ(cluster.answers[push].workers->At(1), 1);
+}
+
+// It came when another shard had not been asked yet, and gave up; its supervisor starts it again.
+TEST(ShardStateWorkersTest, ANewcomerThatHasLeftIsAwaitedWhenItIsAMember) {
+  v1::Policy policy = SynchronousPolicy();
+  policy.mutable_synchronous()->set_await_silent(true);
+  ShardStateCluster cluster(1, policy);
+  cluster.JoinAll();
+  cluster.AskWorkers(2);
+  cluster.Join(1);
+  ASSERT_TRUE(cluster.Leave(1).ok());
+  cluster.chief_says = 2;  // which another shard's answer made it believe in
+  ASSERT_TRUE(cluster.StatusOf(cluster.PushPull(0, 0)).ok());
+  const uint64_t waits = cluster.PushPull(0, 1);
+  EXPECT_FALSE(cluster.Answered(waits));
+  EXPECT_TRUE(cluster.StatusOf(cluster.Join(1, /*incarnation=*/2)).ok());
+  cluster.PushPull(1, 1);
+  EXPECT_TRUE(cluster.StatusOf(waits).ok());
+}
+
 TEST(ShardStateWorkersTest, AWorkerThatIsOutIsNotAwaitedAndHearsOfIt) {
   ShardStateCluster cluster(3, SynchronousPolicy());
   cluster.JoinAll();

@@ -23,6 +23,8 @@ constexpr absl::Duration kHandOver = absl::Seconds(1);
 // How long its own copy may take to have all, while nobody speaks for the shard.
 constexpr absl::Duration kOwnCopy = absl::Milliseconds(200);
 constexpr absl::Duration kHandOverAgain = absl::Seconds(10);
+// How often what etcd has of a job that is done is tried to be removed.
+constexpr int kRemovals = 3;
 
 absl::Time Now() { return Env::Posix()->Now(); }
 
@@ -34,7 +36,9 @@ Succession::Succession(Options options, Standby* standby, ShardHost* host)
       standby_(standby),
       host_(host),
       known_(static_cast<size_t>(options_.num_shards)),
-      thread_([this] { Run(); }) {}
+      thread_([this] { Run(); }) {
+  host_->KeepCopies();
+}
 
 Succession::~Succession() {
   Close();
@@ -63,11 +67,17 @@ void Succession::Close() {
 
 // Who removes the last shard removes what was said of the job's tasks, too.
 void Succession::ForgetOperator() {
-  const absl::StatusOr<AllShardRecords> records =
-      ReadShardRecords(options_.etcd.get(), options_.job, -1);
-  if (!records.ok() || !records->shards.empty() || !records->ps_tasks.has_value()) return;
-  const auto deleted = options_.etcd->Delete(PsTasksKey(options_.job));
-  LOG_IF(WARNING, !deleted.ok()) << task_ << ": " << deleted.status().message();
+  absl::Status status;
+  for (int attempt = 0; attempt < kRemovals; ++attempt) {
+    const absl::StatusOr<AllShardRecords> records =
+        ReadShardRecords(options_.etcd.get(), options_.job, -1);
+    status = records.status();
+    if (!status.ok()) continue;
+    if (!records->shards.empty() || !records->ps_tasks.has_value()) return;
+    status = options_.etcd->Delete(PsTasksKey(options_.job)).status();
+    if (status.ok()) return;
+  }
+  LOG(WARNING) << task_ << ": " << status.message();
 }
 
 bool Succession::IsSurplus() const {
@@ -100,7 +110,7 @@ void Succession::Run() {
     }
     absl::StatusOr<AllShardRecords> records =
         ReadShardRecords(options_.etcd.get(), options_.job, options_.num_shards);
-    if (records.ok()) records_ = *std::move(records);
+    if (records.ok()) TakeRecords(*std::move(records));
     if (records.ok() && !IsReplaced() && HasLease()) {
       SayWhetherLeaving(leaving);
       MakePlan();
@@ -147,6 +157,16 @@ bool Succession::HasLease() {
   }
   lease_ = *std::move(lease);
   return true;
+}
+
+void Succession::TakeRecords(AllShardRecords records) {
+  records_ = std::move(records);
+  const absl::Time now = Now();
+  if (now > looked_ + options_.lease) {
+    // Others may have led meanwhile, and have what a shard had.
+    for (Known& known : known_) known.leaderless_since = absl::InfiniteFuture();
+  }
+  looked_ = now;
 }
 
 void Succession::MakePlan() {

@@ -60,7 +60,8 @@ class Succession {
     std::function<std::shared_ptr<Shard>(int shard, std::shared_ptr<CopyPlace> place)> new_shard;
   };
 
-  // `standby`, of start options.self.start, and `host` must outlive it.
+  // Of a task whose address is in etcd. `standby`, of start options.self.start, and `host` must
+  // outlive it.
   Succession(Options options, Standby* standby, ShardHost* host);
   // Others may take over what this task leads.
   ~Succession();
@@ -93,11 +94,12 @@ class Succession {
     uint64_t term = 0;     // that etcd had last; 0: none
     TaskStart leader;      // of that term
     bool over = false;     // it was led, and then etcd had nothing of it
-    absl::Time leaderless_since = absl::InfiniteFuture();
-    bool frozen = false;      // the copy here
-    bool takes_copy = false;  // the last attempt to lead it was made with the copy
-    uint64_t kept_term = 0;   // of the copy that it kept when it handed the shard over; 0: none
-    bool takes_log = false;   // likewise, with its log
+    absl::Time leaderless_since =
+        absl::InfiniteFuture();  // as far as this task looked all the time
+    bool frozen = false;         // the copy here
+    bool takes_copy = false;     // the last attempt to lead it was made with the copy
+    uint64_t kept_term = 0;      // of the copy that it kept when it handed the shard over; 0: none
+    bool takes_log = false;      // likewise, with its log
   };
 
   void Run();
@@ -127,6 +129,8 @@ class Succession {
   // Whether an earlier start of this task led it last, and has left a log of that.
   bool ShouldGoOnFromLog(int shard, const ShardRecords& now);
   bool ShouldBeginAnew(int shard, const ShardRecords& now);
+  // Takes what etcd says now; what was seen before a long while without a look counts no more.
+  void TakeRecords(AllShardRecords records);
   void MakePlan();
   EtcdCopyPlace::Plan PlanOf(int shard) const;
   void ForgetOperator();
@@ -152,8 +156,9 @@ class Succession {
   };
   std::map<int, There> there_;  // the ps tasks
   AllShardRecords records_;     // what is reviewed
-  int num_tasks_ = 0;           // that there are to be
-  std::vector<int> homes_;      // by shard
+  absl::Time looked_ = absl::InfinitePast();
+  int num_tasks_ = 0;       // that there are to be
+  std::vector<int> homes_;  // by shard
   std::vector<Known> known_;
   std::list<std::shared_ptr<Shard>> dropped_;  // until nobody calls them any more
 

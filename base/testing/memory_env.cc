@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstring>
 #include <random>
-#include <set>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -69,11 +68,13 @@ class MemoryEnv::Reader final : public ReadableFile {
 void MemoryEnv::PowerFails(Loses loses, uint32_t seed) {
   std::mt19937 random(seed);
   MutexLock lock(&mutex_);
-  std::set<std::shared_ptr<File>> files;
+  std::vector<std::shared_ptr<File>> files;  // by name, so that a seed does the same again
   for (auto& [path, folder] : folders_) {
     if (loses == Loses::kAll || random() % 2 == 0) folder.names = folder.synced;
     folder.synced = folder.names;
-    for (const auto& [name, file] : folder.names) files.insert(file);
+    for (const auto& [name, file] : folder.names) {
+      if (std::find(files.begin(), files.end(), file) == files.end()) files.push_back(file);
+    }
   }
   for (const std::shared_ptr<File>& file : files) {
     const bool longer = absl::StartsWith(file->bytes, file->synced);
