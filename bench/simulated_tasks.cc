@@ -147,7 +147,7 @@ void SimulatedTasks::Serve(PsTask* task) {
   }
   task->forgets = true;
   done_ = std::min(done_, Simulation::Elapsed());
-  task->server->RemoveLog();
+  task->server->ForgetJob();
   absl::SleepFor(absl::Seconds(1));  // the last farewell is being answered
   Stop(task, std::move(registration), *std::move(started));
   task->over = true;

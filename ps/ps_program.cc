@@ -405,7 +405,7 @@ int Serve(int argc, char** argv, ServerOptions options) {
       continue;
     }
     LOG(INFO) << task << ": the job is done";
-    (*server)->RemoveLog();
+    (*server)->ForgetJob();
   }
   if (stopped && g_signal == 0) {
     return Drain(task, server->get(), drain_timeout, /*restartable=*/false);

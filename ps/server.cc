@@ -119,7 +119,8 @@ absl::Status Server::durability_status() const {
   return shard_ != nullptr ? shard_->durability_status() : absl::OkStatus();
 }
 
-void Server::RemoveLog() {
+void Server::ForgetJob() {
+  if (succession_ != nullptr) succession_->SetDone();
   for (const std::shared_ptr<Shard>& shard : Shards()) shard->RemoveLog();
   // With etcd also those of shards that it led once.
   for (const std::string& folder : log_folders_) {

@@ -97,9 +97,10 @@ class Server {
   // Where the shard stands; nothing before a job is declared.
   absl::optional<ShardNumbers> Numbers() const;
 
-  // Shard::durability_status, and Shard::RemoveLog.
+  // Shard::durability_status.
   absl::Status durability_status() const;
-  void RemoveLog();
+  // The job is done: nothing is left of it, no logs and, when this has stopped, nothing in etcd.
+  void ForgetJob();
 
   // Whether an operator asked one of its shards that the job ends for good.
   bool IsStopping() const;

@@ -58,7 +58,7 @@ void Succession::Close() {
   if (!thread_.joinable()) return;
   thread_.join();
   for (const auto& [shard, led] : led_) {
-    if (!led.shard->WaitUntilDone(absl::ZeroDuration())) continue;
+    if (!done_ && !led.shard->WaitUntilDone(absl::ZeroDuration())) continue;
     const absl::Status removed = led.leadership->Remove();
     LOG_IF(WARNING, !removed.ok()) << task_ << ": ps:" << shard << ": " << removed.message();
   }

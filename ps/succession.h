@@ -1,6 +1,7 @@
 #ifndef PARLEY_PS_SUCCESSION_H_
 #define PARLEY_PS_SUCCESSION_H_
 
+#include <atomic>
 #include <functional>
 #include <list>
 #include <map>
@@ -77,6 +78,8 @@ class Succession {
   // After Leave: whether, for all that etcd says, there is no other to go on.
   bool IsAlone() const;
 
+  // The job is done, and stays so though a worker comes late.
+  void SetDone() { done_ = true; }
   // Does nothing from now on but to hold what it leads. Of shards whose job is done nothing is left
   // in etcd.
   void Close();
@@ -169,6 +172,7 @@ class Succession {
   bool surplus_ ABSL_GUARDED_BY(mutex_) = false;
   bool leaving_ ABSL_GUARDED_BY(mutex_) = false;
   bool alone_ ABSL_GUARDED_BY(mutex_) = false;
+  std::atomic<bool> done_{false};
   std::thread thread_;
 };
 
