@@ -15,26 +15,26 @@ using Tasks = std::map<int, std::string>;
 
 }  // namespace
 
-EtcdCopyPlace::EtcdCopyPlace(Options options, const Plan& plan,
+EtcdCopyPlace::EtcdCopyPlace(Options options, const CopyPlan& plan,
                              std::shared_ptr<ShardLeadership> leadership)
     : options_(std::move(options)),
       leadership_(std::move(leadership)),
       predecessor_(leadership_->copy().has_value() ? leadership_->copy()->task : -1),
       plan_(plan) {}
 
-void EtcdCopyPlace::SetPlan(const Plan& plan) {
+void EtcdCopyPlace::SetPlan(const CopyPlan& plan) {
   MutexLock lock(&mutex_);
   plan_ = plan;
 }
 
-EtcdCopyPlace::Plan EtcdCopyPlace::plan() const {
+CopyPlan EtcdCopyPlace::plan() const {
   MutexLock lock(&mutex_);
   return plan_;
 }
 
 absl::StatusOr<std::shared_ptr<ParameterServer>> EtcdCopyPlace::Choose() {
   PARLEY_ASSIGN_OR_RETURN(const Tasks tasks, ListTasks(options_.etcd.get(), options_.job));
-  const Plan plan = this->plan();
+  const CopyPlan plan = this->plan();
   std::vector<int> candidates;
   if (at_ < 0) candidates.push_back(predecessor_);
   candidates.push_back(plan.wanted);
@@ -52,7 +52,7 @@ absl::StatusOr<std::shared_ptr<ParameterServer>> EtcdCopyPlace::Choose() {
 
 absl::StatusOr<std::shared_ptr<ParameterServer>> EtcdCopyPlace::ChooseFrom(
     const std::vector<int>& candidates, const Tasks& tasks, Chosen* chosen) const {
-  const Plan plan = this->plan();
+  const CopyPlan plan = this->plan();
   for (const int task : candidates) {
     const auto found = tasks.find(task);
     if (task == options_.task || found == tasks.end()) continue;
@@ -90,7 +90,7 @@ void EtcdCopyPlace::EndMove() {
 }
 
 std::shared_ptr<ParameterServer> EtcdCopyPlace::OwnPlace() const {
-  const Plan plan = this->plan();
+  const CopyPlan plan = this->plan();
   const bool goes_home = plan.wanted == plan.home && plan.home != options_.task;
   return plan.wanted >= 0 && goes_home ? options_.own : nullptr;
 }

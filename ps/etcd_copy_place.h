@@ -6,7 +6,6 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -14,6 +13,7 @@
 #include "net/etcd_client.h"
 #include "net/shard_leadership.h"
 #include "ps/copy_place.h"
+#include "ps/succession_plan.h"
 
 namespace parley {
 
@@ -23,14 +23,6 @@ namespace parley {
 // Thread safety: as CopyPlace; SetPlan from any thread.
 class EtcdCopyPlace final : public CopyPlace {
  public:
-  // What the job's ps tasks are to be.
-  struct Plan {
-    int num_tasks = 0;      // from which on tasks keep no copies
-    std::set<int> leaving;  // tasks that begin to keep none either
-    int home = 0;           // the task that is to speak for the shard
-    int wanted = -1;        // the task that is to keep the copy; -1: any
-  };
-
   struct Options {
     std::shared_ptr<EtcdClient> etcd;
     std::string job;
@@ -46,9 +38,9 @@ class EtcdCopyPlace final : public CopyPlace {
     std::function<bool(const std::string& address)> is_refused;
   };
 
-  EtcdCopyPlace(Options options, const Plan& plan, std::shared_ptr<ShardLeadership> leadership);
+  EtcdCopyPlace(Options options, const CopyPlan& plan, std::shared_ptr<ShardLeadership> leadership);
 
-  void SetPlan(const Plan& plan);
+  void SetPlan(const CopyPlan& plan);
 
   uint64_t term() const override { return leadership_->term(); }
   bool TookOver() const override { return options_.took_over; }
@@ -74,11 +66,11 @@ class EtcdCopyPlace final : public CopyPlace {
   const Options options_;
   const std::shared_ptr<ShardLeadership> leadership_;
   const int predecessor_;  // who handed the shard over, and has a copy; -1: nobody
-  Plan plan() const;
+  CopyPlan plan() const;
 
   mutable Mutex mutex_;
   std::function<bool()> own_has_all_ ABSL_GUARDED_BY(mutex_);
-  Plan plan_ ABSL_GUARDED_BY(mutex_);
+  CopyPlan plan_ ABSL_GUARDED_BY(mutex_);
 
   struct Chosen {
     int task = -1;

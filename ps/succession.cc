@@ -8,7 +8,6 @@
 #include "base/env.h"
 #include "base/planted_bug.h"
 #include "glog/logging.h"
-#include "net/shard_homes.h"
 
 namespace parley {
 namespace {
@@ -35,6 +34,7 @@ Succession::Succession(Options options, Standby* standby, ShardHost* host)
       task_(absl::StrCat("ps:", options_.self.task)),
       standby_(standby),
       host_(host),
+      plan_(options_.self.task, options_.num_shards, options_.num_tasks, options_.settling),
       known_(static_cast<size_t>(options_.num_shards)),
       thread_([this] { Run(); }) {
   host_->KeepCopies();
@@ -113,15 +113,14 @@ void Succession::Run() {
     if (records.ok()) TakeRecords(*std::move(records));
     if (records.ok() && !IsReplaced() && HasLease()) {
       SayWhetherLeaving(leaving);
-      MakePlan();
       for (int i = 0; i < options_.num_shards; ++i) {
-        Review(i, records_.shards[static_cast<size_t>(i)]);
+        Review(i, plan_.of(i));
       }
       MutexLock lock(&mutex_);
       over_ =
           std::all_of(known_.begin(), known_.end(), [](const Known& known) { return known.over; });
       surplus_ = !NeedsThisTask(leaving);
-      alone_ = leaving && !HasSuccessor();
+      alone_ = leaving && !plan_.HasSuccessor();
       if (surplus_) return;  // it takes over no more: it is about to end
     }
     dropped_.remove_if([](const std::shared_ptr<Shard>& shard) { return shard.use_count() == 1; });
@@ -132,7 +131,8 @@ void Succession::Run() {
       const absl::Duration tick = hands_over ? kShortTick : kTick;
       // Read anew all the same: of what happened before it began to watch, etcd tells later.
       const absl::Status watched =
-          options_.etcd->AwaitChange(JobFolder(options_.job), records_.revision, tick).status();
+          options_.etcd->AwaitChange(JobFolder(options_.job), plan_.records().revision, tick)
+              .status();
       if (watched.ok() || absl::IsDeadlineExceeded(watched)) continue;
     }
     LOG_IF_EVERY_N(WARNING, !records.ok(), 20) << task_ << ": " << records.status().message();
@@ -142,8 +142,9 @@ void Succession::Run() {
 }
 
 bool Succession::IsReplaced() const {
-  const auto self = records_.tasks.find(options_.self.task);
-  return self != records_.tasks.end() && self->second.address != options_.address;
+  const auto& tasks = plan_.records().tasks;
+  const auto self = tasks.find(options_.self.task);
+  return self != tasks.end() && self->second.address != options_.address;
 }
 
 bool Succession::HasLease() {
@@ -160,8 +161,8 @@ bool Succession::HasLease() {
 }
 
 void Succession::TakeRecords(AllShardRecords records) {
-  records_ = std::move(records);
   const absl::Time now = Now();
+  plan_.Take(std::move(records), now);
   if (now > looked_ + options_.lease) {
     // Others may have led meanwhile, and have what a shard had.
     for (Known& known : known_) known.leaderless_since = absl::InfiniteFuture();
@@ -169,23 +170,10 @@ void Succession::TakeRecords(AllShardRecords records) {
   looked_ = now;
 }
 
-void Succession::MakePlan() {
-  num_tasks_ = records_.ps_tasks.has_value() ? records_.ps_tasks->tasks : options_.num_tasks;
-  std::map<int, There> there;
-  for (const auto& [task, present] : records_.tasks) {
-    const auto before = there_.find(task);
-    const bool stayed =
-        before != there_.end() && before->second.create_revision == present.create_revision;
-    there[task] = stayed ? before->second : There{present.create_revision, Now()};
-  }
-  there_ = std::move(there);
-  homes_ = ShardHomes(options_.num_shards, num_tasks_);
-  for (int i = 0; i < options_.num_shards; ++i) homes_[static_cast<size_t>(i)] = HomeOf(i);
-}
-
 void Succession::SayWhetherLeaving(bool leaving) {
-  const auto self = records_.tasks.find(options_.self.task);
-  if (self == records_.tasks.end()) return;                   // not yet, or not now
+  const auto& tasks = plan_.records().tasks;
+  const auto self = tasks.find(options_.self.task);
+  if (self == tasks.end()) return;                            // not yet, or not now
   const uint64_t wanted = leaving ? options_.self.start : 0;  // 0 where an earlier start left
   if (self->second.leaving == wanted) return;
   const std::string key = LeavingKey(options_.job, options_.self.task);
@@ -193,100 +181,16 @@ void Succession::SayWhetherLeaving(bool leaving) {
       leaving ? options_.etcd->Put({key, absl::StrCat(absl::Hex(wanted)), lease_->id()})
               : options_.etcd->Delete(key).status();
   if (said.ok()) {
-    self->second.leaving = wanted;
+    plan_.SetLeaving(wanted);
   } else {
     LOG_EVERY_N(WARNING, 20) << task_ << ": " << said.message();  // the next look is the next try
   }
 }
 
-bool Succession::IsLeaving(int task) const {
-  const auto there = records_.tasks.find(task);
-  return there != records_.tasks.end() && there->second.leaving != 0;
-}
-
-bool Succession::HasSuccessor() const {
-  return std::any_of(records_.tasks.begin(), records_.tasks.end(), [&](const auto& each) {
-    const auto& [task, present] = each;
-    return task != options_.self.task && task < num_tasks_ && present.leaving == 0;
-  });
-}
-
-bool Succession::AnotherMayKeepCopies(int leader) const {
-  for (int task = 0; task < num_tasks_; ++task) {
-    if (task != options_.self.task && task != leader && !IsLeaving(task)) return true;
-  }
-  return false;
-}
-
-// Where the plan has it, and while that task leaves, where it is, or next to be: no shard moves
-// twice for that.
-int Succession::HomeOf(int shard) const {
-  const int home = homes_[static_cast<size_t>(shard)];
-  const absl::optional<ShardCopies>& copies = records_.shards[static_cast<size_t>(shard)].copies;
-  if (!copies.has_value()) return home;
-  const int leader = copies->leader.task;
-  const bool stays = !IsLeaving(leader);
-  if (!IsLeaving(home) && (stays || IsSettled(home))) return home;
-  if (stays) return leader;
-  const auto may_lead = [this](int task) {
-    return task < num_tasks_ && IsSettled(task) && !IsLeaving(task);
-  };
-  if (copies->copy.has_value() && may_lead(copies->copy->task)) return copies->copy->task;
-  for (int i = 1; i < num_tasks_; ++i) {
-    if (const int next = (leader + i) % num_tasks_; may_lead(next)) return next;
-  }
-  return home;
-}
-
-bool Succession::IsSettled(int task) const {
-  const auto found = there_.find(task);
-  return found != there_.end() && Now() >= found->second.since + options_.settling;
-}
-
 bool Succession::NeedsThisTask(bool leaving) const {
-  const int self = options_.self.task;
-  const auto there = there_.find(self);
-  // One that was started after the operator spoke waits to be counted among the tasks.
-  const bool is_to_go = self >= num_tasks_ && records_.ps_tasks.has_value() &&
-                        there != there_.end() &&
-                        there->second.create_revision <= records_.ps_tasks->mod_revision;
-  if (!is_to_go && !(leaving && IsLeaving(self))) return true;
-  for (int i = 0; i < options_.num_shards; ++i) {
-    if (const auto led = led_.find(i); led != led_.end()) {
-      if (leaving && !led->second.shard->HasJob()) continue;  // there is nothing to go on with
-      return true;
-    }
-    const ShardRecords& shard = records_.shards[static_cast<size_t>(i)];
-    if (!shard.copies.has_value()) continue;
-    const bool is_led = shard.leader.has_value();
-    if (shard.copies->leader.task == self || (is_led && shard.leader->who.task == self))
-      return true;
-    const bool has_copy = shard.copies->copy.has_value() && shard.copies->copy->task == self;
-    const bool is_spare = leaving && is_led && !AnotherMayKeepCopies(shard.copies->leader.task);
-    if (has_copy && !is_spare) return true;
-  }
-  return false;
-}
-
-EtcdCopyPlace::Plan Succession::PlanOf(int shard) const {
-  EtcdCopyPlace::Plan plan;
-  plan.num_tasks = num_tasks_;
-  for (const auto& [task, present] : records_.tasks) {
-    if (present.leaving != 0) plan.leaving.insert(task);
-  }
-  plan.home = homes_[static_cast<size_t>(shard)];
-  const absl::optional<ShardCopies>& copies = records_.shards[static_cast<size_t>(shard)].copies;
-  if (plan.home != options_.self.task && IsSettled(plan.home)) {
-    plan.wanted = plan.home;  // so that it can take over
-  } else if (copies.has_value() && copies->copy.has_value() &&
-             (copies->copy->task >= num_tasks_ || IsLeaving(copies->copy->task))) {
-    // The next task that stays.
-    for (int i = 1; i < num_tasks_ && plan.wanted < 0; ++i) {
-      const int next = (options_.self.task + i) % num_tasks_;
-      if (next != options_.self.task && IsSettled(next) && !IsLeaving(next)) plan.wanted = next;
-    }
-  }
-  return plan;
+  std::map<int, bool> led;
+  for (const auto& [shard, here] : led_) led[shard] = here.shard->HasJob();
+  return plan_.NeedsThisTask(leaving, led);
 }
 
 void Succession::Review(int shard, const ShardRecords& now) {
@@ -341,9 +245,9 @@ void Succession::Review(int shard, const ShardRecords& now) {
     known.takes_log = false;
     // Where nobody leads anything, what was said was said of an earlier run.
     const bool none =
-        std::none_of(records_.shards.begin(), records_.shards.end(),
+        std::none_of(plan_.records().shards.begin(), plan_.records().shards.end(),
                      [](const ShardRecords& each) { return each.leader.has_value(); });
-    if (none && records_.ps_tasks.has_value()) {
+    if (none && plan_.records().ps_tasks.has_value()) {
       const auto deleted = options_.etcd->Delete(PsTasksKey(options_.job));
       if (!deleted.ok()) return;
     }
@@ -354,19 +258,19 @@ void Succession::Review(int shard, const ShardRecords& now) {
 
 bool Succession::ShouldHandOver(int shard, const ShardRecords& now) const {
   const Led& led = led_.at(shard);
-  const int home = homes_[static_cast<size_t>(shard)];
-  return home != options_.self.task && Now() >= led.may_hand_over && IsSettled(home) &&
+  const int home = plan_.HomeOf(shard);
+  return home != options_.self.task && Now() >= led.may_hand_over && plan_.IsSettled(home) &&
          now.copies->copy.has_value() && now.copies->copy->task == home && led.place->OwnHasAll() &&
          led.leadership->MaySpeak() && !led.shard->IsDraining() &&
-         !options_.is_refused(records_.tasks.at(home).address);
+         !options_.is_refused(plan_.records().tasks.at(home).address);
 }
 
 bool Succession::HandsOver(int shard, const ShardRecords& now) {
   Led& led = led_.at(shard);
-  const int home = homes_[static_cast<size_t>(shard)];
+  const int home = plan_.HomeOf(shard);
   if (led.handed_over != absl::InfiniteFuture()) {
     const bool can_be_taken = now.copies->copy.has_value() && !now.leader.has_value() &&
-                              now.copies->copy->task == home && records_.tasks.count(home) > 0;
+                              now.copies->copy->task == home && plan_.IsThere(home);
     if (can_be_taken && Now() < led.handed_over + kHandOver) return true;
     LOG(WARNING) << task_ << ": ps:" << home << " does not take ps:" << shard << " over";
     led.handed_over = absl::InfiniteFuture();
@@ -401,7 +305,8 @@ bool Succession::HandsOver(int shard, const ShardRecords& now) {
 
 void Succession::ReviewLed(int shard, const ShardRecords& now) {
   const Led& led = led_.at(shard);
-  if (records_.revision < led.leadership->revision()) return;  // it has written since that was read
+  if (plan_.records().revision < led.leadership->revision())
+    return;  // it has written since that was read
   if (!now.copies.has_value()) return Drop(shard, "etcd has nothing of it any more");
   if (now.copies->leader != options_.self || now.copies->term != led.leadership->term()) {
     return Drop(shard, absl::StrCat("ps:", now.copies->leader.task, " speaks for it now"));
@@ -410,7 +315,7 @@ void Succession::ReviewLed(int shard, const ShardRecords& now) {
     return Drop(shard, std::string(status.message()));
   }
   if (HandsOver(shard, now)) return;
-  led.place->SetPlan(PlanOf(shard));
+  led.place->SetPlan(plan_.CopiesOf(shard));
   // Etcd may have what a Hold wrote whose answer was lost; then this start does not know of it.
   const bool is_there = now.leader.has_value() && now.leader->who == options_.self &&
                         now.leader->lease == lease_->id();
@@ -444,10 +349,7 @@ bool Succession::ShouldGoOnFromLog(int shard, const ShardRecords& now) {
 
 bool Succession::ShouldBeginAnew(int shard, const ShardRecords& now) {
   const Known& known = known_[static_cast<size_t>(shard)];
-  // Where an earlier run of the job has left word of more tasks, those it began with begin.
-  const int first_tasks = std::min(num_tasks_, options_.num_tasks);
-  const int first_home = ShardHomes(options_.num_shards, first_tasks)[static_cast<size_t>(shard)];
-  if (first_home != options_.self.task || now.leader.has_value()) return false;
+  if (plan_.FirstHomeOf(shard) != options_.self.task || now.leader.has_value()) return false;
   if (!now.copies.has_value()) return !known.was_led;
   // An earlier start of this task, which had it in its memory alone.
   if (now.copies->leader.task == options_.self.task && !now.copies->copy.has_value()) return true;
@@ -504,7 +406,7 @@ void Succession::Serve(int shard, std::shared_ptr<ShardLeadership> leadership) {
   place.own = std::shared_ptr<ParameterServer>(std::shared_ptr<void>(), host_);
   place.is_refused = options_.is_refused;
   Led led;
-  led.place = std::make_shared<EtcdCopyPlace>(std::move(place), PlanOf(shard), leadership);
+  led.place = std::make_shared<EtcdCopyPlace>(std::move(place), plan_.CopiesOf(shard), leadership);
   led.shard = options_.new_shard(shard, led.place);
   if (copy.has_value()) {
     const absl::Status taken = led.shard->TakeOver(*std::move(copy));

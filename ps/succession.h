@@ -20,6 +20,7 @@
 #include "ps/shard.h"
 #include "ps/shard_host.h"
 #include "ps/standby.h"
+#include "ps/succession_plan.h"
 
 namespace parley {
 
@@ -113,29 +114,19 @@ class Succession {
   bool HasLease();
   void Review(int shard, const ShardRecords& now);
   void ReviewLed(int shard, const ShardRecords& now);
-  // Whether task `task` is there, and has been for a while.
-  bool IsSettled(int task) const;
   bool ShouldHandOver(int shard, const ShardRecords& now) const;
   // Whether it waits for the shard's home to take over, having handed it over or doing so now.
   bool HandsOver(int shard, const ShardRecords& now);
   // Has etcd say that this task leaves, or does not.
   void SayWhetherLeaving(bool leaving);
-  bool IsLeaving(int task) const;
-  // Whether another task is there and stays.
-  bool HasSuccessor() const;
-  // Whether one is to be there, now or later, beside `leader` and this one.
-  bool AnotherMayKeepCopies(int leader) const;
-  int HomeOf(int shard) const;
   bool NeedsThisTask(bool leaving) const;
   // Whether the copy here is to be taken over, or what else it takes to lead the shard.
   bool ShouldTakeOver(const ShardRecords& now) const;
   // Whether an earlier start of this task led it last, and has left a log of that.
   bool ShouldGoOnFromLog(int shard, const ShardRecords& now);
   bool ShouldBeginAnew(int shard, const ShardRecords& now);
-  // Takes what etcd says now; what was seen before a long while without a look counts no more.
+  // Plans by what etcd says now; what was seen before a long while without a look counts no more.
   void TakeRecords(AllShardRecords records);
-  void MakePlan();
-  EtcdCopyPlace::Plan PlanOf(int shard) const;
   void ForgetOperator();
   void RemoveEarlierStart(int shard, const ShardRecords& now);
   // False: it is being closed.
@@ -153,15 +144,8 @@ class Succession {
   // The thread's, and after it has ended the owner's.
   std::shared_ptr<EtcdLease> lease_;
   std::map<int, Led> led_;
-  struct There {
-    int64_t create_revision = 0;
-    absl::Time since;
-  };
-  std::map<int, There> there_;  // the ps tasks
-  AllShardRecords records_;     // what is reviewed
+  SuccessionPlan plan_;  // of what is reviewed
   absl::Time looked_ = absl::InfinitePast();
-  int num_tasks_ = 0;       // that there are to be
-  std::vector<int> homes_;  // by shard
   std::vector<Known> known_;
   std::list<std::shared_ptr<Shard>> dropped_;  // until nobody calls them any more
 
