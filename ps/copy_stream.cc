@@ -7,6 +7,11 @@
 #include "base/status.h"
 
 namespace parley {
+namespace {
+
+constexpr size_t kMessageBytes = 8 << 20;  // more than one record only up to this
+
+}  // namespace
 
 CopyStream::CopyStream(Options options) : options_(std::move(options)), stream_(RandomId()) {}
 
@@ -19,16 +24,20 @@ absl::StatusOr<std::unique_ptr<CopyStream>> CopyStream::Begin(Options options, v
 }
 
 absl::Status CopyStream::Send(const std::vector<const ShardRecord*>& records) {
-  if (records.empty()) return absl::OkStatus();
-  v1::ReplicateRequest request;
-  Payload payload;
-  request.set_first(next_);
-  for (const ShardRecord* const record : records) {
-    *request.add_records() = record->record;
-    request.add_payload_bytes(record->payload.size());
-    payload.Append(record->payload);
+  // Who sends them again begins with the first of them; the standby knows those that it has.
+  for (size_t sent = 0; sent < records.size();) {
+    v1::ReplicateRequest request;
+    Payload payload;
+    request.set_first(next_ + sent);
+    do {
+      const ShardRecord& record = *records[sent++];
+      *request.add_records() = record.record;
+      request.add_payload_bytes(record.payload.size());
+      payload.Append(record.payload);
+    } while (sent < records.size() &&
+             payload.size() + records[sent]->payload.size() <= kMessageBytes);
+    PARLEY_RETURN_IF_ERROR(Ask(std::move(request), std::move(payload)));
   }
-  PARLEY_RETURN_IF_ERROR(Ask(std::move(request), std::move(payload)));
   next_ += records.size();
   return absl::OkStatus();
 }
@@ -44,6 +53,7 @@ absl::Status CopyStream::Ask(v1::ReplicateRequest request, Payload payload) {
   const TraceScope scope(options_.trace.get(), "replicate");
   request.set_shard(options_.shard);
   request.set_adopts(options_.adopts && next_ == 0);
+  if (next_ == 0) request.set_table_bytes(options_.table_bytes);
   request.set_term(options_.term);
   request.set_stream(stream_);
   std::promise<absl::StatusOr<v1::ReplicateResponse>> promise;

@@ -24,20 +24,22 @@ class CopyStream {
     uint64_t term = 0;             // of who speaks for the shard
     std::shared_ptr<Trace> trace;  // null: nobody asked
     bool adopts = false;           // the standby may have such a copy already
+    int64_t table_bytes = 0;       // that rows of tables take, which it is to have room for
   };
 
   // Begins a copy of a shard with these books, its job's identity among them. Errors: the
   // standby's.
   static absl::StatusOr<std::unique_ptr<CopyStream>> Begin(Options options, v1::Books books);
 
-  // The copy has them when this is OK. After another error than UNAVAILABLE and DEADLINE_EXCEEDED
-  // the stream is of no use any more; after these the same may be sent again.
+  // In messages of about 8 MiB. The copy has them when this is OK. After another error than
+  // UNAVAILABLE and DEADLINE_EXCEEDED the stream is of no use any more; after these the same may be
+  // sent again.
   absl::Status Send(const std::vector<const ShardRecord*>& records);
 
   // The standby needs to keep the copy no longer. One that does not hear it keeps it for nothing.
   void End();
 
-  bool whole() const { return whole_; }        // the copy has every block
+  bool whole() const { return whole_; }        // the copy has everything
   uint64_t keeper() const { return keeper_; }  // the standby's start
 
  private:

@@ -17,6 +17,11 @@ struct ShardRecord {
   Payload payload;
 };
 
+// Whether it says what there is, for a copy that has not got it, and no change.
+inline bool IsState(const v1::LogRecord& record) {
+  return record.has_block_state() || record.has_table_state();
+}
+
 // Where a shard's changes go before they are acknowledged: a log on disk (ps/log_writer.h), a
 // copy at another task (ps/replica_sink.h), or both (ps/both_sinks.h).
 // Thread safety: safe from any thread.

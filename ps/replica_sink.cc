@@ -134,7 +134,7 @@ void ReplicaSink::Run() {
       if (!items.empty()) {
         for (const Item& item : items) {
           for (const ShardRecord& record : item.records) {
-            if (record.record.has_block_state()) last_grown_ = options_.env->Now();
+            if (IsState(record.record)) last_grown_ = options_.env->Now();
           }
         }
         status = Send(items);
@@ -363,7 +363,9 @@ v1::Books ReplicaSink::Books() const {
 }
 
 CopyStream::Options ReplicaSink::StreamAt(std::shared_ptr<ParameterServer> standby) const {
-  return {std::move(standby), options_.shard, term_, options_.trace};
+  CopyStream::Options stream{std::move(standby), options_.shard, term_, options_.trace};
+  if (options_.table_memory) stream.table_bytes = options_.table_memory();
+  return stream;
 }
 
 absl::Status ReplicaSink::Send(const std::vector<Item>& items) {
@@ -371,7 +373,7 @@ absl::Status ReplicaSink::Send(const std::vector<Item>& items) {
   for (const Item& item : items) {
     for (const ShardRecord& record : item.records) {
       // A copy that is in sync has them; they are for the next one.
-      if (!in_sync_ || !record.record.has_block_state()) records.push_back(&record);
+      if (!in_sync_ || !IsState(record.record)) records.push_back(&record);
     }
   }
   PARLEY_RETURN_IF_ERROR(stream_->Send(records));
@@ -384,7 +386,7 @@ void ReplicaSink::Take(std::vector<Item>* items) {
     if (move_ != nullptr) move_->Append(item.records);
     if (own_ != nullptr) own_->Append(item.records);
     for (const ShardRecord& record : item.records) {
-      if (record.record.has_block_state()) continue;
+      if (IsState(record.record)) continue;
       const absl::Status taken = books_.Take(record.record);
       LOG_IF(DFATAL, !taken.ok()) << options_.task << ": " << taken;
     }

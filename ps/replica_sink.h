@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <string>
 #include <thread>
@@ -30,10 +31,10 @@ namespace parley {
 // has it, and has every block, and the job knows of it (CopyPlace::SetInSync).
 //
 // When the copy is not there, or was lost, it is filled anew: the books, then, as `fill` brings
-// them, the blocks, among the changes. A copy that cannot be had for `patience` is done without:
-// then changes count as kept at once, and it is tried again and again in the background. When its
-// task is gone, or the shard was taken over, it is done without after kHurry, or when no task is
-// there to have it.
+// them, blocks and rows of tables, among the changes. A copy that cannot be had for `patience` is
+// done without: then changes count as kept at once, and it is tried again and again in the
+// background. When its task is gone, or the shard was taken over, it is done without after kHurry,
+// or when no task is there to have it.
 //
 // A copy that is in sync and to be kept elsewhere (CopyPlace::IsToMove) is followed by one at
 // another task, which is filled beside it (ps/copy_move.h); changes wait only while the job gets to
@@ -59,8 +60,11 @@ class ReplicaSink final : public RecordSink {
     absl::Duration patience = absl::Seconds(10);
     Env* env = Env::Posix();       // the clock
     std::shared_ptr<Trace> trace;  // null: nobody asked
-    // Must bring about an Append of the state of each block, in its turn among the block's rounds.
+    // Must bring about an Append of the state of each block, and of the rows of each table, in its
+    // turn among the rounds.
     absl::AnyInvocable<void()> fill;
+    // Bytes that the rows of tables take now; from any thread. May be empty.
+    std::function<int64_t()> table_memory;
     // Another task speaks for the shard now. Nothing is kept any more.
     absl::AnyInvocable<void(const absl::Status&)> superseded;
   };
@@ -133,14 +137,14 @@ class ReplicaSink final : public RecordSink {
   std::vector<std::shared_ptr<CopyMove>> ending_;
   absl::Time next_move_ = absl::InfinitePast();
   absl::Time next_own_ = absl::InfinitePast();
-  std::atomic<bool> whole_{false};  // the copy has every block; others read it
+  std::atomic<bool> whole_{false};  // the copy has everything; others read it
   bool alone_ = false;              // it is done without, for now
   bool waits_ = true;  // for the copy to be whole: not where it was done without since it last was
   bool may_be_known_ = false;        // the job may know of a copy that is in sync
   bool in_sync_ = false;             // it does, and it is the stream's
   std::atomic<uint64_t> paused_{0};  // CopyPlace::pause, when nothing was under way; others read it
   absl::Time last_good_;
-  absl::Time last_grown_;  // when the stream was begun, or a block was sent
+  absl::Time last_grown_;  // when the stream was begun, or a state was sent
   absl::Time hurries_from_ = absl::InfiniteFuture();  // when the copy's task was found gone
   std::vector<Kept> held_;                            // until the copy is whole
 

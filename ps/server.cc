@@ -163,6 +163,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options) {
   standby.start = RandomId();
   standby.optimizers = options.shard.optimizers;
   standby.memory_limit = options.shard.memory_limit;
+  standby.table_parts = static_cast<size_t>(Shard::ThreadCount(options.shard.threads));
+  standby.spill_folder = options.shard.spill_folder;
   standby.env = options.shard.env;
   std::unique_ptr<Server> server(new Server());
   server->start_ = standby.start;

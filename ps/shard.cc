@@ -11,17 +11,17 @@
 namespace parley {
 namespace {
 
-int ThreadCount(int asked) {
-  if (asked > 0) return asked;
-  return std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, 4);
-}
-
 ShardOptions WithDefaults(ShardOptions options) {
   if (options.replace_after <= absl::ZeroDuration()) options.replace_after = options.lease / 4;
   return options;
 }
 
 }  // namespace
+
+int Shard::ThreadCount(int asked) {
+  if (asked > 0) return asked;
+  return std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, 4);
+}
 
 absl::Time Shard::Now() const {
   return PARLEY_PLANTED_BUG("leases_on_the_wall_clock") ? absl::Now() : options_.env->Now();
@@ -65,8 +65,12 @@ Shard::~Shard() {
   for (EarlyJoin& join : early) join.done(stopped);
   for (SumsWaiter& waiter : sums) waiter.done(stopped);
   WaitForBackground();  // a job that it makes needs the owners
-  owners_.reset();      // their last tasks may post to the background thread
-  CloseSinks();         // what they keep last is reported here
+  {
+    MutexLock lock(&mutex_);
+    if (declared_ != nullptr && declared_->fill != nullptr) declared_->fill->Stop();
+  }
+  owners_.reset();  // their last tasks may post to the background thread
+  CloseSinks();     // what they keep last is reported here
   background_.reset();
   CloseSinks();  // of what it has published since
 }

@@ -15,6 +15,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/functional/any_invocable.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "absl/types/optional.h"
@@ -44,6 +45,8 @@
 #include "ps/shard_numbers.h"
 #include "ps/shard_state.h"
 #include "ps/shard_table.h"
+#include "ps/table_copy.h"
+#include "ps/table_fill.h"
 #include "ps/task_pool.h"
 #include "ps/task_thread.h"
 
@@ -113,6 +116,9 @@ class Shard final : public ParameterServer {
  public:
   explicit Shard(ShardOptions options);
   ~Shard() override;
+
+  // How many threads own the blocks, where ShardOptions.threads is `asked`.
+  static int ThreadCount(int asked);
 
   // Before any call of the service: goes on with the job whose log is in the log folder, where it
   // stood when it last acknowledged something: from the newest checkpoint that has values for the
@@ -240,6 +246,7 @@ class Shard final : public ParameterServer {
     std::unique_ptr<LogWriter> log;        // null: none
     std::unique_ptr<ReplicaSink> replica;  // likewise
     std::unique_ptr<BothSinks> both;       // where there are both
+    std::unique_ptr<TableFill> fill;       // of the replica, where there are tables
     std::unique_ptr<ShardState> state;     // guarded by mutex_
 
     TaskQueue& QueueOf(size_t block) const { return *queues[queue_of[block]]; }
@@ -315,6 +322,10 @@ class Shard final : public ParameterServer {
 
   // Every how many rounds of a block its record has the CRC32C of what it then holds.
   static constexpr int64_t kDigestEvery = 64;
+  // Likewise of a table, whose rows a round may be compared by.
+  static bool IsDigested(const ShardTable& table, int64_t version) {
+    return version % kDigestEvery == 0 && table.spill_folder().empty();
+  }
 
   static constexpr int64_t kMaxStep = int64_t{1} << 62;
 
@@ -333,6 +344,7 @@ class Shard final : public ParameterServer {
     ShardBooks books;
     std::vector<std::unique_ptr<Block>> blocks;
     std::vector<std::vector<NormRounds::BlockSums>> norm_sums;  // of a copy, by block
+    std::vector<std::unique_ptr<ShardTable>> tables;            // of a copy
     int64_t last_bytes = 0;                                     // of the last segment: what counts
   };
   // `recovery` is null for a new job.
@@ -348,12 +360,14 @@ class Shard final : public ParameterServer {
                          const Payload& payload) const;
   absl::Status TakeRound(Declared* declared, size_t index, const v1::LogRecord::Round& round,
                          const Payload& payload) const;
+  absl::Status TakeTableRecord(Declared* declared, size_t table, const v1::LogRecord& record,
+                               const Payload& payload, std::unique_ptr<TableCopy>* copy) const;
   // The sums of squares that it brings to norms over several blocks.
   absl::Status TakeSums(Declared* declared, const v1::LogRecord::Round& round) const;
-  absl::Status TakeTableRound(ShardTable* table, const v1::LogRecord::Round& round,
-                              const Payload& payload) const;
   // Where `log` can be gone on from: the newest first, each a manifest (empty: none) and a segment.
   std::vector<std::pair<std::string, uint64_t>> StartsOf(const LogReader& log) const;
+  // Whether the destructor has begun.
+  bool IsEnding() const;
   // Until what the background thread was given so far is done.
   void WaitForBackground();
   // Ends the sinks' threads; what comes then is not kept.
@@ -378,6 +392,12 @@ class Shard final : public ParameterServer {
   void FillReplica(Declared* declared);
   absl::StatusOr<std::unique_ptr<Declared>> FetchFromStandby();
   void LogStates(Declared* declared) const;
+  // Of the tables, behind those of the blocks.
+  void LogTableStates(Declared* declared) const;
+  // The rows of one table, from the standby's copy, by `ask`; which is piece `piece` there.
+  absl::StatusOr<std::unique_ptr<ShardTable>> FetchTable(
+      const Job& job, int table, int64_t version,
+      absl::FunctionRef<absl::StatusOr<FetchReplicaReply>(int64_t place)> ask) const;
   // Runs `then` when the record is kept: at once where there is no log. UNAVAILABLE: it is not.
   void Keep(Declared* declared, ShardRecord record,
             absl::AnyInvocable<void(const absl::Status&)> then);
@@ -390,15 +410,17 @@ class Shard final : public ParameterServer {
   // What is written down of a round, but for its norms and, where it has to be computed, the mean
   // gradient, which belongs where `mean` then points.
   ShardRecord RecordOfTable(const Declared& declared, const ShardState::Round& round,
-                            int64_t version) const;
+                            int64_t version, uint32_t digest) const;
   // What is said of a round of blocks and of tables.
   void DescribeRound(const Declared& declared, const ShardState::Round& round, int64_t version,
                      v1::LogRecord::Round* record) const;
   ShardRecord RecordOf(const Declared& declared, const ShardState::Round& round, int64_t version,
                        float** mean) const;
   void MakeQueues(Declared* declared) const;
-  // The tables, without rows or from a checkpoint; adds where they continue to `clocks`.
-  absl::Status MakeTables(const std::string& checkpoint, Declared* declared,
+  // The tables, without rows, from a checkpoint, or those of a copy, which has all where it has
+  // any; adds where they continue to `clocks`.
+  absl::Status MakeTables(const std::string& checkpoint,
+                          std::vector<std::unique_ptr<ShardTable>> copied, Declared* declared,
                           std::vector<ShardState::BlockClocks>* clocks) const;
   // Those of tables, which are taken from `rounds`.
   void PostTableRounds(Declared* declared, std::vector<ShardState::Round>* rounds, int64_t help,

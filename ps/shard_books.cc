@@ -133,6 +133,7 @@ absl::Status ShardBooks::Take(const v1::LogRecord& record) {
     case v1::LogRecord::kRound:
       return TakeRound(record.round());
     case v1::LogRecord::kBlockState:
+    case v1::LogRecord::kTableState:
       return absl::OkStatus();  // the books have its version
     default:
       return DoesNotFollow("it is of an unknown kind");

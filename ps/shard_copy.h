@@ -8,6 +8,7 @@
 #include "ps/block.h"
 #include "ps/norm_rounds.h"
 #include "ps/shard_books.h"
+#include "ps/shard_table.h"
 
 namespace parley {
 
@@ -16,8 +17,9 @@ namespace parley {
 struct ShardCopy {
   v1::Books identity;  // spec, checkpoint and log_id
   ShardBooks books;
-  std::vector<std::unique_ptr<Block>> blocks;                 // by index in books.numbers()
+  std::vector<std::unique_ptr<Block>> blocks;  // as books.numbers(), which tables end
   std::vector<std::vector<NormRounds::BlockSums>> norm_sums;  // likewise
+  std::vector<std::unique_ptr<ShardTable>> tables;            // by index in the job
 };
 
 }  // namespace parley

@@ -207,7 +207,9 @@ absl::StatusOr<std::unique_ptr<Shard::Declared>> Shard::MakeDeclared(const v1::J
     declared->norms->ForgetUnknown(NormVersion(*declared));
   }
   declared->pulled = std::make_unique<PulledValues>(declared->blocks.size());
-  PARLEY_RETURN_IF_ERROR(MakeTables(checkpoint, declared.get(), &clocks));
+  std::vector<std::unique_ptr<ShardTable>> copied;
+  if (recovery != nullptr) copied = std::move(recovery->tables);
+  PARLEY_RETURN_IF_ERROR(MakeTables(checkpoint, std::move(copied), declared.get(), &clocks));
   if (recovery != nullptr) {
     if (recovery->log != nullptr) PARLEY_RETURN_IF_ERROR(Replay(declared.get(), recovery));
     declared->recovered = true;

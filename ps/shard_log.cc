@@ -108,6 +108,11 @@ absl::Status Shard::StartSinks(Declared* declared, v1::Books identity, ShardBook
     options.env = options_.env;
     options.trace = options_.trace;
     options.fill = [this, declared] { FillReplica(declared); };
+    options.table_memory = [declared] {
+      int64_t bytes = 0;
+      for (const std::unique_ptr<ShardTable>& table : declared->tables) bytes += table->memory();
+      return bytes;
+    };
     options.superseded = [this, declared](const absl::Status& status) {
       // Where another task took over, who asks finds it.
       Fail(declared,
@@ -118,6 +123,18 @@ absl::Status Shard::StartSinks(Declared* declared, v1::Books identity, ShardBook
     declared->replica =
         std::make_unique<ReplicaSink>(std::move(options), std::move(identity), std::move(books));
     declared->sink = declared->replica.get();
+    std::vector<TableFill::Table> tables;
+    for (size_t i = 0; i < declared->tables.size(); ++i) {
+      tables.push_back(
+          {declared->tables[i].get(), declared->job.BlockOfTable(static_cast<int>(i))});
+    }
+    if (!tables.empty()) {
+      declared->fill = std::make_unique<TableFill>(
+          std::move(tables), declared->part_queues,
+          [replica = declared->replica.get()](std::vector<ShardRecord> records) {
+            replica->Append(std::move(records), nullptr);
+          });
+    }
   }
   if (declared->log != nullptr && declared->replica != nullptr) {
     declared->both = std::make_unique<BothSinks>(declared->log.get(), declared->replica.get());
@@ -143,6 +160,7 @@ void Shard::Fail(Declared* declared, const absl::Status& reason) {
 void Shard::FillReplica(Declared* declared) {
   MutexLock lock(&mutex_);
   if (stopping_) return;  // an owner may be gone
+  if (declared->fill != nullptr) declared->fill->Begin();
   for (size_t i = 0; i < declared->blocks.size(); ++i) {
     declared->QueueOf(i).Post([this, declared, i] {
       RunInTurn(declared, i, [this, declared, i] {
@@ -186,12 +204,13 @@ ShardRecord Shard::RecordOf(const Declared& declared, const ShardState::Round& r
 
 // By the table's part that is the last to have the round.
 ShardRecord Shard::RecordOfTable(const Declared& declared, const ShardState::Round& round,
-                                 int64_t version) const {
+                                 int64_t version, uint32_t digest) const {
   ShardRecord result;
   v1::LogRecord::Round* const record = result.record.mutable_round();
   DescribeRound(declared, round, version, record);
   const size_t table = round.block - declared.blocks.size();
   const size_t width = static_cast<size_t>(declared.tables[table]->layout().width);
+  if (IsDigested(*declared.tables[table], version)) record->set_state_crc32c(digest);
   for (const Gradient& gradient : round.gradients) {
     const RowGradients& rows = *gradient.rows;
     size_t count = 0;

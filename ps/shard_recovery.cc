@@ -1,6 +1,7 @@
 // How a Shard goes on from what an earlier start of it wrote down: in its log, or at another task.
 
 #include <algorithm>
+#include <chrono>
 #include <deque>
 #include <future>
 #include <memory>
@@ -18,6 +19,8 @@
 #include "ps/log_format.h"
 #include "ps/replay.h"
 #include "ps/shard.h"
+#include "ps/table_copy.h"
+#include "ps/table_state.h"
 
 namespace parley {
 namespace {
@@ -65,7 +68,7 @@ absl::StatusOr<bool> Shard::Recover() {
     absl::StatusOr<ShardBooks> books =
         ShardBooks::FromProto(job, options_.shard_index, log->BeginOf(segment).books());
     if (!books.ok()) return Annotate(books.status(), task_);
-    Recovery recovery{&*log, segment, *std::move(books), {}, {}};
+    Recovery recovery{&*log, segment, *std::move(books), {}, {}, {}};
     absl::StatusOr<std::unique_ptr<Declared>> made =
         MakeDeclared(last.spec(), checkpoint, &recovery);
     if (!made.ok()) {
@@ -120,17 +123,18 @@ void Shard::RecoverFromStandby() {
 absl::StatusOr<std::unique_ptr<Shard::Declared>> Shard::FetchFromStandby() {
   const absl::Time deadline = Now() + options_.standby_patience;
   using Reply = absl::StatusOr<FetchReplicaReply>;
-  const auto ask = [&](size_t piece) {
+  const auto ask = [&](size_t piece, int64_t place = 0) {
     const auto promise = std::make_shared<std::promise<Reply>>();
     v1::FetchReplicaRequest request;
     request.set_shard(options_.shard_index);
     request.set_piece(static_cast<int>(piece));
+    request.set_place(place);
     options_.standby->FetchReplica(
         request, [promise](Reply reply) { promise->set_value(std::move(reply)); });
     return promise->get_future();
   };
   // The answer to one piece; asks again while the standby is not there.
-  const auto await = [&](size_t piece, std::future<Reply> answer) {
+  const auto await = [&](size_t piece, std::future<Reply> answer, int64_t place = 0) {
     for (;;) {
       Reply reply = answer.get();
       if (!absl::IsUnavailable(reply.status()) && !absl::IsDeadlineExceeded(reply.status())) {
@@ -141,7 +145,7 @@ absl::StatusOr<std::unique_ptr<Shard::Declared>> Shard::FetchFromStandby() {
         if (stopping_ || Now() >= deadline) return reply;
         changed_.WaitFor(&mutex_, absl::Milliseconds(100));
       }
-      answer = ask(piece);
+      answer = ask(piece, place);
     }
   };
   PARLEY_ASSIGN_OR_RETURN(const FetchReplicaReply first, await(0, ask(0)));
@@ -150,10 +154,11 @@ absl::StatusOr<std::unique_ptr<Shard::Declared>> Shard::FetchFromStandby() {
   PARLEY_ASSIGN_OR_RETURN(const Job job, Job::Create(books.spec()));
   PARLEY_ASSIGN_OR_RETURN(ShardBooks made_books,
                           ShardBooks::FromProto(job, options_.shard_index, books));
-  Recovery recovery{nullptr, 0, std::move(made_books), {}, {}};
+  Recovery recovery{nullptr, 0, std::move(made_books), {}, {}, {}};
   // Some are on their way while others are taken in.
   constexpr size_t kAhead = 8;
-  const size_t count = recovery.books.numbers().size();
+  const size_t tables = static_cast<size_t>(job.spec().tables_size());
+  const size_t count = recovery.books.numbers().size() - tables;
   recovery.blocks.resize(count);
   std::vector<std::unique_ptr<Optimizer>> optimizers;  // by parameter
   for (size_t i = 0; i < job.parameters().size(); ++i) {
@@ -188,6 +193,18 @@ absl::StatusOr<std::unique_ptr<Shard::Declared>> Shard::FetchFromStandby() {
         }));
   }
   PARLEY_RETURN_IF_ERROR(taking.Finish());
+  for (size_t i = 0; i < tables; ++i) {
+    const size_t piece = count + i + 1;
+    PARLEY_ASSIGN_OR_RETURN(
+        std::unique_ptr<ShardTable> table,
+        FetchTable(job, static_cast<int>(i), recovery.books.blocks()[count + i].version,
+                   [&](int64_t place) -> Reply {
+                     Reply reply = await(piece, ask(piece, place), place);
+                     if (reply.ok()) bytes += static_cast<int64_t>(reply->payload.size());
+                     return reply;
+                   }));
+    recovery.tables.push_back(std::move(table));
+  }
   LOG(INFO) << task_ << ": " << bytes << " bytes of its copy";
   PARLEY_ASSIGN_OR_RETURN(std::unique_ptr<Declared> made,
                           MakeDeclared(books.spec(), books.checkpoint(), &recovery));
@@ -209,6 +226,56 @@ void Shard::LogStates(Declared* declared) const {
   for (size_t i = 0; i < declared->blocks.size(); ++i)
     states.push_back(StateRecordOf(*declared, i));
   declared->log->Append(std::move(states), nullptr);
+  LogTableStates(declared);
+}
+
+bool Shard::IsEnding() const {
+  MutexLock lock(&mutex_);
+  return stopping_;
+}
+
+// Some are on their way to the disk while others are copied. A disk that has no room, or a slow
+// one, is not waited for for ever: then the copies take memory instead.
+void Shard::LogTableStates(Declared* declared) const {
+  constexpr size_t kAhead = 32;
+  const absl::Time deadline = Now() + options_.standby_patience;
+  std::deque<std::future<void>> ahead;  // each of a MiB or so
+  for (size_t i = 0; i < declared->tables.size(); ++i) {
+    const ShardTable& table = *declared->tables[i];
+    const uint32_t number = declared->job.BlockOfTable(static_cast<int>(i));
+    for (size_t part = 0; part < table.num_parts(); ++part) {
+      for (size_t next = 0; next < table.virtual_shards(part).size();) {
+        absl::StatusOr<std::vector<ShardRecord>> records =
+            TableStateOf(table, number, part, &next, table.virtual_shards(part).size());
+        if (!records.ok()) return;  // the table's health says it
+        std::promise<void> kept;    // or dropped
+        ahead.push_back(kept.get_future());
+        declared->log->Append(*std::move(records),
+                              [kept = std::move(kept)]() mutable { kept.set_value(); });
+        while (ahead.size() > kAhead) {
+          const bool over = Now() >= deadline || IsEnding();
+          const auto state = ahead.front().wait_for(std::chrono::milliseconds(over ? 0 : 100));
+          if (over || state == std::future_status::ready) ahead.pop_front();
+        }
+      }
+    }
+  }
+}
+
+absl::StatusOr<std::unique_ptr<ShardTable>> Shard::FetchTable(
+    const Job& job, int table, int64_t version,
+    absl::FunctionRef<absl::StatusOr<FetchReplicaReply>(int64_t place)> ask) const {
+  PARLEY_ASSIGN_OR_RETURN(std::unique_ptr<TableCopy> copy,
+                          TableCopy::Create(job, table, options_.shard_index, owners_->size(),
+                                            version, options_.spill_folder));
+  for (int64_t place = 0;; ++place) {
+    PARLEY_ASSIGN_OR_RETURN(const FetchReplicaReply reply, ask(place));
+    if (!reply.response.more()) break;
+    PARLEY_RETURN_IF_ERROR(copy->TakeState(reply.response.table_state(), reply.payload));
+  }
+  if (copy->IsWhole()) return copy->Release();
+  return absl::DataLossError(
+      absl::StrCat("of table ", copy->table().name(), " the copy has not all rows"));
 }
 
 absl::Status Shard::TakeOver(ShardCopy copy) {
@@ -218,8 +285,17 @@ absl::Status Shard::TakeOver(ShardCopy copy) {
       return absl::DataLossError(absl::StrCat(task_, ": its copy is not whole"));
     }
   }
-  Recovery recovery{nullptr, 0, std::move(copy.books), std::move(copy.blocks),
-                    std::move(copy.norm_sums)};
+  for (size_t i = 0; i < copy.tables.size(); ++i) {
+    const int64_t version = copy.books.blocks()[copy.blocks.size() + i].version;
+    if (copy.tables[i]->version(0) == version) continue;
+    return absl::DataLossError(absl::StrCat(task_, ": its copy has other rows than its books"));
+  }
+  Recovery recovery{nullptr,
+                    0,
+                    std::move(copy.books),
+                    std::move(copy.blocks),
+                    std::move(copy.norm_sums),
+                    std::move(copy.tables)};
   absl::StatusOr<std::unique_ptr<Declared>> made =
       MakeDeclared(copy.identity.spec(), copy.identity.checkpoint(), &recovery);
   if (!made.ok()) return Annotate(made.status(), task_);
@@ -269,6 +345,8 @@ absl::Status Shard::Replay(Declared* declared, Recovery* recovery) const {
     versions.push_back(table->version(0));
   }
   const size_t first_table = declared->job.blocks().size();
+  std::vector<bool> began_with_rows(versions.size());  // those of a copy
+  std::vector<std::unique_ptr<TableCopy>> copies(declared->tables.size());
   KeyedTasks applying(static_cast<int>(owners_->size()), kUnderWay);
   PARLEY_ASSIGN_OR_RETURN(
       recovery->last_bytes, recovery->log->Replay(recovery->segment, [&](ReadLogRecord read) {
@@ -276,21 +354,30 @@ absl::Status Shard::Replay(Declared* declared, Recovery* recovery) const {
         PARLEY_RETURN_IF_ERROR(recovery->books.Take(record));
         ++records;
         bytes += static_cast<int64_t>(read.payload.size());
-        if (!record.has_block_state() && !record.has_round()) return absl::OkStatus();
+        if (!IsState(record) && !record.has_round()) return absl::OkStatus();
         const bool is_round = record.has_round();
-        const uint32_t number = is_round ? record.round().block() : record.block_state().block();
-        const int64_t version =
-            is_round ? record.round().version() : record.block_state().version();
-        const bool is_table =
-            is_round && number >= first_table && number - first_table < declared->tables.size();
-        if (!is_table && (number >= declared->local.size() || declared->local[number] < 0)) {
+        const bool has_rows = record.has_table_state();
+        const uint32_t number = is_round   ? record.round().block()
+                                : has_rows ? record.table_state().block()
+                                           : record.block_state().block();
+        const int64_t version = is_round   ? record.round().version()
+                                : has_rows ? record.table_state().version()
+                                           : record.block_state().version();
+        const bool is_table = (is_round || has_rows) && number >= first_table &&
+                              number - first_table < declared->tables.size();
+        if (!is_table &&
+            (has_rows || number >= declared->local.size() || declared->local[number] < 0)) {
           return absl::DataLossError("a record of a block that is not here");
         }
         const size_t index = is_table ? declared->blocks.size() + (number - first_table)
                                       : static_cast<size_t>(declared->local[number]);
-        if (version <= versions[index]) return absl::OkStatus();  // the checkpoint has it
+        const bool goes_on = has_rows && began_with_rows[index] && version == versions[index];
+        if (!goes_on && version <= versions[index])
+          return absl::OkStatus();  // the checkpoint has it
         versions[index] = version;
-        if (!is_round) {
+        if (has_rows) {
+          began_with_rows[index] = true;
+        } else if (!is_round) {
           from_copy = true;
           PARLEY_RETURN_IF_ERROR(declared->norms->Take(index, NormSumsOf(record.block_state())));
         } else if (!is_table) {
@@ -298,10 +385,10 @@ absl::Status Shard::Replay(Declared* declared, Recovery* recovery) const {
         }
         const size_t size = read.payload.size();
         return applying.Post(
-            index, size, [this, declared, index, is_table, read = std::move(read)] {
+            index, size, [this, declared, index, is_table, &copies, read = std::move(read)] {
               if (is_table) {
-                return TakeTableRound(declared->tables[index - declared->blocks.size()].get(),
-                                      read.record.round(), read.payload);
+                const size_t table = index - declared->blocks.size();
+                return TakeTableRecord(declared, table, read.record, read.payload, &copies[table]);
               }
               return read.record.has_round()
                          ? TakeRound(declared, index, read.record.round(), read.payload)
@@ -309,6 +396,14 @@ absl::Status Shard::Replay(Declared* declared, Recovery* recovery) const {
             });
       }));
   PARLEY_RETURN_IF_ERROR(applying.Finish());
+  for (size_t i = 0; i < copies.size(); ++i) {
+    if (copies[i] == nullptr) continue;
+    if (!copies[i]->IsWhole()) {
+      return absl::DataLossError(
+          absl::StrCat("the log has not all rows of table ", copies[i]->table().name()));
+    }
+    declared->tables[i] = copies[i]->Release();
+  }
   for (size_t i = 0; i < versions.size(); ++i) {
     const int64_t version = i < declared->blocks.size()
                                 ? declared->blocks[i]->Snapshot().version
@@ -333,6 +428,24 @@ absl::Status Shard::TakeState(Declared* declared, size_t index,
   return absl::OkStatus();
 }
 
+// Likewise of the rows of a table, which are in `copy` then.
+absl::Status Shard::TakeTableRecord(Declared* declared, size_t table, const v1::LogRecord& record,
+                                    const Payload& payload,
+                                    std::unique_ptr<TableCopy>* copy) const {
+  if (record.has_round()) {
+    return *copy == nullptr
+               ? ReplayTableRound(record.round(), payload, declared->tables[table].get())
+               : (*copy)->TakeRound(record.round(), payload);
+  }
+  if (*copy == nullptr) {
+    PARLEY_ASSIGN_OR_RETURN(
+        *copy,
+        TableCopy::Create(declared->job, static_cast<int>(table), options_.shard_index,
+                          owners_->size(), record.table_state().version(), options_.spill_folder));
+  }
+  return (*copy)->TakeState(record.table_state(), payload);
+}
+
 absl::Status Shard::TakeSums(Declared* declared, const v1::LogRecord::Round& round) const {
   const int parameter = declared->job.blocks()[round.block()].parameter;
   const int count = declared->norm_plan.NumSums(parameter, round.version());
@@ -346,29 +459,6 @@ absl::Status Shard::TakeSums(Declared* declared, const v1::LogRecord::Round& rou
     declared->norms->Finish(round.version());
   }
   return absl::OkStatus();
-}
-
-absl::Status Shard::TakeTableRound(ShardTable* table, const v1::LogRecord::Round& round,
-                                   const Payload& payload) const {
-  const auto refuse = [&](absl::string_view why) {
-    return absl::DataLossError(
-        absl::StrCat("round ", round.version(), " of table ", table->name(), " ", why));
-  };
-  if (round.version() != table->version(0) + 1) return refuse("is not the next");
-  std::vector<Gradient> gradients;
-  PayloadReader reader(payload);
-  for (const uint32_t count : round.rows()) {
-    v1::TableRows rows;
-    if (count > reader.left() / sizeof(uint64_t)) return refuse("is cut short");
-    rows.mutable_keys()->Resize(static_cast<int>(count), 0);
-    reader.Take(count * sizeof(uint64_t)).CopyTo(rows.mutable_keys()->mutable_data());
-    auto taken = table->TakeGradients(rows, v1::FLOAT32, &reader);
-    if (!taken.ok()) return refuse(taken.status().message());
-    gradients.emplace_back().rows = *std::move(taken);
-  }
-  if (reader.left() > 0) return refuse("has more than its rows");
-  for (size_t part = 0; part < table->num_parts(); ++part) table->Apply(part, gradients);
-  return table->health();
 }
 
 absl::Status Shard::TakeRound(Declared* declared, size_t index, const v1::LogRecord::Round& round,

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/aligned_buffer.h"
+#include "base/crc32c.h"
 #include "base/status.h"
 #include "net/row_wire.h"
 #include "net/table_placement.h"
@@ -191,6 +192,26 @@ absl::StatusOr<bool> ShardTable::RestoreRow(uint64_t key, const std::byte* row) 
     return to.spilled->LetGo();
   }));
   return added;
+}
+
+void ShardTable::RestoreSighting(uint64_t key, uint32_t count) {
+  Part& to = parts_[PartOf(key)];
+  ChangePart(&to, [&] {
+    to.rows.RestoreSighting(key, count);
+    return absl::OkStatus();
+  }).IgnoreError();
+}
+
+uint32_t ShardTable::Digest(size_t part, absl::Span<const Gradient> gradients) const {
+  uint32_t digest = 0;
+  for (const Gradient& gradient : gradients) {
+    for (const uint64_t key : gradient.rows->parts[part].keys) {
+      const std::byte* const row = parts_[part].rows.FindRow(key);
+      if (row == nullptr) continue;
+      digest += ExtendCrc32c(Crc32c(&key, sizeof(key)), row, layout_.row_bytes);
+    }
+  }
+  return digest;
 }
 
 int64_t ShardTable::Gather(size_t part, const PartKeys& keys, v1::DType dtype, std::byte* out) {

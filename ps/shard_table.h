@@ -58,8 +58,13 @@ class ShardTable {
   size_t num_parts() const { return parts_.size(); }
   // Whether the key belongs to this shard, and to which part then.
   bool Owns(uint64_t key) const { return PartOf(key) != kElsewhere; }
-  size_t PartOf(uint64_t key) const {
-    return part_of_[VirtualShardOf(MixKey(key), layout_.virtual_shards)];
+  size_t PartOf(uint64_t key) const { return part_of_[VirtualShardOfKey(key)]; }
+  uint32_t VirtualShardOfKey(uint64_t key) const {
+    return VirtualShardOf(MixKey(key), layout_.virtual_shards);
+  }
+  // Likewise of a virtual shard, of any number.
+  bool OwnsVirtualShard(uint32_t number) const {
+    return number < part_of_.size() && part_of_[number] != kElsewhere;
   }
 
   // The keys by part. INVALID_ARGUMENT names a key that belongs to another shard, or how many are
@@ -82,12 +87,21 @@ class ShardTable {
   // With an error in health() they are not what they should be.
   int64_t Gather(size_t part, const PartKeys& keys, v1::DType dtype, std::byte* out);
 
+  // By the part's queue, behind Apply of these gradients: the sum modulo 2^32, over all of their
+  // keys that have a row, of the CRC32C of key and row. Sums of parts add up, however many there
+  // are. Not where rows are spilled.
+  uint32_t Digest(size_t part, absl::Span<const Gradient> gradients) const;
+
   // Bytes that the rows take, with all that belongs to them.
   int64_t memory() const { return memory_.load(std::memory_order_relaxed); }
 
   // Before the parts have queues: adds a row of this shard, row_bytes of the layout. False when it
   // is there. The error is that of a disk.
   absl::StatusOr<bool> RestoreRow(uint64_t key, const std::byte* row);
+
+  // Likewise: how many rounds have named a key that has no row and is not there yet
+  // (TableSpec.admit_after_rounds, which is above 1).
+  void RestoreSighting(uint64_t key, uint32_t count);
 
   // For the part's queue.
   int64_t version(size_t part) const { return parts_[part].version; }
@@ -97,6 +111,11 @@ class ShardTable {
   // All rows of one of them, their keys ascending.
   absl::Status ForEachRow(size_t part, uint32_t virtual_shard,
                           absl::FunctionRef<void(uint64_t key, const std::byte* row)> visit) const;
+  // Of a virtual shard's keys that have no row, in no order.
+  void ForEachSighting(size_t part, uint32_t virtual_shard,
+                       absl::FunctionRef<void(uint64_t key, uint32_t count)> visit) const {
+    parts_[part].rows.ForEachSighting(virtual_shard, visit);
+  }
   // Which rows are updated from now on; those, likewise.
   void TrackChanges(size_t part, bool on);
   absl::Status ForEachChangedRow(size_t part, uint32_t virtual_shard,

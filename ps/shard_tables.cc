@@ -25,17 +25,12 @@ size_t RoundedFloats(size_t bytes) {
 
 }  // namespace
 
-absl::Status Shard::MakeTables(const std::string& checkpoint, Declared* declared,
+absl::Status Shard::MakeTables(const std::string& checkpoint,
+                               std::vector<std::unique_ptr<ShardTable>> copied, Declared* declared,
                                std::vector<ShardState::BlockClocks>* clocks) const {
   const Job& job = declared->job;
   const int tables = job.spec().tables_size();
-  if (tables > 0 && HasCopy()) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("job ", job.name(),
-                     " has tables, of which no other task keeps a copy: allowed is a ps task "
-                     "without --replicas; --durability=disk writes them down"));
-  }
-  for (int i = 0; i < tables && HasSink(); ++i) {
+  for (int i = 0; i < tables && !options_.log_folder.empty(); ++i) {
     if (job.spec().tables(i).admit_after_rounds() <= 1) continue;
     return absl::FailedPreconditionError(
         absl::StrCat("table ", job.spec().tables(i).name(),
@@ -43,13 +38,13 @@ absl::Status Shard::MakeTables(const std::string& checkpoint, Declared* declared
                      "without --durability=disk"));
   }
   if (tables == 0) return absl::OkStatus();
-  const size_t num_parts = owners_->size();
+  const size_t num_parts = copied.empty() ? owners_->size() : copied.front()->num_parts();
   for (size_t part = 0; part < num_parts; ++part) {
     declared->queues.push_back(std::make_unique<TaskQueue>(owners_.get()));
     declared->part_queues.push_back(declared->queues.back().get());
   }
   std::vector<RestoredTable> restored;
-  if (!checkpoint.empty()) {
+  if (!checkpoint.empty() && copied.empty()) {
     PARLEY_ASSIGN_OR_RETURN(restored,
                             RestoreTables(options_.env, options_.checkpoint_folder, checkpoint, job,
                                           options_.shard_index, num_parts, options_.spill_folder));
@@ -58,7 +53,10 @@ absl::Status Shard::MakeTables(const std::string& checkpoint, Declared* declared
     PARLEY_ASSIGN_OR_RETURN(std::unique_ptr<Policy> policy,
                             NewPolicy(job.PolicyOfTable(i), job.spec().num_workers(), {}));
     declared->table_policies.push_back(std::move(policy));
-    if (restored.empty()) {
+    if (!copied.empty()) {
+      declared->tables.push_back(std::move(copied[static_cast<size_t>(i)]));
+      clocks->emplace_back();
+    } else if (restored.empty()) {
       PARLEY_ASSIGN_OR_RETURN(std::unique_ptr<ShardTable> table,
                               ShardTable::Create(job, i, options_.shard_index, num_parts,
                                                  /*version=*/0, options_.spill_folder));
@@ -128,6 +126,7 @@ void Shard::PostTableRounds(Declared* declared, std::vector<ShardState::Round>* 
   struct Shared {
     ShardState::Round round;
     std::atomic<size_t> missing;
+    std::atomic<uint32_t> digest{0};
   };
   const auto first_table = std::stable_partition(
       rounds->begin(), rounds->end(),
@@ -140,17 +139,24 @@ void Shard::PostTableRounds(Declared* declared, std::vector<ShardState::Round>* 
     for (size_t part = 0; part < declared->part_queues.size(); ++part) {
       TaskQueue* const queue = declared->part_queues[part];
       TaskQueue::Task task = [this, declared, table, part, shared] {
-        declared->tables[table]->Apply(part, shared->round.gradients);
+        ShardTable& of = *declared->tables[table];
+        of.Apply(part, shared->round.gradients);
+        if (declared->sink != nullptr && IsDigested(of, of.version(part))) {
+          shared->digest.fetch_add(of.Digest(part, shared->round.gradients),
+                                   std::memory_order_relaxed);
+        }
         if (shared->missing.fetch_sub(1, std::memory_order_acq_rel) > 1) return;
         const size_t block = shared->round.block;
         if (declared->sink == nullptr) return ReportApplied(declared, {block});
         // The next round ends after this task does, for this part has it then: so records come in
         // their order.
         std::vector<ShardRecord> records;
-        records.push_back(
-            RecordOfTable(*declared, shared->round, declared->tables[table]->version(part)));
+        const int64_t version = of.version(part);
+        records.push_back(RecordOfTable(*declared, shared->round, version,
+                                        shared->digest.load(std::memory_order_relaxed)));
         declared->sink->Append(std::move(records),
                                [this, declared, block] { ReportApplied(declared, {block}); });
+        if (declared->fill != nullptr) declared->fill->Recorded(table, version);
       };
       // Whoever brought the last gradient takes one part, and the pool's threads the others.
       if (help == kAll && part + 1 == declared->part_queues.size()) {

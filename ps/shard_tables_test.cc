@@ -386,15 +386,5 @@ TEST_F(ShardTablesTest, ADamagedCheckpointIsNotRestored) {
   EXPECT_THAT(Pull({1, 40, 41}), ElementsAre(1, 1, 1, 1, 0, 0));
 }
 
-TEST_F(ShardTablesTest, NoOtherTaskKeepsACopyOfThem) {
-  OneShard shard(SpecWithTable(1, true));
-  ShardOptions options;
-  options.standby = std::make_shared<Shard>(ShardOptions());
-  shard.StartWith(options);
-  const absl::Status refused = shard.Declare();
-  EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_THAT(std::string(refused.message()), HasSubstr("has tables, of which no other task"));
-}
-
 }  // namespace
 }  // namespace parley

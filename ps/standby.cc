@@ -1,7 +1,9 @@
 #include "ps/standby.h"
 
 #include <algorithm>
+#include <deque>
 #include <future>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -12,6 +14,8 @@
 #include "net/norm_plan.h"
 #include "ps/optimizer.h"
 #include "ps/replay.h"
+#include "ps/table_copy.h"
+#include "ps/table_state.h"
 
 namespace parley {
 namespace {
@@ -26,43 +30,68 @@ struct Standby::Copy {
       : job(std::move(made_job)),
         norm_plan(&job),
         books(std::move(made_books)),
-        norms(&job, &norm_plan, books.numbers(), /*version=*/0),
-        blocks(books.numbers().size()) {}
+        dense(
+            books.numbers().begin(),
+            std::lower_bound(books.numbers().begin(), books.numbers().end(), job.blocks().size())),
+        norms(&job, &norm_plan, dense, /*version=*/0),
+        blocks(dense.size()) {}
 
   bool IsWhole() const {
     return std::all_of(blocks.begin(), blocks.end(),
-                       [](const std::unique_ptr<Block>& block) { return block != nullptr; });
+                       [](const std::unique_ptr<Block>& block) { return block != nullptr; }) &&
+           (PARLEY_PLANTED_BUG("copy_whole_without_its_rows") ||
+            std::all_of(tables.begin(), tables.end(),
+                        [](const std::unique_ptr<TableCopy>& table) { return table->IsWhole(); }));
   }
   const Optimizer& OptimizerOf(size_t block) const {
-    return *optimizers[job.blocks()[books.numbers()[block]].parameter];
+    return *optimizers[job.blocks()[dense[block]].parameter];
   }
   // The round that all of its blocks have which take part in norms.
   int64_t NormVersion() const {
     int64_t version = -1;
     for (size_t i = 0; i < blocks.size(); ++i) {
-      if (!norm_plan.TakesPart(job.blocks()[books.numbers()[i]].parameter)) continue;
+      if (!norm_plan.TakesPart(job.blocks()[dense[i]].parameter)) continue;
       const int64_t of_block = books.blocks()[i].version;
       version = version < 0 ? of_block : std::min(version, of_block);
     }
     return std::max<int64_t>(version, 0);
   }
-  // The index of block `number` of the job, or of the end.
+  // The index of block or table `number` of the job in the books, or of the end.
   size_t Find(uint32_t number) const {
     const auto at = std::lower_bound(books.numbers().begin(), books.numbers().end(), number);
     const bool found = at != books.numbers().end() && *at == number;
-    return found ? static_cast<size_t>(at - books.numbers().begin()) : blocks.size();
+    return static_cast<size_t>((found ? at : books.numbers().end()) - books.numbers().begin());
+  }
+  int64_t TableMemory() const {
+    int64_t bytes = 0;
+    for (const std::unique_ptr<TableCopy>& table : tables) bytes += table->table().memory();
+    return bytes;
   }
 
   const Job job;
   const NormPlan norm_plan;
   v1::Books identity;  // spec, checkpoint and log_id
   ShardBooks books;
+  const std::vector<uint32_t> dense;                   // the blocks among the books' numbers
   NormRounds norms;                                    // of the blocks that are there
   std::vector<std::unique_ptr<Optimizer>> optimizers;  // by parameter
   std::vector<std::unique_ptr<Block>> blocks;          // null: not there yet
+  std::vector<std::unique_ptr<TableCopy>> tables;      // behind them in the books
+  int64_t bytes = 0;                                   // that the blocks need
   uint64_t term = 0;
   uint64_t stream = 0;
   uint64_t next = 1;  // the number of its next record
+
+  // What is being given back of a table.
+  struct Giving {
+    size_t part = 0;
+    size_t virtual_shard = 0;         // the next, by index
+    std::deque<ShardRecord> records;  // that were made and are not given yet
+    ShardRecord last;                 // that was given at place - 1
+    bool had_more = true;             // behind that
+    int64_t place = 0;                // how many were given
+  };
+  std::map<size_t, Giving> giving;  // by index in `tables`
 };
 
 Standby::Kept::Kept() = default;
@@ -123,8 +152,14 @@ absl::optional<ShardCopy> Standby::Release(int shard, uint64_t term) {
       for (size_t i = 0; i < kept.whole->blocks.size(); ++i) {
         sums.push_back(kept.whole->norms.SumsOfBlock(i, kept.whole->books.blocks()[i].version));
       }
-      taken.emplace(ShardCopy{std::move(kept.whole->identity), std::move(kept.whole->books),
-                              std::move(kept.whole->blocks), std::move(sums)});
+      taken.emplace(ShardCopy{std::move(kept.whole->identity),
+                              std::move(kept.whole->books),
+                              std::move(kept.whole->blocks),
+                              std::move(sums),
+                              {}});
+      for (const std::unique_ptr<TableCopy>& table : kept.whole->tables) {
+        taken->tables.push_back(table->Release());
+      }
       kept.whole = nullptr;
     }
   });
@@ -254,17 +289,29 @@ absl::StatusOr<std::unique_ptr<Standby::Copy>> Standby::BeginCopy(
         NewOptimizer(copy->job.OptimizerOf(static_cast<int>(i)), options_.optimizers));
     copy->optimizers.push_back(std::move(optimizer));
   }
-  int64_t needed = 0;  // two copies of the values, of which one is being written, and the slots
+  // Two copies of the values, of which one is being written, and the slots.
   for (size_t i = 0; i < copy->blocks.size(); ++i) {
-    needed += copy->job.blocks()[copy->books.numbers()[i]].size *
-              static_cast<int64_t>(sizeof(float)) * (2 + copy->OptimizerOf(i).num_slots());
+    copy->bytes += copy->job.blocks()[copy->dense[i]].size * static_cast<int64_t>(sizeof(float)) *
+                   (2 + copy->OptimizerOf(i).num_slots());
   }
-  const int64_t limit = options_.memory_limit > 0 ? options_.memory_limit : MachineMemory();
-  if (needed > limit) {
+  const int64_t needed = copy->bytes + std::max<int64_t>(0, request.table_bytes());
+  if (needed > MemoryLimit()) {
     return absl::ResourceExhaustedError(
-        absl::StrCat("it needs ", needed, " bytes here, the limit is ", limit));
+        absl::StrCat("it needs ", needed, " bytes here, the limit is ", MemoryLimit()));
+  }
+  for (int i = 0; i < copy->job.spec().tables_size(); ++i) {
+    const size_t index = copy->blocks.size() + static_cast<size_t>(i);
+    PARLEY_ASSIGN_OR_RETURN(
+        std::unique_ptr<TableCopy> table,
+        TableCopy::Create(copy->job, i, request.shard(), options_.table_parts,
+                          copy->books.blocks()[index].version, options_.spill_folder));
+    copy->tables.push_back(std::move(table));
   }
   return copy;
+}
+
+int64_t Standby::MemoryLimit() const {
+  return options_.memory_limit > 0 ? options_.memory_limit : MachineMemory();
 }
 
 absl::Status Standby::TakeRecords(const v1::ReplicateRequest& request, const Payload& payload,
@@ -282,39 +329,56 @@ absl::Status Standby::TakeRecords(const v1::ReplicateRequest& request, const Pay
     const uint64_t number = request.first() + static_cast<uint64_t>(i);
     const bool is_there = number < copy->next;
     if (is_there && (number == 0 || !PARLEY_PLANTED_BUG("standby_takes_a_record_twice"))) continue;
-    if (record.has_block_state()) {
-      const size_t index = copy->Find(record.block_state().block());
-      if (index == copy->blocks.size() ||
-          (record.block_state().version() != copy->books.blocks()[index].version &&
-           !PARLEY_PLANTED_BUG("state_of_a_block_out_of_its_turn"))) {
-        return absl::DataLossError("the state of a block does not follow");
-      }
-      PARLEY_ASSIGN_OR_RETURN(
-          copy->blocks[index],
-          BlockOf(copy->job, copy->OptimizerOf(index), record.block_state(), part, options_.arena));
-      PARLEY_RETURN_IF_ERROR(copy->norms.Take(index, NormSumsOf(record.block_state())));
-    } else {
-      PARLEY_RETURN_IF_ERROR(copy->books.Take(record));
-    }
-    if (record.has_round()) {
-      const v1::LogRecord::Round& round = record.round();
-      const size_t index = copy->Find(round.block());
-      const int parameter = copy->job.blocks()[round.block()].parameter;
-      if (round.sums_size() != copy->norm_plan.NumSums(parameter, round.version())) {
-        return absl::DataLossError("a round has not the sums of its optimizer");
-      }
-      if (copy->blocks[index] != nullptr) {
-        if (round.sums_size() > 0) {
-          PARLEY_RETURN_IF_ERROR(copy->norms.Take(
-              index, {{round.version(), {round.sums().begin(), round.sums().end()}}}));
-        }
-        PARLEY_RETURN_IF_ERROR(
-            ReplayRound(copy->OptimizerOf(index), record.round(), part, copy->blocks[index].get()));
-      }
-    }
+    PARLEY_RETURN_IF_ERROR(TakeRecord(record, part, copy));
     ++copy->next;
   }
+  // What a table had more than this when the copy began was known then.
+  const int64_t memory = copy->bytes + copy->TableMemory();
+  if (memory > MemoryLimit() + MemoryLimit() / 8) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("it has grown to ", memory, " bytes here, the limit is ", MemoryLimit()));
+  }
   return absl::OkStatus();
+}
+
+absl::Status Standby::TakeRecord(const v1::LogRecord& record, const Payload& payload,
+                                 Copy* copy) const {
+  if (record.has_table_state()) {
+    const size_t index = copy->Find(record.table_state().block());
+    if (index < copy->blocks.size() || index == copy->books.numbers().size()) {
+      return absl::DataLossError("there is no such table");
+    }
+    return copy->tables[index - copy->blocks.size()]->TakeState(record.table_state(), payload);
+  }
+  if (record.has_block_state()) {
+    const size_t index = copy->Find(record.block_state().block());
+    if (index >= copy->blocks.size() ||
+        (record.block_state().version() != copy->books.blocks()[index].version &&
+         !PARLEY_PLANTED_BUG("state_of_a_block_out_of_its_turn"))) {
+      return absl::DataLossError("the state of a block does not follow");
+    }
+    PARLEY_ASSIGN_OR_RETURN(copy->blocks[index],
+                            BlockOf(copy->job, copy->OptimizerOf(index), record.block_state(),
+                                    payload, options_.arena));
+    return copy->norms.Take(index, NormSumsOf(record.block_state()));
+  }
+  PARLEY_RETURN_IF_ERROR(copy->books.Take(record));
+  if (!record.has_round()) return absl::OkStatus();
+  const v1::LogRecord::Round& round = record.round();
+  const size_t index = copy->Find(round.block());
+  if (index >= copy->blocks.size()) {
+    return copy->tables[index - copy->blocks.size()]->TakeRound(round, payload);
+  }
+  const int parameter = copy->job.blocks()[round.block()].parameter;
+  if (round.sums_size() != copy->norm_plan.NumSums(parameter, round.version())) {
+    return absl::DataLossError("a round has not the sums of its optimizer");
+  }
+  if (copy->blocks[index] == nullptr) return absl::OkStatus();
+  if (round.sums_size() > 0) {
+    PARLEY_RETURN_IF_ERROR(
+        copy->norms.Take(index, {{round.version(), {round.sums().begin(), round.sums().end()}}}));
+  }
+  return ReplayRound(copy->OptimizerOf(index), round, payload, copy->blocks[index].get());
 }
 
 absl::StatusOr<ParameterServer::FetchReplicaReply> Standby::Give(
@@ -340,14 +404,54 @@ absl::StatusOr<ParameterServer::FetchReplicaReply> Standby::Give(
     return reply;
   }
   const size_t index = static_cast<size_t>(request.piece() - 1);
-  if (index >= kept.whole->blocks.size()) {
+  if (index >= kept.whole->books.numbers().size()) {
     return absl::InvalidArgumentError(absl::StrCat(options_.task, ": there is no such block"));
+  }
+  if (index >= kept.whole->blocks.size()) {
+    PARLEY_RETURN_IF_ERROR(
+        Annotate(GiveRows(request, index, kept.whole.get(), &reply),
+                 absl::StrCat(options_.task, ": the copy of ps:", request.shard())));
+    return reply;
   }
   *reply.response.mutable_block_state() =
       StateOf(kept.whole->books.numbers()[index], *kept.whole->blocks[index], &reply.payload);
   SetNormSums(kept.whole->norms.SumsOfBlock(index, reply.response.block_state().version()),
               reply.response.mutable_block_state());
   return reply;
+}
+
+absl::Status Standby::GiveRows(const v1::FetchReplicaRequest& request, size_t index, Copy* copy,
+                               ParameterServer::FetchReplicaReply* reply) const {
+  const ShardTable& table = copy->tables[index - copy->blocks.size()]->table();
+  Copy::Giving& giving = copy->giving[index - copy->blocks.size()];
+  if (request.place() == 0) giving = Copy::Giving();
+  if (request.place() == giving.place) {
+    while (giving.records.empty() && giving.part < table.num_parts()) {
+      const size_t end = table.virtual_shards(giving.part).size();
+      PARLEY_ASSIGN_OR_RETURN(std::vector<ShardRecord> made,
+                              TableStateOf(table, copy->books.numbers()[index], giving.part,
+                                           &giving.virtual_shard, end));
+      std::move(made.begin(), made.end(), std::back_inserter(giving.records));
+      if (giving.virtual_shard < end) continue;
+      ++giving.part;
+      giving.virtual_shard = 0;
+    }
+    giving.had_more = !giving.records.empty();
+    giving.last = ShardRecord();
+    if (giving.had_more) {
+      giving.last = std::move(giving.records.front());
+      giving.records.pop_front();
+    }
+    ++giving.place;
+  } else if (request.place() + 1 != giving.place) {
+    return absl::InvalidArgumentError(absl::StrCat("table ", table.name(), " is at place ",
+                                                   giving.place, ", not ", request.place()));
+  }
+  // The last answer has no rows: it says that there are no more.
+  *reply->response.mutable_table_state() = giving.last.record.table_state();
+  reply->response.set_more(giving.had_more);
+  reply->payload = giving.last.payload;
+  return absl::OkStatus();
 }
 
 }  // namespace parley

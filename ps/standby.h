@@ -37,8 +37,12 @@ class Standby {
     OptimizerRegistry optimizers;
     // Where the values of the copies stand, for who takes them over. Null: anywhere.
     std::shared_ptr<SharedArena> arena;
-    int64_t memory_limit = 0;  // bytes of copies; 0: the machine's memory
-    Env* env = Env::Posix();   // the clock
+    int64_t memory_limit = 0;  // bytes of a copy; 0: the machine's memory
+    // What ShardOptions has of tables, for who takes the copies over: as many parts as the shard
+    // has threads, and where rows go that have no room.
+    size_t table_parts = 1;
+    std::string spill_folder;
+    Env* env = Env::Posix();  // the clock
   };
 
   explicit Standby(Options options);
@@ -81,6 +85,11 @@ class Standby {
                                              const Payload& payload);
   absl::Status TakeRecords(const v1::ReplicateRequest& request, const Payload& payload,
                            Copy* copy) const;
+  absl::Status TakeRecord(const v1::LogRecord& record, const Payload& payload, Copy* copy) const;
+  int64_t MemoryLimit() const;
+  // The next rows of part `index` of the copy, a part of a table.
+  absl::Status GiveRows(const v1::FetchReplicaRequest& request, size_t index, Copy* copy,
+                        ParameterServer::FetchReplicaReply* reply) const;
   // Whether there is a copy already that begins as the request says; then it is the request's.
   bool Adopt(const v1::ReplicateRequest& request, Kept* kept) const;
   // Of the request's stream.

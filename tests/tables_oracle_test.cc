@@ -1,6 +1,7 @@
 // Random operations on a table against a plain map: pulls, pushes with doubled keys, checkpoints,
-// and returns to them with other numbers of shards, shards that die and go on from their logs,
-// while rows expire, are spilled to the disk and come back, and the worker keeps some.
+// and returns to them with other numbers of shards, shards that die and go on from their logs or
+// from their copies, copies that move, while rows expire, are counted before they are admitted, are
+// spilled to the disk and come back, and the worker keeps some.
 // --operations=1000000 does more of them.
 
 #include <cmath>
@@ -17,7 +18,9 @@
 #include "gflags/gflags.h"
 #include "google/protobuf/text_format.h"
 #include "gtest/gtest.h"
+#include "net/table_placement.h"
 #include "ps/shard.h"
+#include "ps/testing/replicated_shard.h"
 #include "ps/testing/restarted_shard.h"
 #include "worker/client.h"
 
@@ -55,6 +58,12 @@ struct Row {
   }
 };
 
+// How often a key without a row was named, and in which round last.
+struct Sighted {
+  int times = 0;
+  int64_t round = 0;
+};
+
 using Map = std::map<uint64_t, Row>;
 
 class Oracle {
@@ -75,6 +84,8 @@ class Oracle {
         Save();
       } else if (choice < 99 && logs_) {
         Die();
+      } else if (choice < 99 && !copied_.empty()) {
+        MoveOrDie();
       } else {
         Return();
       }
@@ -108,11 +119,29 @@ class Oracle {
     }
     ++round_;
     for (const auto& [key, sum] : sums) {
+      const auto known = map_.find(key);
+      const bool there = known != map_.end() && !HasExpired(known->second, round_ - 1);
+      if (!there && !Admit(key)) continue;
       Row& row = map_[key];
-      if (HasExpired(row, round_ - 1)) row = Row();
+      if (!there) row = Row();
       row.Update(sum.data());
       row.round = round_;
     }
+  }
+
+  // Whether a key without a row gets one in this round.
+  bool Admit(uint64_t key) {
+    if (admit_after_ <= 1) return true;
+    Sighted& sighted = sighted_[key];
+    const int64_t virtual_shard = VirtualShardOf(MixKey(key), virtual_shards_);
+    const auto clearings = [&](int64_t round) {  // of its virtual shard's counts, by then
+      return expire_after_ == 0 ? 0 : (round + virtual_shard) / expire_after_;
+    };
+    if (clearings(round_ - 1) > clearings(sighted.round - 1)) sighted.times = 0;
+    sighted.round = round_;
+    if (++sighted.times < admit_after_) return false;
+    sighted_.erase(key);
+    return true;
   }
 
   bool HasExpired(const Row& row, int64_t round) const {
@@ -166,13 +195,29 @@ class Oracle {
     }
   }
 
+  // A copy moves while its shard dies, or does not.
+  void MoveOrDie() {
+    for (const std::shared_ptr<ReplicatedShard>& shard : copied_) {
+      if (random_() % 2 == 0) shard->Move();
+      if (random_() % 3 != 0) continue;
+      const absl::Status taken = shard->Die();
+      ASSERT_TRUE(taken.ok()) << taken;
+    }
+  }
+
   void Restart(const std::string& checkpoint) {
     client_ = nullptr;
     tasks_.clear();
-    logs_ = random_() % 4 == 0;
+    copied_.clear();
+    const uint64_t kept = random_() % 4;
+    logs_ = kept == 0;
+    const bool copies = kept == 1;
     log_folder_ = logs_ ? std::make_unique<TempFolder>() : nullptr;
     const int shards = 1 + static_cast<int>(random_() % 5);
-    const int virtual_shards = random_() % 2 == 0 ? 64 : 1 + static_cast<int>(random_() % 100);
+    virtual_shards_ = random_() % 2 == 0 ? 64 : 1 + static_cast<uint32_t>(random_() % 100);
+    // Logs and checkpoints have no counts.
+    admit_after_ = logs_ || random_() % 2 == 0 ? 1 : 2 + static_cast<int>(random_() % 2);
+    sighted_.clear();
     std::vector<std::shared_ptr<ParameterServer>> servers;
     for (int i = 0; i < shards; ++i) {
       ShardOptions options;
@@ -180,6 +225,12 @@ class Oracle {
       options.checkpoint_folder = folder_.path();
       options.threads = 1 + static_cast<int>(random_() % 3);
       options.spill_folder = spilled_.path();
+      if (copies) {
+        copied_.push_back(std::make_shared<ReplicatedShard>(std::move(options), 1 + random_() % 3));
+        copied_.back()->Start();
+        servers.push_back(copied_.back());
+        continue;
+      }
       if (logs_) options.log_folder = log_folder_->File(absl::StrCat(i));
       tasks_.push_back(std::make_shared<RestartedShard>(std::move(options)));
       servers.push_back(tasks_.back());
@@ -191,7 +242,8 @@ class Oracle {
     // Of what nobody else pushes the cache shows nothing old. Rows that expire are another matter.
     if (expire_after_ == 0 && random_() % 2 == 0) options.row_cache.bytes = random_() % 30000;
     options.row_cache.staleness = static_cast<int64_t>(random_() % 10);
-    v1::JobSpec spec = SpecOf(1, shards, virtual_shards);
+    v1::JobSpec spec = SpecOf(1, shards, static_cast<int>(virtual_shards_));
+    spec.mutable_tables(0)->set_admit_after_rounds(admit_after_);
     spec.mutable_tables(0)->set_expire_after_rounds(expire_after_);
     if (random_() % 2 == 0) {
       spec.mutable_tables(0)->set_memory_limit(static_cast<int64_t>(random_() % 300000) + 1);
@@ -203,15 +255,19 @@ class Oracle {
 
   std::mt19937_64 random_;
   int64_t expire_after_ = 0;  // rounds; 0: rows stay
+  int admit_after_ = 1;       // rounds
+  uint32_t virtual_shards_ = 0;
   TempFolder folder_;
   TempFolder spilled_;
   bool logs_ = false;
   std::unique_ptr<TempFolder> log_folder_;
   std::vector<std::shared_ptr<RestartedShard>> tasks_;
+  std::vector<std::shared_ptr<ReplicatedShard>> copied_;  // instead of these
   std::unique_ptr<Client> client_;
   int64_t step_ = 0;
   int64_t round_ = 0;
   Map map_;
+  std::map<uint64_t, Sighted> sighted_;
   std::string saved_;
   Map saved_map_;
   int64_t saved_step_ = 0;

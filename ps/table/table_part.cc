@@ -333,6 +333,12 @@ uint32_t TablePart::RestoreRow(uint64_t key, const std::byte* row) {
   return slot;
 }
 
+void TablePart::RestoreSighting(uint64_t key, uint32_t count) {
+  const uint64_t mixed = MixKey(key);
+  const uint32_t virtual_shard = VirtualShardOf(mixed, layout_->virtual_shards);
+  sightings_[index_of_[virtual_shard]].Insert(mixed, key, count, &pool_);
+}
+
 void TablePart::RemoveRows(absl::Span<const uint64_t> keys) {
   const auto ask = [&](size_t i) {
     const uint64_t mixed = MixKey(keys[i]);

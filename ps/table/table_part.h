@@ -62,6 +62,14 @@ class TablePart {
   const std::byte* FindRow(uint64_t key) const;
   // Adds a row that is not there, of row_bytes; returns its slot. Throws std::bad_alloc.
   uint32_t RestoreRow(uint64_t key, const std::byte* row);
+  // visit(key, count) for each key of a virtual shard that has no row and was named by so many
+  // rounds, in no order.
+  template <typename Visit>
+  void ForEachSighting(uint32_t virtual_shard, Visit visit) const {
+    if (!sightings_.empty()) sightings_[index_of_[virtual_shard]].ForEach(visit);
+  }
+  // Adds one that is not there, where such are counted. Throws std::bad_alloc.
+  void RestoreSighting(uint64_t key, uint32_t count);
   // Forgets rows that are there.
   void RemoveRows(absl::Span<const uint64_t> keys);
   // The slots of the rows of these keys, RowIndex::kNone where there is none. A row keeps its slot

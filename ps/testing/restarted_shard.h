@@ -22,9 +22,13 @@ class RestartedShard final : public ParameterServer {
   absl::StatusOr<bool> Start() {
     auto shard = std::make_shared<Shard>(options_);
     absl::StatusOr<bool> recovered = shard->Recover();
+    Become(std::move(shard));
+    return recovered;
+  }
+  // From now on it is this one, which was started already.
+  void Become(std::shared_ptr<Shard> shard) {
     MutexLock lock(&mutex_);
     shard_ = std::move(shard);
-    return recovered;
   }
   // Returns when nothing of it is left but its files.
   void Die() {

@@ -40,8 +40,8 @@ class Wire final : public ForwardingParameterServer {
     if (standby == nullptr) return done(absl::UnavailableError("nobody is there"));
     if (TakeChange(request)) payload = Zeros(payload.size());
     standby->Replicate(std::move(request), std::move(payload),
-                       [lose = Lose(), done = std::move(done),
-                        standby](absl::StatusOr<v1::ReplicateResponse> answer) mutable {
+                       [lose = Lose(), done = std::move(done)](
+                           absl::StatusOr<v1::ReplicateResponse> answer) mutable {
                          if (lose) return done(absl::UnavailableError("lost"));
                          done(std::move(answer));
                        });
@@ -83,15 +83,14 @@ class Wire final : public ForwardingParameterServer {
 
   mutable Mutex mutex_;
   std::shared_ptr<Standby> standby_ ABSL_GUARDED_BY(mutex_);
-  // Who answers must outlive the answer.
+  // Who answers must outlive the answer, and not end with it, on a thread of its own.
   std::vector<std::shared_ptr<Standby>> all_ ABSL_GUARDED_BY(mutex_);
   double lost_ ABSL_GUARDED_BY(mutex_) = 0;
   bool changes_round_ ABSL_GUARDED_BY(mutex_) = false;
   std::mt19937 random_ ABSL_GUARDED_BY(mutex_);
 };
 
-inline std::shared_ptr<Standby> NewStandby() {
-  Standby::Options options;
+inline std::shared_ptr<Standby> NewStandby(Standby::Options options = Standby::Options()) {
   options.task = "ps:1";
   return std::make_shared<Standby>(std::move(options));
 }
