@@ -12,6 +12,7 @@
 #include "base/mutex.h"
 #include "base/planted_bug.h"
 #include "glog/logging.h"
+#include "net/uniform_parameter_server.h"
 
 namespace parley {
 namespace {
@@ -19,7 +20,7 @@ namespace {
 constexpr absl::Duration kFirstPause = absl::Milliseconds(50);
 constexpr absl::Duration kLongestPause = absl::Milliseconds(200);
 
-class ResolvingChannel final : public ParameterServer {
+class ResolvingChannel final : public UniformParameterServer<ResolvingChannel> {
  public:
   ResolvingChannel(const std::string& task, const std::string& address, AddressResolver resolver,
                    ChannelFactory factory)
@@ -45,65 +46,32 @@ class ResolvingChannel final : public ParameterServer {
     for (const std::shared_ptr<Place>& place : left_) place->server.reset();
   }
 
-  void Declare(v1::DeclareRequest request, Done<v1::DeclareResponse> done) override {
-    Send(&ParameterServer::Declare, std::move(request), std::move(done));
-  }
-  void Join(v1::JoinRequest request, Done<v1::JoinResponse> done) override {
-    Send(&ParameterServer::Join, std::move(request), std::move(done));
-  }
-  void Heartbeat(v1::HeartbeatRequest request, Done<v1::HeartbeatResponse> done) override {
-    Send(&ParameterServer::Heartbeat, std::move(request), std::move(done));
-  }
   void PushPull(v1::PushPullRequest request, Payload payload, Done<PushPullReply> done) override {
     const std::shared_ptr<Place> place = Enter();
     place->server->PushPull(std::move(request), std::move(payload),
                             Listening(place.get(), std::move(done)));
-    Leave(place.get());
+    Exit(place.get());
   }
   std::unique_ptr<Attendance> Attend() override {
     const std::shared_ptr<Place> place = Enter();
     std::unique_ptr<Attendance> attendance = place->server->Attend();
-    Leave(place.get());
+    Exit(place.get());
     return attendance;
-  }
-  void Leave(v1::LeaveRequest request, Done<v1::LeaveResponse> done) override {
-    Send(&ParameterServer::Leave, std::move(request), std::move(done));
-  }
-  void Barrier(v1::BarrierRequest request, Done<v1::BarrierResponse> done) override {
-    Send(&ParameterServer::Barrier, std::move(request), std::move(done));
-  }
-  void Checkpoint(v1::CheckpointRequest request, Done<v1::CheckpointResponse> done) override {
-    Send(&ParameterServer::Checkpoint, std::move(request), std::move(done));
-  }
-  void DescribeBlocks(v1::DescribeBlocksRequest request,
-                      Done<v1::DescribeBlocksResponse> done) override {
-    Send(&ParameterServer::DescribeBlocks, std::move(request), std::move(done));
-  }
-  void GetNormSums(v1::GetNormSumsRequest request, Done<v1::GetNormSumsResponse> done) override {
-    Send(&ParameterServer::GetNormSums, std::move(request), std::move(done));
-  }
-  void SetNormTotals(v1::SetNormTotalsRequest request,
-                     Done<v1::SetNormTotalsResponse> done) override {
-    Send(&ParameterServer::SetNormTotals, std::move(request), std::move(done));
   }
   void Replicate(v1::ReplicateRequest request, Payload payload,
                  Done<v1::ReplicateResponse> done) override {
     const std::shared_ptr<Place> place = Enter();
     place->server->Replicate(std::move(request), std::move(payload),
                              Listening(place.get(), std::move(done)));
-    Leave(place.get());
+    Exit(place.get());
   }
   void FetchReplica(v1::FetchReplicaRequest request, Done<FetchReplicaReply> done) override {
-    Send(&ParameterServer::FetchReplica, std::move(request), std::move(done));
-  }
-  void GetStatus(v1::GetStatusRequest request, Done<v1::GetStatusResponse> done) override {
-    Send(&ParameterServer::GetStatus, std::move(request), std::move(done));
-  }
-  void Ask(v1::AskRequest request, Done<v1::AskResponse> done) override {
-    Send(&ParameterServer::Ask, std::move(request), std::move(done));
+    Call(&ParameterServer::FetchReplica, std::move(request), std::move(done));
   }
 
  private:
+  friend class UniformParameterServer<ResolvingChannel>;
+
   // An address and the channel there, which only the thread that follows, and the destructor, end:
   // never a `done`. Owned by shared_ptr for those who are sending; `server` lives while there are
   // any.
@@ -118,11 +86,11 @@ class ResolvingChannel final : public ParameterServer {
   };
 
   template <typename Request, typename Response>
-  void Send(void (ParameterServer::*method)(Request, Done<Response>), Request request,
+  void Call(void (ParameterServer::*method)(Request, Done<Response>), Request request,
             Done<Response> done) {
     const std::shared_ptr<Place> place = Enter();
     (place->server.get()->*method)(std::move(request), Listening(place.get(), std::move(done)));
-    Leave(place.get());
+    Exit(place.get());
   }
 
   std::shared_ptr<Place> Enter() {
@@ -130,7 +98,7 @@ class ResolvingChannel final : public ParameterServer {
     ++current_->sending;
     return current_;
   }
-  void Leave(Place* place) {
+  void Exit(Place* place) {
     MutexLock lock(&mutex_);
     if (--place->sending == 0 && place != current_.get()) changed_.NotifyAll();
   }

@@ -9,14 +9,20 @@ namespace parley {
 namespace {
 
 // The shard that a request means, of a task of index `task`.
-template <typename Request>
-int ShardOf(const Request& request, int task) {
+int ShardOf(const v1::DeclareRequest& request, int) { return request.shard_index(); }
+template <typename Message>
+auto ShardOf(const Message& request, int task) -> decltype(request.has_shard(), int()) {
   return request.has_shard() ? request.shard() : task;
+}
+template <typename Request>
+auto ShardOf(const Request& request, int task) -> decltype(request.sender(), int()) {
+  return ShardOf(request.sender(), task);
 }
 
 }  // namespace
 
 ShardHost::ShardHost(int task, Standby* standby) : task_(task), standby_(standby) {}
+ShardHost::~ShardHost() = default;
 
 void ShardHost::Add(int shard, std::shared_ptr<Shard> served, std::function<bool()> may_speak) {
   Hosted hosted{std::move(served),
@@ -70,84 +76,32 @@ ParameterServer::Done<Response> ShardHost::Guarded(const Hosted& hosted, int sha
 }
 
 template <typename Request, typename Response>
-void ShardHost::Give(void (ParameterServer::*method)(Request, Done<Response>), int shard,
-                     Request request, Done<Response> done) {
+void ShardHost::Call(void (ParameterServer::*method)(Request, Done<Response>), Request request,
+                     Done<Response> done) {
+  const int shard = ShardOf(request, task_);
   const Hosted hosted = Find(shard);
   if (hosted.shard == nullptr) return done(NotHere(shard));
   (hosted.shard->for_transports()->*method)(std::move(request),
                                             Guarded(hosted, shard, std::move(done)));
 }
 
-void ShardHost::Declare(v1::DeclareRequest request, Done<v1::DeclareResponse> done) {
-  const int shard = request.shard_index();
-  Give(&ParameterServer::Declare, shard, std::move(request), std::move(done));
-}
-
-void ShardHost::Join(v1::JoinRequest request, Done<v1::JoinResponse> done) {
-  const int shard = ShardOf(request.sender(), task_);
-  Give(&ParameterServer::Join, shard, std::move(request), std::move(done));
-}
-
-void ShardHost::Heartbeat(v1::HeartbeatRequest request, Done<v1::HeartbeatResponse> done) {
-  const int shard = ShardOf(request.sender(), task_);
-  Give(&ParameterServer::Heartbeat, shard, std::move(request), std::move(done));
-}
-
 void ShardHost::PushPull(v1::PushPullRequest request, Payload payload, Done<PushPullReply> done) {
-  const int shard = ShardOf(request.sender(), task_);
+  const int shard = ShardOf(request, task_);
   const Hosted hosted = Find(shard);
   if (hosted.shard == nullptr) return done(NotHere(shard));
   hosted.shard->for_transports()->PushPull(std::move(request), std::move(payload),
                                            Guarded(hosted, shard, std::move(done)));
 }
 
-void ShardHost::Leave(v1::LeaveRequest request, Done<v1::LeaveResponse> done) {
-  const int shard = ShardOf(request.sender(), task_);
-  Give(&ParameterServer::Leave, shard, std::move(request), std::move(done));
-}
-
-void ShardHost::Barrier(v1::BarrierRequest request, Done<v1::BarrierResponse> done) {
-  const int shard = ShardOf(request.sender(), task_);
-  Give(&ParameterServer::Barrier, shard, std::move(request), std::move(done));
-}
-
-void ShardHost::Checkpoint(v1::CheckpointRequest request, Done<v1::CheckpointResponse> done) {
-  const int shard = ShardOf(request.sender(), task_);
-  Give(&ParameterServer::Checkpoint, shard, std::move(request), std::move(done));
-}
-
-void ShardHost::DescribeBlocks(v1::DescribeBlocksRequest request,
-                               Done<v1::DescribeBlocksResponse> done) {
-  const int shard = ShardOf(request, task_);
-  Give(&ParameterServer::DescribeBlocks, shard, std::move(request), std::move(done));
-}
-
-void ShardHost::GetNormSums(v1::GetNormSumsRequest request, Done<v1::GetNormSumsResponse> done) {
-  const int shard = ShardOf(request.sender(), task_);
-  Give(&ParameterServer::GetNormSums, shard, std::move(request), std::move(done));
-}
-
-void ShardHost::SetNormTotals(v1::SetNormTotalsRequest request,
-                              Done<v1::SetNormTotalsResponse> done) {
-  const int shard = ShardOf(request.sender(), task_);
-  Give(&ParameterServer::SetNormTotals, shard, std::move(request), std::move(done));
-}
-
 void ShardHost::GetStatus(v1::GetStatusRequest request, Done<v1::GetStatusResponse> done) {
-  const int shard = ShardOf(request, task_);
   const std::string task = absl::StrCat("ps:", task_);
-  Give(&ParameterServer::GetStatus, shard, std::move(request),
+  Call(&ParameterServer::GetStatus, std::move(request),
        Done<v1::GetStatusResponse>(
            [task, done = std::move(done)](absl::StatusOr<v1::GetStatusResponse> answer) mutable {
              if (answer.ok())
                answer->set_task(task);  // the shard's own name is that of its first task
              done(std::move(answer));
            }));
-}
-
-void ShardHost::Ask(v1::AskRequest request, Done<v1::AskResponse> done) {
-  const int shard = ShardOf(request, task_);
-  Give(&ParameterServer::Ask, shard, std::move(request), std::move(done));
 }
 
 void ShardHost::Replicate(v1::ReplicateRequest request, Payload payload,

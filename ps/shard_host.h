@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/mutex.h"
-#include "net/parameter_server.h"
+#include "net/uniform_parameter_server.h"
 #include "ps/shard.h"
 #include "ps/standby.h"
 
@@ -21,11 +21,12 @@ namespace parley {
 // task may no longer speak for it when the answer comes: who asks looks for it elsewhere.
 //
 // Thread safety: safe from any thread.
-class ShardHost final : public ParameterServer {
+class ShardHost final : public UniformParameterServer<ShardHost> {
  public:
   // `task` is the index of the ps task, which is that of the shard that calls without one mean.
   // `standby` must outlive it.
   ShardHost(int task, Standby* standby);
+  ~ShardHost() override;
 
   // `may_speak` is asked before and after each call, on any thread.
   void Add(int shard, std::shared_ptr<Shard> served, std::function<bool()> may_speak);
@@ -37,24 +38,14 @@ class ShardHost final : public ParameterServer {
   // Those that are here, by index.
   std::vector<std::shared_ptr<Shard>> shards() const;
 
-  void Declare(v1::DeclareRequest request, Done<v1::DeclareResponse> done) override;
-  void Join(v1::JoinRequest request, Done<v1::JoinResponse> done) override;
-  void Heartbeat(v1::HeartbeatRequest request, Done<v1::HeartbeatResponse> done) override;
   void PushPull(v1::PushPullRequest request, Payload payload, Done<PushPullReply> done) override;
-  void Leave(v1::LeaveRequest request, Done<v1::LeaveResponse> done) override;
-  void Barrier(v1::BarrierRequest request, Done<v1::BarrierResponse> done) override;
-  void Checkpoint(v1::CheckpointRequest request, Done<v1::CheckpointResponse> done) override;
-  void DescribeBlocks(v1::DescribeBlocksRequest request,
-                      Done<v1::DescribeBlocksResponse> done) override;
-  void GetNormSums(v1::GetNormSumsRequest request, Done<v1::GetNormSumsResponse> done) override;
-  void SetNormTotals(v1::SetNormTotalsRequest request,
-                     Done<v1::SetNormTotalsResponse> done) override;
   void GetStatus(v1::GetStatusRequest request, Done<v1::GetStatusResponse> done) override;
-  void Ask(v1::AskRequest request, Done<v1::AskResponse> done) override;
   void Replicate(v1::ReplicateRequest request, Payload payload,
                  Done<v1::ReplicateResponse> done) override;
 
  private:
+  friend class UniformParameterServer<ShardHost>;
+
   struct Hosted {
     std::shared_ptr<Shard> shard;
     std::shared_ptr<const std::function<bool()>> may_speak;
@@ -64,7 +55,7 @@ class ShardHost final : public ParameterServer {
   Hosted Find(int shard) const;
   absl::Status NotHere(int shard) const;
   template <typename Request, typename Response>
-  void Give(void (ParameterServer::*method)(Request, Done<Response>), int shard, Request request,
+  void Call(void (ParameterServer::*method)(Request, Done<Response>), Request request,
             Done<Response> done);
   template <typename Response>
   Done<Response> Guarded(const Hosted& hosted, int shard, Done<Response> done) const;

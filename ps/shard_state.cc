@@ -278,6 +278,13 @@ void ShardState::Admit(uint64_t token, int worker, uint64_t incarnation, absl::T
   for (const Block& block : blocks_) {
     const int64_t clock = block.workers[worker].clock;
     step = std::min(step, block.policy->NextStep(SnapshotOf(block), worker, clock).value_or(clock));
+    // Nobody would do again what is not kept yet, were it lost.
+    if (PARLEY_PLANTED_BUG("joins_behind_what_is_not_kept")) continue;
+    for (const auto& round : block.unapplied) {
+      for (const auto& [of, taken] : round) {
+        if (of == worker) step = std::min(step, taken);
+      }
+    }
   }
   actions->answers.push_back({token, absl::OkStatus(), {}, step, CountsToTell()});
 }

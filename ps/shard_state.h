@@ -241,6 +241,9 @@ class ShardState {
     int64_t scheduled = 0;
     int members = 0;                               // of the open round: workers with a lower index
     absl::optional<v1::WorkerCount> next_members;  // of those after it, where that changes
+    // With acknowledges_applied: whose gradients are in the rounds that are not applied, oldest
+    // first.
+    std::deque<std::vector<std::pair<int, int64_t>>> unapplied;  // worker, step
     // Changes with rounds that are not applied: the first version that has each.
     std::deque<std::pair<int64_t, v1::WorkerCount>> untold;
     std::vector<WorkerInRound> workers;

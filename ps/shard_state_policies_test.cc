@@ -313,6 +313,27 @@ TEST(SynchronousTest, ContinuesARestartedWorkerWithoutTakingItsGradientTwice) {
   EXPECT_EQ(cluster.rounds[0], (Rounds{{0, 100}, {1, 101}}));
 }
 
+// Else nobody would do it again, were it lost with the shard.
+TEST(SynchronousTest, WhoIsStartedAgainDoesAgainWhatNobodyKeepsYet) {
+  ShardStateCluster cluster(2, SynchronousPolicy(), {}, nullptr, /*acknowledges_applied=*/true);
+  cluster.JoinAll();
+  cluster.apply_at_once = false;
+  cluster.Push(0, 0);
+  cluster.Push(1, 0);  // the round is closed
+  cluster.Advance(absl::Seconds(3));
+  const uint64_t join = cluster.Join(1, 2);
+  ASSERT_TRUE(cluster.StatusOf(join).ok());
+  EXPECT_EQ(cluster.answers[join].step, 0);
+  const uint64_t again = cluster.PushPull(1, 0, /*pull=*/false, 77);
+  EXPECT_FALSE(cluster.Answered(again));
+  cluster.ApplyAll();
+  EXPECT_TRUE(cluster.StatusOf(again).ok());
+  EXPECT_EQ(cluster.rounds[0], (Rounds{{0, 100}}));
+  cluster.Advance(absl::Seconds(3));
+  const uint64_t later = cluster.Join(1, 3);
+  EXPECT_EQ(cluster.answers[later].step, 1);
+}
+
 TEST(AsynchronousTest, AppliesEachGradientAtOnceAndMeasuresStaleness) {
   ShardStateCluster cluster(2, AsynchronousPolicy());
   cluster.JoinAll();

@@ -119,12 +119,14 @@ void ShardState::CloseIfComplete(size_t index, absl::Duration* waited, Actions* 
   if (block.opened.has_value()) *waited += latest_ - *block.opened;
   block.opened.reset();
   Round round{index, {}, block.correction, {}, {}, {}};
+  std::vector<std::pair<int, int64_t>> steps;
   for (size_t worker = 0; worker < block.workers.size(); ++worker) {
     WorkerInRound& in_round = block.workers[worker];
     if (!in_round.pushed) continue;
     round.gradients.push_back(std::move(block.gradients[worker]));
     block.gradients[worker] = Gradient();
     if (options_.acknowledges_applied) round.contributions.push_back(block.contributions[worker]);
+    steps.emplace_back(static_cast<int>(worker), in_round.step);
     in_round.pushed = false;
     in_round.clock = std::max(in_round.clock, in_round.step + 1);
   }
@@ -148,6 +150,7 @@ void ShardState::CloseIfComplete(size_t index, absl::Duration* waited, Actions* 
   }
   if (options_.acknowledges_applied) {
     for (const WorkerInRound& worker : block.workers) round.clocks.push_back(worker.clock);
+    block.unapplied.push_back(std::move(steps));
   }
   actions->rounds.push_back(std::move(round));
 }
@@ -285,6 +288,7 @@ ShardState::Actions ShardState::Applied(size_t index) {
   Block& block = blocks_[index];
   ++block.applied;
   ++rounds_;
+  if (!block.unapplied.empty()) block.unapplied.pop_front();
   while (!block.untold.empty() && block.untold.front().first <= block.applied) {
     const v1::WorkerCount& change = block.untold.front().second;
     auto told = std::make_shared<WorkerCounts>(*told_);

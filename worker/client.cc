@@ -29,6 +29,7 @@ namespace {
 
 // Leaving tells the others; a shard that cannot be told does not keep this task for long.
 constexpr absl::Duration kLeaveTimeout = absl::Seconds(10);
+constexpr absl::Duration kLastWord = absl::Seconds(3);
 constexpr absl::Duration kAbandonTimeout = absl::Seconds(5);  // by the destructor
 constexpr absl::Duration kDefaultHeartbeat = absl::Seconds(1);
 
@@ -534,15 +535,23 @@ absl::Status ClientImpl::Leave(const absl::Status& reason) {
 }
 
 absl::Status ClientImpl::LeaveAll(absl::string_view error, absl::Duration timeout) {
+  const auto ask = [&](Timer::Time deadline) {
+    return AskAll<v1::LeaveResponse>(
+        sessions_, [&](size_t shard, Session& session, Session::Done<v1::LeaveResponse> done) {
+          if (joined_[shard]) {
+            session.Leave(error, deadline, std::move(done));
+          } else {
+            done(v1::LeaveResponse());
+          }
+        });
+  };
   const Timer::Time deadline = Timer::After(timeout);
-  auto answers = AskAll<v1::LeaveResponse>(
-      sessions_, [&](size_t shard, Session& session, Session::Done<v1::LeaveResponse> done) {
-        if (joined_[shard]) {
-          session.Leave(error, deadline, std::move(done));
-        } else {
-          done(v1::LeaveResponse());
-        }
-      });
+  auto answers = ask(deadline);
+  const bool lost = std::any_of(answers.begin(), answers.end(), [](const auto& answer) {
+    return absl::IsUnavailable(answer.status());
+  });
+  // Where this process stood still meanwhile, nobody was asked where a shard has moved to.
+  if (lost && Timer::Now() >= deadline) answers = ask(Timer::After(std::min(timeout, kLastWord)));
   for (absl::StatusOr<v1::LeaveResponse>& answer : answers) {
     if (!absl::IsUnavailable(answer.status())) continue;
     // A shard that all have left ends, and where its answer was lost there is nobody to ask again.

@@ -64,7 +64,7 @@ v1::Policy SwitchPolicy(const v1::Policy& first, int64_t rounds, const v1::Polic
 
 ShardStateCluster::ShardStateCluster(int workers, const v1::Policy& policy,
                                      std::vector<ShardState::BlockClocks> clocks,
-                                     const v1::Policy* second)
+                                     const v1::Policy* second, bool acknowledges_applied)
     : job_(Job::Create(SpecOf(workers, policy, second)).value()),
       incarnations_(workers, 1),
       sequences_(workers, 0),
@@ -79,8 +79,10 @@ ShardStateCluster::ShardStateCluster(int workers, const v1::Policy& policy,
     applied_[block] = clocks[block].version;
     for (std::vector<int64_t>& versions : versions_) versions[block] = clocks[block].version;
   }
-  state_.emplace(ShardState::Options{"ps:0", absl::Seconds(10)}, &job_, std::vector<uint32_t>{0, 1},
-                 std::move(policies), std::move(clocks), WorkerCounts(workers));
+  ShardState::Options options{"ps:0", absl::Seconds(10)};
+  options.acknowledges_applied = acknowledges_applied;
+  state_.emplace(std::move(options), &job_, std::vector<uint32_t>{0, 1}, std::move(policies),
+                 std::move(clocks), WorkerCounts(workers));
 }
 
 void ShardStateCluster::RefusePushes(const absl::Status& reason) {

@@ -35,7 +35,7 @@ class ShardStateCluster {
   // Both blocks are under `policy`, or the second under another one.
   ShardStateCluster(int workers, const v1::Policy& policy,
                     std::vector<ShardState::BlockClocks> clocks = {},
-                    const v1::Policy* second = nullptr);
+                    const v1::Policy* second = nullptr, bool acknowledges_applied = false);
 
   uint64_t Join(int worker, uint64_t incarnation = 1, absl::Duration wait = absl::Seconds(60));
   void JoinAll();
