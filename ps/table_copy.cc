@@ -113,11 +113,12 @@ absl::Status TableCopy::TakePiece(const v1::LogRecord::TableState::VirtualShard&
   PayloadReader rest(part);
   std::vector<uint64_t> keys(piece.rows());
   rest.Take(keys.size() * sizeof(uint64_t)).CopyTo(keys.data());
-  const AlignedBytes row = NewAlignedBytes(row_bytes);
-  for (const uint64_t key : keys) {
-    rest.Take(row_bytes).CopyTo(row.get());
-    if (!belongs(key)) return Fault("a key is in the wrong place");
-    PARLEY_ASSIGN_OR_RETURN(const bool added, table_->RestoreRow(key, row.get()));
+  const AlignedBytes rows = NewAlignedBytes(keys.size() * row_bytes);
+  rest.Take(keys.size() * row_bytes).CopyTo(rows.get());
+  for (size_t i = 0; i < keys.size(); ++i) {
+    if (!belongs(keys[i])) return Fault("a key is in the wrong place");
+    PARLEY_ASSIGN_OR_RETURN(const bool added,
+                            table_->RestoreRow(keys[i], rows.get() + i * row_bytes));
     if (!added) return Fault("a key comes twice");
   }
   keys.resize(piece.counted());
