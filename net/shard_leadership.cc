@@ -1,5 +1,6 @@
 #include "net/shard_leadership.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -22,8 +23,13 @@ absl::StatusOr<std::shared_ptr<ShardLeadership>> ShardLeadership::Take(
     Options options, const ShardRecords& seen, std::shared_ptr<EtcdLease> lease) {
   ShardCopies copies;
   copies.term = seen.copies.has_value() ? seen.copies->term + 1 : 1;
+  if (PARLEY_PLANTED_BUG("term_stays_after_a_takeover"))
+    copies.term = std::max<uint64_t>(copies.term - 1, 1);
   copies.leader = options.self;
-  if (seen.copies.has_value() && seen.copies->leader_keeps) copies.copy = seen.copies->leader;
+  if (seen.copies.has_value() && seen.copies->leader_keeps &&
+      !PARLEY_PLANTED_BUG("who_handed_over_is_forgotten")) {
+    copies.copy = seen.copies->leader;
+  }
   const std::string leader_key = LeaderKey(options.job, options.shard);
   const std::string copies_key = CopiesKey(options.job, options.shard);
   std::shared_ptr<ShardLeadership> taken(new ShardLeadership(std::move(options), copies));
@@ -118,6 +124,7 @@ absl::Status ShardLeadership::Hold(std::shared_ptr<EtcdLease> lease) {
     }
     EtcdTransaction hold;
     hold.conditions = {IsAt(copies_key, next.mod_revision)};
+    if (PARLEY_PLANTED_BUG("leader_key_taken_whoever_leads")) hold.conditions.clear();
     hold.puts = {{LeaderKey(options_.job, options_.shard), FormatLeader(Leader()), lease->id()}};
     if (next.leader_keeps) {
       // What it acknowledges from now on it need not keep itself.
@@ -166,7 +173,7 @@ absl::Status ShardLeadership::HandOver(int to) {
 
 // Does `write`, which makes the copies `next`.
 absl::Status ShardLeadership::Write(const EtcdTransaction& write, ShardCopies next) {
-  known_ = false;
+  known_ = PARLEY_PLANTED_BUG("lost_answer_taken_for_a_refusal");
   const absl::StatusOr<EtcdTransactionResult> result = options_.etcd->Transact(write);
   if (!result.ok()) return result.status();
   if (!result->done) {
@@ -197,6 +204,7 @@ absl::Status ShardLeadership::SetCopy(const absl::optional<TaskStart>& copy) {
   next.leader_keeps = false;
   EtcdTransaction set;
   set.conditions = {IsAt(copies_key, next.mod_revision)};
+  if (PARLEY_PLANTED_BUG("earlier_leader_writes_on")) set.conditions.clear();
   set.puts = {{copies_key, FormatCopies(next), 0}};
   return Write(set, std::move(next));
 }

@@ -6,6 +6,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "net/testing/etcd_process.h"
+#include "net/testing/lossy_etcd.h"
 
 namespace parley {
 namespace {
@@ -119,6 +120,33 @@ TEST_F(ShardLeadershipTest, AfterASilenceItLooksAgain) {
   EXPECT_TRUE(absl::IsUnavailable(leader->SetCopy(StartOf(2))));
   EXPECT_TRUE(leader->SetCopy(StartOf(2)).ok());
   EXPECT_EQ(Read().copies->copy, StartOf(2));
+}
+
+// Nobody may take over with it: the leader goes on without.
+TEST_F(ShardLeadershipTest, ACopyIsTakenBackOfWhichItIsNotKnownWhetherEtcdHasIt) {
+  EtcdClientOptions etcd_options;
+  etcd_options.timeout = kLong;
+  const auto lossy =
+      std::make_shared<LossyEtcd>(*EtcdClient::Create(etcd_->address(), etcd_options));
+  ShardLeadership::Options options = OptionsOf(0);
+  options.etcd = lossy;
+  const auto leader = ShardLeadership::Take(options, Read(), Lease()).value();
+  lossy->LoseNextAnswer();
+  EXPECT_FALSE(leader->SetCopy(StartOf(1)).ok());
+  ASSERT_EQ(Read().copies->copy, StartOf(1));
+  EXPECT_TRUE(leader->SetCopy(absl::nullopt).ok());
+  EXPECT_EQ(Read().copies->copy, absl::nullopt);
+}
+
+TEST_F(ShardLeadershipTest, WhoIsHandedAShardSaysThatItsLastLeaderHasACopy) {
+  const auto leader = ShardLeadership::Take(OptionsOf(0), Read(), Lease()).value();
+  ASSERT_TRUE(leader->SetCopy(StartOf(1)).ok());
+  leader->FallSilent();
+  ASSERT_TRUE(leader->HandOver(1).ok());
+  ASSERT_TRUE(ShardLeadership::Take(OptionsOf(1), Read(), Lease()).ok());
+  const ShardRecords now = Read();
+  EXPECT_EQ(now.copies->leader, StartOf(1));
+  EXPECT_EQ(now.copies->copy, StartOf(0));
 }
 
 TEST_F(ShardLeadershipTest, AShardWhoseJobIsDoneLeavesNothing) {

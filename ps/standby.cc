@@ -129,7 +129,10 @@ bool Standby::Freeze(int shard, uint64_t term) {
   RunOnThread([&] {
     Kept& kept = kept_[shard];
     if (kept.whole == nullptr) return;
-    if (kept.whole->term != term && kept.whole->term + 1 != term) return;
+    if (kept.whole->term != term && kept.whole->term + 1 != term &&
+        !PARLEY_PLANTED_BUG("taken_over_with_a_copy_of_another_term")) {
+      return;
+    }
     kept.frozen = true;
     frozen = true;
   });
@@ -247,7 +250,8 @@ bool Standby::Adopt(const v1::ReplicateRequest& request, Kept* kept) const {
   }
   v1::Books books = kept->whole->books.ToProto();
   books.MergeFrom(kept->whole->identity);
-  if (books.SerializeAsString() != request.records(0).begin().books().SerializeAsString()) {
+  if (books.SerializeAsString() != request.records(0).begin().books().SerializeAsString() &&
+      !PARLEY_PLANTED_BUG("another_copy_adopted")) {
     return false;
   }
   kept->whole->term = request.term();

@@ -220,7 +220,8 @@ void Succession::Review(int shard, const ShardRecords& now) {
     return;
   }
   if (known.kept_term > 0 && now.copies.has_value() && now.copies->term > known.kept_term &&
-      now.copies->copy != options_.self) {
+      (now.copies->copy != options_.self ||
+       PARLEY_PLANTED_BUG("own_copy_dropped_when_another_leads"))) {
     standby_->Discard(shard, known.kept_term);  // who took over has another
     known.kept_term = 0;
   }
@@ -319,7 +320,8 @@ void Succession::ReviewLed(int shard, const ShardRecords& now) {
   // Etcd may have what a Hold wrote whose answer was lost; then this start does not know of it.
   const bool is_there = now.leader.has_value() && now.leader->who == options_.self &&
                         now.leader->lease == lease_->id();
-  if (is_there && led.leadership->MaySpeak()) return;
+  if (is_there && (led.leadership->MaySpeak() || PARLEY_PLANTED_BUG("leader_by_etcd_alone")))
+    return;
   const absl::Status held = led.leadership->Hold(lease_);
   if (absl::IsAborted(held)) return Drop(shard, std::string(held.message()));
   if (held.ok()) {

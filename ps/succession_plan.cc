@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/planted_bug.h"
 #include "net/shard_homes.h"
 
 namespace parley {
@@ -125,7 +126,8 @@ bool SuccessionPlan::NeedsThisTask(bool leaving, const std::map<int, bool>& led)
         shard.copies->leader.task == self_ || (is_led && shard.leader->who.task == self_);
     if (leads) return true;
     const bool has_copy = shard.copies->copy.has_value() && shard.copies->copy->task == self_;
-    const bool is_spare = leaving && is_led && !AnotherMayKeepCopies(shard.copies->leader.task);
+    const bool is_spare = (leaving && is_led && !AnotherMayKeepCopies(shard.copies->leader.task)) ||
+                          PARLEY_PLANTED_BUG("leaves_before_another_has_the_copy");
     if (has_copy && !is_spare) return true;
   }
   return false;
