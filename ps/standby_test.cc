@@ -2,8 +2,10 @@
 
 #include "ps/standby.h"
 
+#include <algorithm>
 #include <future>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,6 +14,7 @@
 #include "gtest/gtest.h"
 #include "net/forwarding_parameter_server.h"
 #include "ps/testing/one_shard.h"
+#include "ps/testing/table_job.h"
 #include "ps/testing/wire.h"
 
 namespace parley {
@@ -134,6 +137,40 @@ TEST_F(StandbyTest, ACopyIsWholeWithItsLastBlock) {
     EXPECT_EQ(answer->complete(), blocks == kBlocks);
   }
   EXPECT_EQ(blocks, kBlocks);
+}
+
+TEST_F(StandbyTest, ACopyIsWholeWithItsLastRows) {
+  const auto wire = std::make_shared<RecordingWire>();
+  TableJob job(TableJobSpec(/*synchronous=*/false));
+  ShardOptions options;
+  options.standby = wire;
+  options.standby_patience = absl::Minutes(1);
+  job.StartWith(std::move(options));
+  job.Declare();  // which is kept when the copy is whole: rounds come after all states
+  ASSERT_TRUE(job.PushSome(0, 1).ok());
+  std::vector<Message> messages = wire->messages();
+  const auto place = [](const Message& message) {
+    const v1::LogRecord& record = message.request.records(0);
+    return record.has_round() ? 3 : record.has_table_state() ? 2 : record.has_block_state() ? 1 : 0;
+  };
+  std::stable_sort(messages.begin(), messages.end(), [&](const Message& one, const Message& other) {
+    return place(one) < place(other);
+  });
+  for (size_t i = 0; i < messages.size(); ++i) messages[i].request.set_first(i);
+  int blocks = 0;
+  std::set<uint32_t> virtual_shards;
+  for (const Message& message : messages) {
+    const v1::LogRecord& record = message.request.records(0);
+    if (record.has_block_state()) ++blocks;
+    for (const auto& piece : record.table_state().virtual_shards()) {
+      virtual_shards.insert(piece.number());
+    }
+    const auto answer = Send(message);
+    ASSERT_TRUE(answer.ok()) << answer.status();
+    EXPECT_EQ(answer->complete(), blocks == kBlocks && virtual_shards.size() == 8);
+  }
+  EXPECT_EQ(blocks, kBlocks);
+  EXPECT_EQ(virtual_shards.size(), 8u);
 }
 
 TEST_F(StandbyTest, TheStateOfABlockOutOfItsTurnIsRefused) {
