@@ -7,7 +7,6 @@
 // asynchronous job has one worker and adds whole numbers, which no order of rounding can hide: a
 // row that is not the sum of what was pushed ends the program with an error.
 
-#include <chrono>
 #include <cstdint>
 #include <iostream>
 #include <memory>
@@ -75,7 +74,7 @@ absl::StatusOr<Shards> FindAll() {
   return shards;
 }
 
-v1::JobSpec Spec(size_t shards) {
+absl::StatusOr<v1::JobSpec> Spec(size_t shards) {
   v1::JobSpec spec;
   const bool parsed = google::protobuf::TextFormat::ParseFromString(
       absl::StrCat("seed: 5 parameters { name: 'w' dtype: FLOAT32 shape: ", kDense,
@@ -89,7 +88,7 @@ v1::JobSpec Spec(size_t shards) {
                        : " optimizer { learning_rate: 1 sgd {} } ",
                    FLAGS_table, " }"),
       &spec);
-  CHECK(parsed);
+  if (!parsed) return absl::InvalidArgumentError("--table is no part of a TableSpec");
   spec.set_name(FLAGS_job);
   spec.set_num_workers(FLAGS_workers);
   spec.set_num_shards(static_cast<int>(shards));
@@ -109,8 +108,9 @@ absl::Status Work(int worker, const Shards& shards) {
   ClientOptions options;
   options.worker = worker;
   options.timeout = kTimeout;
+  PARLEY_ASSIGN_OR_RETURN(v1::JobSpec spec, Spec(shards.size()));
   PARLEY_ASSIGN_OR_RETURN(const std::unique_ptr<Client> client,
-                          Client::Connect(Spec(shards.size()), shards, options));
+                          Client::Connect(std::move(spec), shards, options));
   std::vector<float> dense(kDense), gradient(kDense, 1.0f);
   std::vector<float> sums(kKeys * kWidth);  // what an asynchronous job's rows are
   for (int64_t step = 0; step < FLAGS_steps; ++step) {
