@@ -245,7 +245,7 @@ bool SimulatedTasks::Excuses(WorkerTask* task, const absl::Status& status) {
     return true;
   }
   if (scenario_.policy == SimulatedPolicy::kBackupWorkers && absl::IsDeadlineExceeded(status) &&
-      absl::StrContains(why, "waited for worker:") &&
+      (absl::StrContains(why, "waited for worker:") || absl::StrContains(why, "no answer by")) &&
       std::any_of(workers_.begin(), workers_.end(),
                   [](const WorkerTask& other) { return other.trained; })) {
     // "Not promised": those that are done push nothing that it could be in a round with.
