@@ -189,7 +189,7 @@ void Succession::SayWhetherLeaving(bool leaving) {
 
 bool Succession::NeedsThisTask(bool leaving) const {
   std::map<int, bool> led;
-  for (const auto& [shard, here] : led_) led[shard] = here.shard->HasJob();
+  for (const auto& [shard, here] : led_) led[shard] = here.recovers || here.shard->HasJob();
   return plan_.NeedsThisTask(leaving, led);
 }
 
@@ -312,6 +312,7 @@ void Succession::ReviewLed(int shard, const ShardRecords& now) {
   if (now.copies->leader != options_.self || now.copies->term != led.leadership->term()) {
     return Drop(shard, absl::StrCat("ps:", now.copies->leader.task, " speaks for it now"));
   }
+  if (led.recovers) Recover(shard);
   if (const absl::Status status = led.shard->durability_status(); !status.ok()) {
     return Drop(shard, std::string(status.message()));
   }
@@ -379,12 +380,6 @@ ShardLeadership::Options Succession::LeadershipOptions(int shard) const {
           options_.self, options_.address, {options_.num_shards, options_.num_tasks}};
 }
 
-bool Succession::WaitForNextTry() {
-  MutexLock lock(&mutex_);
-  if (!closing_) changed_.WaitFor(&mutex_, kTick);
-  return !closing_;
-}
-
 void Succession::Lead(int shard, const ShardRecords& seen) {
   auto leadership = ShardLeadership::Take(LeadershipOptions(shard), seen, lease_);
   if (leadership.ok()) return Serve(shard, *std::move(leadership));
@@ -419,27 +414,44 @@ void Succession::Serve(int shard, std::shared_ptr<ShardLeadership> leadership) {
                  << taken.message();
     }
   } else if (known.takes_log) {
-    absl::StatusOr<bool> recovered = led.shard->Recover();
-    while (absl::IsResourceExhausted(recovered.status()) && WaitForNextTry()) {
-      LOG_EVERY_N(ERROR, 100) << task_ << ": it waits for room to go on with ps:" << shard << ": "
-                              << recovered.status().message();
-      recovered = led.shard->Recover();
-    }
-    if (recovered.ok() && *recovered) {
-      LOG(INFO) << task_ << ": it goes on with ps:" << shard << " from its log, of term " << term;
-    } else {
-      LOG(ERROR) << task_ << ": it cannot go on with ps:" << shard
-                 << " from its log: " << recovered.status().message();
-    }
+    led.recovers = true;
   } else {
     LOG_IF(ERROR, term > 1) << task_ << ": nobody has what ps:" << shard
                             << " had: it begins anew, without a job";
     LOG(INFO) << task_ << ": it speaks for ps:" << shard << ", of term " << term;
   }
-  host_->Add(shard, led.shard, [leadership] { return leadership->MaySpeak(); });
   standby_->Forget(shard);
   led.leadership = std::move(leadership);
-  led_[shard] = std::move(led);
+  Led& here = led_[shard] = std::move(led);
+  if (here.recovers) {
+    Recover(shard);
+  } else {
+    Answer(shard);
+  }
+}
+
+void Succession::Answer(int shard) {
+  const Led& led = led_.at(shard);
+  host_->Add(shard, led.shard, [leadership = led.leadership] { return leadership->MaySpeak(); });
+}
+
+void Succession::Recover(int shard) {
+  Led& led = led_.at(shard);
+  const absl::StatusOr<bool> recovered = led.shard->Recover();
+  if (absl::IsResourceExhausted(recovered.status())) {  // the next look is the next try
+    LOG_EVERY_N(ERROR, 100) << task_ << ": it waits for room to go on with ps:" << shard << ": "
+                            << recovered.status().message();
+    return;
+  }
+  led.recovers = false;
+  if (recovered.ok() && *recovered) {
+    LOG(INFO) << task_ << ": it goes on with ps:" << shard << " from its log, of term "
+              << led.leadership->term();
+  } else {
+    LOG(ERROR) << task_ << ": it cannot go on with ps:" << shard
+               << " from its log: " << recovered.status().message();
+  }
+  Answer(shard);
 }
 
 void Succession::Drop(int shard, const std::string& why) {

@@ -90,6 +90,7 @@ class Succession {
     std::shared_ptr<ShardLeadership> leadership;
     std::shared_ptr<Shard> shard;
     std::shared_ptr<EtcdCopyPlace> place;
+    bool recovers = false;  // from its log, for which there was no room yet; nobody is answered
     absl::Time handed_over = absl::InfiniteFuture();  // when it was; infinite: it is not
     absl::Time may_hand_over = absl::InfinitePast();  // from when on
   };
@@ -129,10 +130,11 @@ class Succession {
   void TakeRecords(AllShardRecords records);
   void ForgetOperator();
   void RemoveEarlierStart(int shard, const ShardRecords& now);
-  // False: it is being closed.
-  bool WaitForNextTry();
   void Lead(int shard, const ShardRecords& seen);
   void Serve(int shard, std::shared_ptr<ShardLeadership> leadership);
+  // Goes on with the shard from this task's log, unless there is no room for the next one.
+  void Recover(int shard);
+  void Answer(int shard);
   void Drop(int shard, const std::string& why);
   ShardLeadership::Options LeadershipOptions(int shard) const;
 
