@@ -348,8 +348,10 @@ absl::Status SimulatedTasks::Train(WorkerTask* task, uint64_t incarnation,
   began = Simulation::Elapsed();
   PARLEY_RETURN_IF_ERROR(client.PullAsync(first, targets).get());
   oracle_.Heard(task->index, began);
-  // The answer may say that the job goes on without it from this step on, and is of a later one.
-  if (!comes && task->index < client.workers().At(first)) {
+  // The answer may say that the job goes on without it from this step on, or from the next, where
+  // it is told to do again what its predecessor did; and is of a later one.
+  if (!comes && task->index < client.workers().At(first) &&
+      task->index < client.workers().At(first + 1)) {
     Check(*task, first, values, seen, client.workers());
   }
   // A chief says nothing in its first step, which an earlier start may have done in part.

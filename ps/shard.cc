@@ -152,7 +152,7 @@ void Shard::JoinDeclared(Declared* declared, v1::JoinRequest request, absl::Time
         response.set_local_socket(options_.local_socket);
         response.set_heartbeat_ms(
             std::max<int64_t>(1, absl::ToInt64Milliseconds(options_.replace_after / 4)));
-        KeepMember(declared, sender, v1::Books::LIVE,
+        KeepMember(declared, sender, v1::Books::LIVE, answer.clocks,
                    [done = std::move(done),
                     response = std::move(response)](const absl::Status& kept) mutable {
                      if (kept.ok()) return done(std::move(response));
@@ -208,7 +208,7 @@ void Shard::Leave(v1::LeaveRequest request, Done<v1::LeaveResponse> done) {
         // One that failed is missed, also by a later start of the job.
         const v1::Books::Presence presence =
             request.error().empty() ? v1::Books::LEFT : v1::Books::ABSENT;
-        KeepMember(declared, request.sender(), presence,
+        KeepMember(declared, request.sender(), presence, /*clocks=*/{},
                    [done = std::move(done)](const absl::Status& kept) mutable {
                      if (kept.ok()) return done(v1::LeaveResponse());
                      done(kept);

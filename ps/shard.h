@@ -404,6 +404,7 @@ class Shard final : public ParameterServer {
   // Runs `then` when all that the queues were given so far is kept; likewise.
   void KeepWhatIsPosted(Declared* declared, absl::AnyInvocable<void(const absl::Status&)> then);
   void KeepMember(Declared* declared, const v1::Sender& sender, v1::Books::Presence presence,
+                  const std::vector<int64_t>& clocks,
                   absl::AnyInvocable<void(const absl::Status&)> then);
   // What block `block` of the shard holds; called by its owner.
   ShardRecord StateRecordOf(const Declared& declared, size_t block) const;

@@ -142,7 +142,9 @@ absl::Status ShardBooks::Take(const v1::LogRecord& record) {
 
 absl::Status ShardBooks::TakeMember(const v1::LogRecord::Member& member) {
   const size_t index = static_cast<size_t>(member.worker());
-  if (member.worker() < 0 || !Resize(index + 1)) {
+  const bool known =
+      member.clocks_size() == 0 || member.clocks_size() == static_cast<int>(blocks_.size());
+  if (member.worker() < 0 || !known || !Resize(index + 1)) {
     return DoesNotFollow(absl::StrCat("worker:", member.worker(), " is not in the job"));
   }
   Worker& worker = workers_[index];
@@ -156,6 +158,10 @@ absl::Status ShardBooks::TakeMember(const v1::LogRecord::Member& member) {
     }
   }
   if (member.incarnation() < worker.incarnation) return absl::OkStatus();  // said by an earlier one
+  for (int i = 0; i < member.clocks_size(); ++i) {
+    int64_t& clock = blocks_[static_cast<size_t>(i)].clocks[index];
+    clock = std::max(clock, member.clocks(i));
+  }
   worker.presence = member.presence();
   return absl::OkStatus();
 }
@@ -190,7 +196,11 @@ absl::Status ShardBooks::TakeRound(const v1::LogRecord::Round& round) {
     block.members = round.workers().count();
   }
   block.version = round.version();
-  std::copy(round.clocks().begin(), round.clocks().end(), block.clocks.begin());
+  // A round may have been closed before a worker came back, and kept after that.
+  for (int i = 0; i < round.clocks_size(); ++i) {
+    int64_t& clock = block.clocks[static_cast<size_t>(i)];
+    clock = std::max(clock, round.clocks(i));
+  }
   for (const v1::LogRecord::Contribution& part : round.contributions()) {
     const size_t index = static_cast<size_t>(part.worker());
     Worker& worker = workers_[index];

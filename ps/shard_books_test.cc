@@ -96,6 +96,24 @@ TEST_F(ShardBooksTest, AnEarlierStartThatLeavesChangesNothing) {
   EXPECT_EQ(books_.workers()[0].presence, v1::Books::LEFT);
 }
 
+TEST_F(ShardBooksTest, KnowWhereAWorkerCameBack) {
+  Member(1);
+  ASSERT_TRUE(Round(0, 1, 1, 1).ok());
+  v1::LogRecord record;
+  record.mutable_member()->set_incarnation(2);
+  record.mutable_member()->set_presence(v1::Books::LIVE);
+  record.mutable_member()->add_clocks(5);
+  const absl::Status other_shard = books_.Take(record);
+  EXPECT_EQ(other_shard.code(), absl::StatusCode::kDataLoss);
+  record.mutable_member()->add_clocks(4);
+  ASSERT_TRUE(books_.Take(record).ok());
+  EXPECT_THAT(books_.blocks()[0].clocks, ElementsAre(5));
+  EXPECT_THAT(books_.blocks()[1].clocks, ElementsAre(4));
+  EXPECT_THAT(books_.blocks()[0].taken_below, ElementsAre(1));  // the others it has not done
+  ASSERT_TRUE(Round(0, 2, 1, 2).ok());                          // closed before it came back
+  EXPECT_THAT(books_.blocks()[0].clocks, ElementsAre(5));
+}
+
 TEST_F(ShardBooksTest, RememberTheLastPushesAndWhichAreOlder) {
   Member(1);
   const int64_t rounds = static_cast<int64_t>(ShardBooks::kRemembered) + 3;

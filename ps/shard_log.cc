@@ -271,12 +271,14 @@ void Shard::KeepWhatIsPosted(Declared* declared,
 }
 
 void Shard::KeepMember(Declared* declared, const v1::Sender& sender, v1::Books::Presence presence,
+                       const std::vector<int64_t>& clocks,
                        absl::AnyInvocable<void(const absl::Status&)> then) {
   ShardRecord record;
   v1::LogRecord::Member* const member = record.record.mutable_member();
   member->set_worker(sender.worker());
   member->set_incarnation(sender.incarnation());
   member->set_presence(presence);
+  member->mutable_clocks()->Add(clocks.begin(), clocks.end());
   Keep(declared, std::move(record), std::move(then));
 }
 

@@ -141,6 +141,22 @@ TEST(ShardLogTest, WhoHasLeftHasLeft) {
   EXPECT_TRUE(absl::IsFailedPrecondition(task.Push(1, 0, 1, 1)));
 }
 
+// Who goes on from the log would wait for the steps that it has not done, and it does not do them.
+TEST(ShardLogTest, WhoCameBackToWhereTheOthersAreIsThere) {
+  OneShard task(OneShardSpec(2, /*synchronous=*/false));
+  ASSERT_TRUE(task.Start().ok());
+  ASSERT_TRUE(task.Declare().ok());
+  ASSERT_TRUE(task.Join(0).ok());
+  ASSERT_TRUE(task.Join(1).ok());
+  ASSERT_TRUE(task.Leave(1).ok());
+  for (int64_t step = 0; step < 3; ++step) {
+    ASSERT_TRUE(task.Push(0, step, static_cast<uint64_t>(step) + 1, 1).ok());
+  }
+  EXPECT_EQ(task.Join(1, /*incarnation=*/2).value(), 3);
+  ASSERT_TRUE(task.Start().value());
+  EXPECT_EQ(task.Join(1, /*incarnation=*/3).value(), 3);
+}
+
 TEST(ShardLogTest, ACheckpointTakesThePlaceOfWhatWasWrittenBefore) {
   OneShard task(OneShardSpec(1, /*synchronous=*/true));
   ASSERT_TRUE(task.Start().ok());

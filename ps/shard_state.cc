@@ -262,9 +262,12 @@ void ShardState::Admit(uint64_t token, int worker, uint64_t incarnation, absl::T
   }
   // It comes back to where the slowest of the others is, so that nobody finds itself too far ahead
   // of it.
+  bool levelled = false;
   for (Block& block : blocks_) {
     const bool was_released = state.silent && !block.policy->AwaitsSilent(block.scheduled);
-    if (state.presence == Presence::kLeft || was_released) LevelWithSlowest(block, worker);
+    if (state.presence != Presence::kLeft && !was_released) continue;
+    LevelWithSlowest(block, worker);
+    levelled = true;
   }
   state.silent = state.silent || state.presence == Presence::kLeft;
   state.spare = !IsMember(worker) && worker < asked_;
@@ -286,7 +289,12 @@ void ShardState::Admit(uint64_t token, int worker, uint64_t incarnation, absl::T
       }
     }
   }
-  actions->answers.push_back({token, absl::OkStatus(), {}, step, CountsToTell()});
+  std::vector<int64_t> clocks;
+  if (levelled && !PARLEY_PLANTED_BUG("books_forget_where_a_worker_came_back")) {
+    for (const Block& block : blocks_) clocks.push_back(block.workers[worker].clock);
+  }
+  actions->answers.push_back(
+      {token, absl::OkStatus(), {}, step, CountsToTell(), std::move(clocks)});
 }
 
 void ShardState::LevelWithSlowest(Block& block, int worker) {

@@ -107,6 +107,8 @@ class ShardState {
     int64_t step = 0;
     // Of a Join, and a PushPull with pulls; null: the job has the workers that it began with.
     std::shared_ptr<const WorkerCounts> workers = nullptr;
+    // Of a Join that has raised the worker's clocks to where the others are: all of them, by block.
+    std::vector<int64_t> clocks = {};
   };
 
   // To be told to people: a worker's lease has ended, or it has come back since.
