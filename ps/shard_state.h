@@ -107,7 +107,8 @@ class ShardState {
     int64_t step = 0;
     // Of a Join, and a PushPull with pulls; null: the job has the workers that it began with.
     std::shared_ptr<const WorkerCounts> workers = nullptr;
-    // Of a Join that has raised the worker's clocks to where the others are: all of them, by block.
+    // Of a Join that has raised the worker's clocks to where the others are: its clock in each
+    // block, which is to be kept, for no round says it.
     std::vector<int64_t> clocks = {};
   };
 
