@@ -86,8 +86,11 @@ TEST_F(SimulatedClusterTest, WhatWasFoundIsMended) {
            20899,    // likewise, what an operator had said
            3022597,  // a task that did not get into etcd ended, and had the only copy
            4010824,  // a worker left for a number of workers that a power failure took back
-           4016228,  // a task that did not reach etcd for a while began a shard anew that had a
-                     // leader
+           4016228,  // a task that had not reached etcd for a while began a led shard anew
+           5008300,  // what an operator had said stayed in etcd
+           6005295,  // a farewell stood still with its process, and its shard moved
+           6106292,  // a worker was told to go on behind a gradient that nobody kept yet
+           7118550,  // a shard that moved had forgotten where a worker had come back
        }) {
     EXPECT_EQ(RunSimulatedSeed(seed).violation, "") << "seed " << seed;
   }
