@@ -8,8 +8,6 @@
 namespace parley {
 namespace {
 
-constexpr int64_t kMessageBytes = 8 << 20;  // more than one record only up to this
-
 int64_t BytesOf(const ShardRecord& record) { return static_cast<int64_t>(record.payload.size()); }
 
 }  // namespace
@@ -104,7 +102,7 @@ bool CopyMove::Await(std::vector<ShardRecord>* records) {
   records->clear();
   while (!records_.empty()) {
     bytes += BytesOf(records_.front());
-    if (!records->empty() && bytes > kMessageBytes) break;
+    if (!records->empty() && bytes > static_cast<int64_t>(CopyStream::kMessageBytes)) break;
     records->push_back(std::move(records_.front()));
     records_.pop_front();
   }

@@ -7,11 +7,6 @@
 #include "base/status.h"
 
 namespace parley {
-namespace {
-
-constexpr size_t kMessageBytes = 8 << 20;  // more than one record only up to this
-
-}  // namespace
 
 CopyStream::CopyStream(Options options) : options_(std::move(options)), stream_(RandomId()) {}
 

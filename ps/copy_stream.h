@@ -1,6 +1,7 @@
 #ifndef PARLEY_PS_COPY_STREAM_H_
 #define PARLEY_PS_COPY_STREAM_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -18,6 +19,9 @@ namespace parley {
 // are answered, or end by their own deadline.
 class CopyStream {
  public:
+  // More than one record goes into a message, and is handed over at a time, only up to this.
+  static constexpr size_t kMessageBytes = 8 << 20;
+
   struct Options {
     std::shared_ptr<ParameterServer> standby;
     int shard = 0;

@@ -12,7 +12,6 @@
 namespace parley {
 namespace {
 
-constexpr size_t kMessageBytes = 8 << 20;  // more than one record only up to this
 constexpr absl::Duration kTryAgainAfter = absl::Milliseconds(100);
 constexpr absl::Duration kPauseLook = absl::Milliseconds(5);
 // A move whose task is not reached, and one that failed.
@@ -88,7 +87,7 @@ std::vector<ReplicaSink::Item> ReplicaSink::TakeItems(absl::Duration wait) {
   size_t bytes = 0;
   while (!items_.empty()) {
     bytes += BytesOf(items_.front().records);
-    if (!taken.empty() && bytes > kMessageBytes) break;
+    if (!taken.empty() && bytes > CopyStream::kMessageBytes) break;
     taken.push_back(std::move(items_.front()));
     items_.pop_front();
   }

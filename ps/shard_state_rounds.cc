@@ -125,8 +125,10 @@ void ShardState::CloseIfComplete(size_t index, absl::Duration* waited, Actions* 
     if (!in_round.pushed) continue;
     round.gradients.push_back(std::move(block.gradients[worker]));
     block.gradients[worker] = Gradient();
-    if (options_.acknowledges_applied) round.contributions.push_back(block.contributions[worker]);
-    steps.emplace_back(static_cast<int>(worker), in_round.step);
+    if (options_.acknowledges_applied) {
+      round.contributions.push_back(block.contributions[worker]);
+      steps.emplace_back(static_cast<int>(worker), in_round.step);
+    }
     in_round.pushed = false;
     in_round.clock = std::max(in_round.clock, in_round.step + 1);
   }
